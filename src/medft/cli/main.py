@@ -1,0 +1,75 @@
+"""`medft`: picks the command, and turns what went wrong into one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from medft import __version__
+from medft.errors import MedftError
+
+_HELP = """\
+medft: fine-tune small language models on medical questions; tracked, repeatable, comparable.
+
+  medft train [KEY=VALUE ...]                   run an experiment (the same as python train.py)
+  medft train -m KEY=A,B ...                    run one for every combination
+  medft judge run=ID [judge=ollama ...]         judge the answers of a finished run
+  medft ask run=ID "QUESTION" [KEY=VALUE ...]   ask the model of a finished run
+
+  medft train --help     lists models, data sets and experiments
+  medft train --cfg job  prints the composed config; the files under conf/ explain each key
+
+Exit codes: 0 done, 1 the run failed, 2 wrong input, 130 interrupted. HYDRA_FULL_ERROR=1 shows tracebacks."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = arguments.pop(0) if arguments else "--help"
+    if command in ("--help", "-h", "help"):
+        print(_HELP)
+        return 0
+    if command == "--version":
+        print(f"medft {__version__}")
+        return 0
+    try:
+        return _dispatch(command, arguments)
+    except MedftError as error:
+        return report(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:  # a bug or a broken environment: still one line, the traceback on request
+        return report(error)
+
+
+def report(error: Exception) -> int:
+    """Print an error, a line each; returns the exit code it stands for."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        raise error
+    known = isinstance(error, MedftError)
+    text = str(error) if known else f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows where)"
+    for line in text.splitlines() if known else [" ".join(text.split())]:
+        print(f"error: {line}", file=sys.stderr)
+    return error.exit_code if isinstance(error, MedftError) else 1
+
+
+def _dispatch(command: str, arguments: list[str]) -> int:
+    # each command is imported only when it is run, so that help and errors come at once
+    if command == "train":
+        from medft.cli.train import train
+
+        return train(arguments)
+    if command == "judge":
+        from medft.cli.judge import judge
+
+        return judge(arguments)
+    if command == "ask":
+        from medft.cli.ask import ask
+
+        return ask(arguments)
+    print(f"error: no command {command!r}; there are train, judge and ask", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

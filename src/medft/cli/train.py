@@ -1,0 +1,86 @@
+"""`medft train`, the same as `python train.py`: Hydra composes, we check, `medft.experiment` runs."""
+
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from types import FrameType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from medft.cli.main import report
+from medft.config.check import check
+from medft.config.compose import check_jobs
+from medft.config.locate import conf_dir, register_resolvers
+
+_MULTIRUN = {"-m", "--multirun"}
+
+
+def train(argv: list[str]) -> int:
+    """Run one experiment, or with -m one for every combination; returns the exit code.
+
+    A sweep goes on after a failed job, and its exit code is that of the first one that failed.
+    """
+    register_resolvers()
+    flags = {argument for argument in argv if argument.startswith("-")}
+    if flags <= _MULTIRUN and "LOCAL_RANK" not in os.environ:
+        overrides = [argument for argument in argv if not argument.startswith("-")]
+        check_jobs(overrides, bool(flags) or "hydra.mode=MULTIRUN" in overrides)
+    failures: list[Exception] = []
+    # this file stands for the program, so that Lightning can start further processes of a distributed run with it
+    sys.argv = [__file__, *argv]
+    signal.signal(signal.SIGTERM, _interrupt)
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(
+        lambda raw: _job(raw, failures)
+    )()
+    codes = [report(error) for error in failures]
+    return codes[0] if codes else 0
+
+
+def _job(raw: DictConfig, failures: list[Exception]) -> None:
+    """One job; what goes wrong is remembered, and its traceback kept in the job's folder."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        if raw.paths.output_dir is None:
+            OmegaConf.update(raw, "paths.output_dir", str(folder))
+        config = check(raw)
+        _quieten()
+        from medft.experiment import run
+
+        _quieten_loggers()
+        run(config)
+    except Exception as error:
+        failures.append(error)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+
+
+def _quieten() -> None:
+    """Keep libraries' chatter out of the terminal; their warnings about our own use are tested for instead."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch\.jit")
+
+
+def _quieten_loggers() -> None:
+    """The same for loggers that libraries set to INFO while they are imported."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    for name in ("pytorch_lightning", "lightning_fabric", "alembic", "mlflow", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    from medft.cli.main import main
+
+    sys.exit(main(["train", *sys.argv[1:]]))

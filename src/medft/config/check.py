@@ -1,0 +1,65 @@
+"""From a composed mapping to a checked `Config`, or to one line for each thing that is wrong."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from medft.config.schema import Config
+from medft.errors import InputError
+
+_UNION_BRANCHES = {"int", "float", "str", "full", "lora", "adamw", "sgd"}
+
+
+def check(raw: DictConfig) -> Config:
+    """Resolve and validate a composed config.
+
+    Raises:
+        InputError: one line per wrong key, such as `dataset.size: must be at least 1 (got -1)`.
+    """
+    try:
+        resolved = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise InputError(_omegaconf_line(error)) from None
+    if not isinstance(resolved, dict):
+        raise InputError("the config is not a mapping")
+    plain: dict[str, Any] = {str(key): value for key, value in resolved.items()}
+    try:
+        config = Config.model_validate(plain)
+    except ValidationError as error:
+        raise InputError("\n".join(_lines(error))) from None
+    config._resolved = plain
+    return config
+
+
+def _omegaconf_line(error: OmegaConfBaseException) -> str:
+    key = getattr(error, "full_key", None) or "config"
+    text = str(error).splitlines()[0]
+    if "Missing mandatory value" in text:
+        return f"{key}: a value is required, for example {key}=..."
+    return f"{key}: {text}"
+
+
+def _lines(error: ValidationError) -> list[str]:
+    """One line for each wrong key, in the order of the config, alternatives of one key joined with 'or'."""
+    found: dict[str, list[str]] = {}
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"] if part not in _UNION_BRANCHES)
+        found.setdefault(key, [])
+        message = _message(item)
+        if message not in found[key]:
+            found[key].append(message)
+    return [f"{key}: {' or '.join(texts)}" if key else " or ".join(texts) for key, texts in found.items()]
+
+
+def _message(item: Any) -> str:
+    kind, given = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        return "no such key"
+    if kind == "missing":
+        return "a value is required"
+    text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if kind == "value_error" or isinstance(given, dict | BaseException):
+        return str(text)
+    return f"{text} (got {given!r})"

@@ -1,0 +1,47 @@
+"""Where things lie: the config tree, the project root, the cache."""
+
+import os
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def checkout_root() -> Path | None:
+    """The checkout this package is imported from, or None when it was installed from a wheel."""
+    root = PACKAGE.parents[1]
+    return root if (root / "conf" / "train.yaml").is_file() else None
+
+
+def conf_dir() -> Path:
+    """The config tree: `conf/` of the checkout, else the copy that the wheel carries."""
+    root = checkout_root()
+    return root / "conf" if root else PACKAGE / "conf"
+
+
+def root_dir() -> str:
+    """Where `mlruns/` and `outputs/` go: MEDFT_ROOT, else the checkout, else the working directory."""
+    return os.environ.get("MEDFT_ROOT") or str(checkout_root() or Path.cwd())
+
+
+def cache_dir() -> str:
+    """Where downloads and converted weights go: MEDFT_CACHE, else the user's cache directory."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return os.environ.get("MEDFT_CACHE") or str(Path(base) / "medft")
+
+
+def _save_model() -> str:
+    """The default of `tracking.save_model`: jobs of a sweep keep no weights, single runs the best."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    in_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return "none" if in_sweep else "best"
+
+
+def register_resolvers() -> None:
+    """Make `${medft.root:}`, `${medft.cache:}` and `${medft.save_model:}` known to OmegaConf."""
+    OmegaConf.register_new_resolver("medft.root", root_dir, replace=True)
+    OmegaConf.register_new_resolver("medft.cache", cache_dir, replace=True)
+    OmegaConf.register_new_resolver("medft.save_model", _save_model, replace=True)

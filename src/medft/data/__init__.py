@@ -1,0 +1,1 @@
+"""The data room: readers, splits, prompts, tokenizing, collation, and the LightningDataModule."""

@@ -1,0 +1,89 @@
+"""The LightningDataModule: splits become samples, samples become batches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from medft.config.schema import DatasetConfig
+from medft.data.collate import Batch, Collate, make_collate
+from medft.data.encode import Cuts, Sample, cut, encode_all
+from medft.data.sampler import EpochOrder
+from medft.data.splits import Splits
+from medft.data.tokenizer import Tokenizer
+from medft.errors import InputError
+
+
+class MedicalQA(LightningDataModule):
+    """Training and validation batches of a data set.
+
+    Attributes:
+        splits: the rows; evaluation reads its test rows from here.
+        cuts: what cutting at `dataset.max_length` did to training and validation rows.
+    """
+
+    def __init__(self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int) -> None:
+        super().__init__()
+        self.config, self.splits, self.tokenizer, self.seed = config, splits, tokenizer, seed
+        self._train, train_cuts = self._samples(splits.train)
+        self._validation, validation_cuts = self._samples(splits.validation)
+        self.cuts: dict[str, Cuts] = {"train": train_cuts, "validation": validation_cuts}
+        self._collate: Collate = make_collate(config.collate, tokenizer.pad_token_id)
+        self._order: EpochOrder | None = None
+        self._resume_at = 0
+        if not self._train or not self._validation:
+            raise InputError(
+                f"dataset.max_length={config.max_length} is shorter than every prompt: no answer token is left to "
+                "learn; raise it"
+            )
+
+    def train_answers(self) -> list[list[int]]:
+        """The supervised token ids of each training sample."""
+        return [sample.input_ids[max(sample.supervised_from, 1) :] for sample in self._train]
+
+    def train_batches(self, processes: int = 1) -> int:
+        """Micro-batches of one epoch in one process."""
+        rows = -(-len(self._train) // processes)
+        return -(-rows // self.config.batch_size)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches in the order of (seed, epoch)."""
+        rank, processes = _place(self.trainer)
+        self._order = EpochOrder(len(self._train), self.seed, rank, processes)
+        self._order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
+        return self._loader(self._train, self._order)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches in the fixed order of the split."""
+        rank, processes = _place(self.trainer)
+        return self._loader(self._validation[rank::processes] or self._validation[:1], None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches of the current epoch are done: where a resumed run goes on."""
+        assert self.trainer is not None
+        return {"batches_done": self.trainer.fit_loop.epoch_loop.batch_progress.current.completed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Skip what the interrupted run had seen of its epoch."""
+        self._resume_at = state_dict["batches_done"] % self.train_batches(_place(self.trainer)[1])
+
+    def _samples(self, rows: Sequence[Any]) -> tuple[list[Sample], Cuts]:
+        encoded = encode_all(rows, self.tokenizer, self.config.prompt)
+        return cut(encoded, self.config.max_length, self.config.loss_on)
+
+    def _loader(self, samples: list[Sample], order: EpochOrder | None) -> DataLoader[Batch]:
+        return DataLoader(
+            samples,  # type: ignore[arg-type]
+            batch_size=self.config.batch_size,
+            sampler=order,
+            collate_fn=self._collate,
+            # of its own, so that making an iterator draws nothing from the run's random state
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+
+def _place(trainer: Any) -> tuple[int, int]:
+    """(rank, processes) of this process."""
+    return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)

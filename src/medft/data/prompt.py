@@ -1,0 +1,46 @@
+"""The text around a question.
+
+The Alpaca prompt is that of Taori et al., "Stanford Alpaca" (2023), in the form with an input and the form without.
+"""
+
+from collections.abc import Sequence
+
+from medft.data.example import Example
+from medft.data.tokenizer import Tokenizer
+
+_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+_WITHOUT_INPUT = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:\n"
+)
+
+
+def alpaca_prompt(example: Example) -> str:
+    """The Alpaca prompt up to and including the response header."""
+    template = _WITH_INPUT if example.input else _WITHOUT_INPUT
+    return template.format(instruction=example.instruction, input=example.input)
+
+
+def user_turn(example: Example) -> str:
+    """The question as the user's turn of a chat."""
+    return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
+
+
+def encode_prompt(example: Example, tokenizer: Tokenizer, style: str) -> list[int]:
+    """Token ids of everything before the answer, in style `alpaca` or `chat`."""
+    if style == "chat":
+        return tokenizer.encode_chat(user_turn(example))
+    return tokenizer.encode(alpaca_prompt(example))
+
+
+def decode_answer(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    """The text of a generated answer: up to the first end-of-text token, without surrounding white space."""
+    ids = list(token_ids)
+    if tokenizer.end_token_id in ids:
+        ids = ids[: ids.index(tokenizer.end_token_id)]
+    return tokenizer.decode(ids).strip()

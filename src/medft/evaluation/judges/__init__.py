@@ -1,0 +1,1 @@
+"""One file a judge, each beside its `conf/judge/<name>.yaml`."""

@@ -1,0 +1,14 @@
+"""`judge=none`: nobody judges."""
+
+from medft.evaluation.judges.base import Judge, Question, Verdict
+
+
+class NoJudge(Judge):
+    """No judge; `medft judge run=<id> judge=ollama` can still judge the run later."""
+
+    def prepare(self) -> None:
+        """There is none."""
+
+    def score(self, item: Question) -> Verdict:
+        """No score."""
+        return Verdict(None, failure="judge=none")

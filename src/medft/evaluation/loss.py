@@ -1,0 +1,73 @@
+"""The loss of answers: given the question, how surprised is the model by the expected answer?"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from medft.console import track
+from medft.data.collate import pad
+from medft.data.encode import Encoded, Sample
+from medft.model.loss import supervised_loss
+
+
+@dataclass(frozen=True)
+class AnswerLoss:
+    """The loss of one expected answer.
+
+    Attributes:
+        nats: sum of the losses over the answer tokens read.
+        tokens: how many those are, end-of-text included unless it was cut.
+        cut: answer tokens beyond `evaluation.max_length`, not read.
+    """
+
+    nats: float
+    tokens: int
+    cut: int
+
+
+@torch.inference_mode()
+def answer_losses(network: Any, rows: Sequence[Encoded], max_length: int) -> list[AnswerLoss]:
+    """The loss of each row's answer, the prompt being context only.
+
+    One row at a time, so that no row's figure depends on which others it is measured with. A row whose prompt alone
+    fills `max_length` has no tokens to score.
+    """
+    return [_answer_loss(network, row, max_length) for row in track(rows, "Loss of the expected answers")]
+
+
+def _answer_loss(network: Any, row: Encoded, max_length: int) -> AnswerLoss:
+    ids = (row.prompt + row.answer)[:max_length]
+    sample = Sample(ids, len(row.prompt))
+    cut = len(row.prompt) + len(row.answer) - len(ids)
+    if sample.supervised < 1:
+        return AnswerLoss(0.0, 0, min(cut, len(row.answer)))
+    batch = {key: value.to(network.device) for key, value in pad([sample], pad_token_id=0).items()}
+    nats, tokens = supervised_loss(network, batch)
+    return AnswerLoss(float(nats), int(tokens), cut)
+
+
+def unigram_loss(
+    training: Iterable[Sequence[int]], test: Iterable[Sequence[int]], vocab_size: int, additive: float = 0.1
+) -> float:
+    """The loss of a model that knows only how often tokens occur in the training answers.
+
+    A fine-tuned model that is not clearly below it has learned nothing of order or content. Additive smoothing over
+    the whole vocabulary.
+
+    Args:
+        training: token ids of the training answers.
+        test: the same test tokens that `answer_losses` reads.
+
+    Returns:
+        Nats a token.
+    """
+    counts: Counter[int] = Counter()
+    for ids in training:
+        counts.update(ids)
+    total = math.log(counts.total() + additive * vocab_size)
+    losses = [total - math.log(counts[token] + additive) for ids in test for token in ids]
+    return sum(losses) / len(losses) if losses else math.nan

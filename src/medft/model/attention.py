@@ -1,0 +1,111 @@
+"""Attention for flattened batches: each token sees only its own sample.
+
+`flatten` (medft.data.collate) lays samples end to end in one row; a model set to this attention reads from the
+forward keywords `sequence_lengths` and `cu_seqlens` where each sample ends.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+
+from medft.data.collate import flatten, pad
+from medft.data.encode import Sample
+from medft.errors import ModelError
+from medft.model.loss import supervised_loss
+
+NAME = "medft_flat"
+
+
+def flat_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    sequence_lengths: Sequence[int],
+    cu_seqlens: torch.Tensor,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each sample of a flattened row.
+
+    Args:
+        query: (1, heads, tokens, head size); `key` and `value` may have fewer heads (grouped queries).
+        sequence_lengths: tokens of each sample; they add up to `tokens`.
+        cu_seqlens: their running sum from 0, int32, on the same device.
+        dropout: on the attention weights; the model passes 0.0 unless it trains.
+
+    Returns:
+        (1, tokens, heads, head size), and None for the weights, which are not computed.
+    """
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout:
+        return _fused(query, key, value, sequence_lengths, cu_seqlens, scaling), None
+    pieces = (part.split(list(sequence_lengths), dim=2) for part in (query, key, value))
+    grouped = query.shape[1] != key.shape[1]
+    outputs = [
+        scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped)
+        for q, k, v in zip(*pieces, strict=True)
+    ]
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _fused(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    sequence_lengths: Sequence[int],
+    cu_seqlens: torch.Tensor,
+    scaling: float | None,
+) -> torch.Tensor:
+    """One kernel for all samples: torch's variable-length attention (CUDA, 16 bit)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+    if (groups := q.shape[1] // k.shape[1]) > 1:
+        k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
+    longest = max(sequence_lengths)
+    out = varlen_attn(
+        q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=(-1, 0)
+    )  # the window (-1, 0) is causal: everything before, nothing after
+    assert isinstance(out, torch.Tensor)
+    return out.unsqueeze(0)
+
+
+@contextmanager
+def flat(network: PreTrainedModel) -> Iterator[None]:
+    """While in this context the model reads flattened batches; after it, it generates as before."""
+    before = network.config._attn_implementation
+    AttentionInterface.register(NAME, flat_attention)
+    network.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        network.set_attn_implementation(before)
+
+
+def check_flat(network: PreTrainedModel) -> None:
+    """Make sure that a model computes the same from a flattened batch as from a padded one.
+
+    Raises:
+        ModelError: it does not; its code has another way of attending.
+    """
+    samples = [Sample([5, 9, 11, 7, 3], 1), Sample([8, 2, 6], 1)]
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            expected, _ = supervised_loss(network, pad(samples, pad_token_id=0))
+            with flat(network):
+                found, _ = supervised_loss(network, flatten(samples))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"this model cannot read flattened batches ({error}): set dataset.collate=pad") from None
+    finally:
+        network.train(was_training)
+    if not torch.allclose(found, expected, rtol=1e-3):
+        raise ModelError("this model computes something else from flattened batches: set dataset.collate=pad")

@@ -1,0 +1,39 @@
+"""`finetune`: which weights are trained."""
+
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from medft.config.schema import FullConfig, LoraConfig
+from medft.errors import ModelError
+
+
+def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
+    """The model to train: itself, or itself with LoRA adapters around frozen weights.
+
+    Raises:
+        ModelError: no layer has one of the names in `finetune.target_modules`.
+    """
+    if isinstance(finetune, FullConfig):
+        return network
+    from peft import LoraConfig as PeftLora
+    from peft import get_peft_model
+
+    settings = PeftLora(
+        task_type="CAUSAL_LM",
+        r=finetune.rank,
+        lora_alpha=finetune.alpha,
+        lora_dropout=finetune.dropout,
+        target_modules=finetune.target_modules,
+        # GPT-2 keeps its weights transposed (Conv1D)
+        fan_in_fan_out=network.config.model_type == "gpt2",
+    )
+    try:
+        return get_peft_model(network, settings)
+    except ValueError as error:
+        raise ModelError(f"finetune.target_modules={finetune.target_modules}: {str(error).splitlines()[0]}") from None
+
+
+def merged(network: Any) -> PreTrainedModel:
+    """The plain model after training, adapters merged into its weights."""
+    return network.merge_and_unload() if hasattr(network, "merge_and_unload") else network

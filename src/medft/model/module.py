@@ -1,0 +1,83 @@
+"""The LightningModule: what one step learns and reports."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+
+from medft.config.schema import AdamWConfig, SchedulerConfig, SgdConfig
+from medft.data.collate import Batch
+from medft.model.loss import supervised_loss
+from medft.model.optimizer import build_optimizer, build_scheduler
+
+
+class CausalLM(LightningModule):
+    """A causal language model in training.
+
+    Every optimizer step follows the mean loss over all supervised tokens of its micro-batches, however many of them
+    `accumulate_grad_batches` joins and however unequal they are: gradients of sums are added up and divided once.
+
+    Attributes:
+        tokens_seen: tokens that this process has trained on, padding left out.
+    """
+
+    def __init__(self, network: Any, optimizer: AdamWConfig | SgdConfig, scheduler: SchedulerConfig) -> None:
+        super().__init__()
+        self.network = network
+        self._optimizer_config, self._scheduler_config = optimizer, scheduler
+        self.tokens_seen = 0
+        self._window: dict[str, torch.Tensor | float] = {"loss": 0.0, "tokens": 0.0}
+        self._validation: dict[str, torch.Tensor | float] = {"loss": 0.0, "tokens": 0.0}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """The loss summed over a micro-batch; `on_before_optimizer_step` makes the mean of it."""
+        loss, tokens = supervised_loss(self.network, batch)
+        self._window["loss"] += loss.detach()
+        self._window["tokens"] += tokens
+        mask = batch.get("attention_mask")
+        self.tokens_seen += batch["input_ids"].numel() if mask is None else int(mask.sum())
+        self.log("loss", loss.detach() / tokens.clamp(min=1), prog_bar=True, logger=False)
+        return loss * self.trainer.accumulate_grad_batches  # undoes Lightning's division, which counts batches alike
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Divide the summed gradients by the supervised tokens of the whole step, then report the step."""
+        loss, tokens = self._totals(self._window)
+        self._window = {"loss": 0.0, "tokens": 0.0}
+        scale = self.trainer.world_size / tokens.clamp(min=1)  # several processes average what should be summed
+        gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
+        for gradient in gradients:
+            gradient.mul_(scale)
+        step = self.global_step + 1
+        if self.logger and (step % self.trainer.log_every_n_steps == 0 or step == 1):  # type: ignore[attr-defined]
+            norm = torch.nn.utils.get_total_norm(gradients)
+            rate = optimizer.param_groups[0]["lr"]
+            values = {"train/loss": float(loss / tokens), "train/lr": rate, "train/grad_norm": float(norm)}
+            self.logger.log_metrics(values, step=step)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add up losses and tokens; the mean is over tokens, not over batches."""
+        loss, tokens = supervised_loss(self.network, batch)
+        self._validation["loss"] += loss
+        self._validation["tokens"] += tokens
+
+    def on_validation_epoch_end(self) -> None:
+        """Report val/loss, in nats a token."""
+        loss, tokens = self._totals(self._validation)
+        self._validation = {"loss": 0.0, "tokens": 0.0}
+        self.log("val/loss", loss / tokens, prog_bar=True, logger=False)
+        if self.logger and not self.trainer.sanity_checking:
+            self.logger.log_metrics({"val/loss": float(loss / tokens)}, step=self.global_step)
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer and schedule, the rate moving once an optimizer step."""
+        optimizer = build_optimizer(self.network.parameters(), self._optimizer_config)
+        total = int(self.trainer.estimated_stepping_batches)
+        scheduler = build_scheduler(optimizer, self._scheduler_config, total)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _totals(self, sums: dict[str, torch.Tensor | float]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums of loss and tokens over all processes."""
+        pair = torch.stack([torch.as_tensor(sums[key], device=self.device).float() for key in ("loss", "tokens")])
+        total = self.all_gather(pair).reshape(-1, 2).sum(0) if self.trainer.world_size > 1 else pair
+        assert isinstance(total, torch.Tensor)
+        return total[0], total[1]

@@ -1,0 +1,44 @@
+"""`optimizer` and `scheduler`: how weights move."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+from torch.optim.lr_scheduler import LambdaLR
+
+from medft.config.schema import AdamWConfig, SchedulerConfig, SgdConfig
+
+
+def build_optimizer(parameters: Iterable[Parameter], config: AdamWConfig | SgdConfig) -> torch.optim.Optimizer:
+    """The optimizer over trainable parameters; vectors (biases, norms) are not decayed unless `decay_all`."""
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    vectors = [] if config.decay_all else [parameter for parameter in trainable if parameter.dim() < 2]
+    left_out = {id(parameter) for parameter in vectors}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trainable if id(p) not in left_out], "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if isinstance(config, AdamWConfig):
+        beta1, beta2 = config.betas
+        return torch.optim.AdamW(groups, lr=config.lr, betas=(beta1, beta2), eps=config.eps)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, config: SchedulerConfig, total_steps: int) -> LambdaLR:
+    """The learning rate over `total_steps` optimizer steps."""
+    return LambdaLR(optimizer, lambda step: lr_factor(step, total_steps, config))
+
+
+def lr_factor(step: int, total_steps: int, config: SchedulerConfig) -> float:
+    """The rate of a step (from 0) as a share of the peak: linear warm-up, then cosine, linear or constant."""
+    warmup = math.ceil(config.warmup_ratio * total_steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if config.name == "constant":
+        return 1.0
+    done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+    left = 0.5 * (1 + math.cos(math.pi * done)) if config.name == "cosine" else 1 - done
+    return config.min_lr_ratio + (1 - config.min_lr_ratio) * left

@@ -1,0 +1,64 @@
+"""A GGUF file (llama.cpp's format) to a directory of safetensors, converted once and cached."""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from medft.config.schema import ModelConfig
+from medft.console import say
+from medft.errors import ModelError
+
+_FORMAT = "1"  # raise when what is written changes
+
+
+def convert(file: Path, model: ModelConfig, cache: Path) -> Path:
+    """Write weights (float32), config and tokenizer of a GGUF file as transformers reads them.
+
+    Raises:
+        ModelError: transformers cannot read the file, or its hash is not `model.sha256`.
+    """
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if model.sha256 not in (None, digest):
+        raise ModelError(f"{file}: has sha256 {digest}, expected model.sha256={model.sha256}")
+    key = f"{digest}:{model.end_token_id}:{model.pad_token_id}:{_FORMAT}"
+    target = cache / "models" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            say(f"converting {file.name} to safetensors (once, to {target})")
+            with tempfile.TemporaryDirectory(dir=target.parent) as directory:
+                written = Path(directory) / "model"
+                _write(file, model, written)
+                shutil.move(written, target)
+    return target
+
+
+def _write(file: Path, model: ModelConfig, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    where: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{file}: cannot be read as a model ({str(error).splitlines()[0]})") from None
+    config = loaded.config
+    # what was read is plain float32, but transformers still calls it quantised and would not write it
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    ends = {"eos_token_id": model.end_token_id, "pad_token_id": model.pad_token_id}
+    given = {key: value for key, value in ends.items() if value is not None}
+    config.update(given)
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(loaded.state_dict())
+    plain.generation_config = GenerationConfig(eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id)
+    plain.save_pretrained(target)
+    for key, value in given.items():
+        setattr(tokenizer, key.removesuffix("_id"), tokenizer.convert_ids_to_tokens(value))
+    tokenizer.save_pretrained(target)

@@ -1,0 +1,36 @@
+"""`model.source=<owner>/<name>`: a model of the Hugging Face hub."""
+
+from pathlib import Path
+
+from medft.errors import ModelError
+
+# Weights as safetensors only: no pickles, and no code.
+_FILES = ["config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*",
+          "vocab*", "merges.txt", "special_tokens_map.json", "chat_template*"]  # fmt: skip
+
+
+def snapshot(name: str) -> Path:
+    """The local copy of a hub model, downloaded unless it is in the hub's cache.
+
+    Raises:
+        ModelError: there is neither a network nor a copy, or no such model.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        cached = Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+        if any(cached.glob("*.safetensors")):
+            return cached
+    except (LocalEntryNotFoundError, HFValidationError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES, etag_timeout=10))
+    except (HfHubHTTPError, HFValidationError) as error:
+        raise ModelError(f"model.source={name}: {str(error).splitlines()[0]}") from None
+    except (LocalEntryNotFoundError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"model.source={name}: the hub cannot be reached and the model is not in its cache "
+            f"({type(error).__name__}); give a local directory with model.source=DIR, "
+            "or use model=smollm2-135m, which a package index serves"
+        ) from None

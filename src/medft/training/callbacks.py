@@ -1,0 +1,95 @@
+"""What happens beside training: the best weights kept, time taken, random state saved."""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from safetensors.torch import load_file, save_file
+
+
+class BestWeights(Callback):
+    """Keeps the trained weights with the lowest val/loss, as safetensors."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.loss, self.step = float("inf"), 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Write the weights if they are the best so far."""
+        loss = float(trainer.callback_metrics["val/loss"])
+        if loss < self.loss:
+            self.loss, self.step = loss, trainer.global_step
+            if trainer.is_global_zero:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                partial = self.path.with_suffix(".part")
+                save_file(_trained(pl_module.network), partial)
+                partial.replace(self.path)
+
+    def load(self, network: torch.nn.Module) -> None:
+        """Put the best weights back; without any validation the last ones stay."""
+        if self.path.exists():
+            network.load_state_dict(load_file(self.path), strict=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run has to beat."""
+        return {"loss": self.loss, "step": self.step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with what was best before the interruption."""
+        self.loss, self.step = state_dict["loss"], state_dict["step"]
+
+
+class RandomState(Callback):
+    """Puts the states of torch's and Python's random generators into checkpoints.
+
+    They are set again when training starts, after everything that draws random numbers while a run is set up.
+    """
+
+    def __init__(self) -> None:
+        self._resumed: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states, as tensors and tuples of numbers: nothing that needs a pickle."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {"torch": torch.get_rng_state(), "cuda": cuda, "python": random.getstate()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember them until training starts."""
+        self._resumed = state_dict
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Set them."""
+        if self._resumed:
+            torch.set_rng_state(self._resumed["torch"].cpu())
+            version, numbers, gauss = self._resumed["python"]
+            random.setstate((version, tuple(numbers), gauss))
+            if self._resumed["cuda"]:
+                torch.cuda.set_rng_state_all([state.cpu() for state in self._resumed["cuda"]])
+
+
+class Stopwatch(Callback):
+    """Adds up the time spent in training steps, validation left out."""
+
+    def __init__(self) -> None:
+        self.seconds, self._started = 0.0, 0.0
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Start."""
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Stop."""
+        self.seconds += time.perf_counter() - self._started
+
+
+def _trained(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Trainable weights by name; tied ones once."""
+    return {
+        name: parameter.detach().contiguous()
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad
+    }

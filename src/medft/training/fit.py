@@ -1,0 +1,162 @@
+"""The fit stage: a model and its data in, the trained model and the cost out."""
+
+import contextlib
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
+from transformers import PreTrainedModel
+
+from medft.config.schema import Config, TrainerConfig
+from medft.data.module import MedicalQA
+from medft.errors import InputError
+from medft.model.attention import check_flat, flat
+from medft.model.finetune import merged, prepare
+from medft.model.module import CausalLM
+from medft.training.callbacks import BestWeights, RandomState, Stopwatch
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training gave.
+
+    Attributes:
+        network: the plain model with the weights that `evaluation.weights` asks for, in float32 on the CPU.
+        steps: optimizer steps made.
+        best_step: the step with the lowest validation loss.
+        costs: `cost/train_seconds` (wall time of fitting, validation included), `cost/tokens_per_second` (tokens
+            trained on, padding left out, over the time spent in training steps), `cost/peak_memory` (MiB: of the GPU
+            if there is one, else of the process).
+    """
+
+    network: PreTrainedModel
+    steps: int
+    best_step: int
+    costs: dict[str, float]
+
+
+def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logger | None) -> FitResult:
+    """Fine-tune `network` in place.
+
+    Raises:
+        InputError: the accelerator or the checkpoint to resume from is not there.
+        KeyboardInterrupt: the run was stopped by hand or by SIGTERM.
+    """
+    pl.seed_everything(config.seed, verbose=False)
+    tuned = prepare(network, config.finetune)
+    module = CausalLM(tuned, config.optimizer, config.scheduler)
+    folder = config.paths.output / "checkpoints"
+    best, stopwatch = BestWeights(folder / "best.safetensors"), Stopwatch()
+    trainer = _trainer(config, data, logger, [best, stopwatch, RandomState(), *_bars(), _last_checkpoint(folder)])
+    _reset_peak_memory()
+    started = time.perf_counter()
+    with _reading(config, network):
+        _run(trainer, module, data, config.trainer.resume_from)
+    seconds = time.perf_counter() - started
+    if config.evaluation.weights == "best":
+        best.load(tuned)
+    (folder / "last.ckpt").unlink(missing_ok=True)  # the run has finished: nothing is left to go on with
+    return FitResult(
+        network=merged(tuned).float().to("cpu"),
+        steps=trainer.global_step,
+        best_step=best.step,
+        costs={
+            "cost/train_seconds": seconds,
+            "cost/tokens_per_second": module.tokens_seen * trainer.world_size / max(stopwatch.seconds, 1e-9),
+            "cost/peak_memory": _peak_memory_mib(),
+        },
+    )
+
+
+def device_name(config: TrainerConfig) -> str:
+    """The device a run uses, as torch names it: `cpu`, `cuda` or `mps`."""
+    if config.accelerator != "auto":
+        return config.accelerator
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _trainer(config: Config, data: MedicalQA, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
+    settings = config.trainer
+    device = device_name(settings)
+    if device == "cuda" and torch.cuda.device_count() < settings.devices:
+        raise InputError(
+            f"trainer.devices={settings.devices}: this machine has {torch.cuda.device_count()} NVIDIA GPU(s); "
+            "use trainer=auto"
+        )
+    batches = data.train_batches(settings.devices)
+    return pl.Trainer(
+        accelerator=device,
+        devices=settings.devices,
+        strategy=settings.strategy,
+        precision=_precision(settings.precision, device),
+        max_epochs=settings.max_epochs,
+        max_steps=settings.max_steps or -1,
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        gradient_clip_val=settings.gradient_clip_val,
+        val_check_interval=max(1, -(-batches // settings.val_checks_per_epoch)),
+        log_every_n_steps=settings.log_every_n_steps,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # medft.data.sampler does that
+        logger=logger or False,
+        callbacks=callbacks,
+        default_root_dir=config.paths.output,
+        enable_model_summary=False,
+        deterministic=device == "cpu",
+    )
+
+
+def _precision(asked: str, device: str) -> Any:
+    if asked != "auto":
+        return asked
+    return "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def _bars() -> list[Callback]:
+    return [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
+
+
+def _last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """After each validation, all that a resumed run needs; it loads with `weights_only=True`."""
+    return ModelCheckpoint(
+        dirpath=folder, filename="last", monitor=None, save_on_train_epoch_end=False, enable_version_counter=False
+    )
+
+
+def _reading(config: Config, network: PreTrainedModel) -> contextlib.AbstractContextManager[None]:
+    """How the model reads batches while it trains."""
+    if config.dataset.collate == "pad":
+        return contextlib.nullcontext()
+    check_flat(network)
+    return flat(network)
+
+
+def _run(trainer: pl.Trainer, module: CausalLM, data: MedicalQA, resume_from: str | None) -> None:
+    if resume_from and not Path(resume_from).is_file():
+        raise InputError(f"trainer.resume_from={resume_from}: no such checkpoint")
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        raise KeyboardInterrupt from None
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _reset_peak_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_memory_mib() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on macOS bytes
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
