@@ -1,8 +1,6 @@
 """The story of a run, top to bottom: data, model, baseline, fit, generate, judge, track."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 
 from transformers import PreTrainedModel
 
@@ -13,16 +11,15 @@ from medft.data.splits import Splits, load_splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
 from medft.evaluation.baseline import baseline_key, cached, weights_digest
-from medft.evaluation.judges.base import Judge
 from medft.evaluation.judging import judge_predictions
 from medft.evaluation.loss import unigram_loss
 from medft.evaluation.measure import Measurement, measure
-from medft.evaluation.predictions import Prediction, make_predictions, write_jsonl, write_notebook_json
+from medft.evaluation.predictions import make_predictions
 from medft.evaluation.summary import print_summary
 from medft.model.build import build_model, context_length, parameter_counts
 from medft.model.sources.resolve import resolve
-from medft.tracking.figures import loss_curves
 from medft.tracking.logger import TrackerLogger
+from medft.tracking.results import log_model, log_results, log_verdicts
 from medft.tracking.store import ui_command
 from medft.tracking.tracker import Tracker, tracked_run
 from medft.training.fit import FitResult, device_name, fit
@@ -51,15 +48,16 @@ def run(config: Config) -> dict[str, float]:
         tuned = measure(result.network.to(device), tokenizer, splits.test, config)
         metrics = _metrics(data, baseline, tuned, result)
         predictions = make_predictions(splits.test, baseline, tuned)
-        _log_results(tracker, config, predictions, metrics, baseline, tuned)
-        _log_model(tracker, config, result.network, tokenizer)
+        probes = {name: found.probes for name, found in (("before", baseline), ("after", tuned)) if found}
+        log_results(tracker, config.paths.output, metrics, predictions, probes)
+        if config.tracking.save_model == "best":
+            log_model(tracker, config.paths.output, result.network, tokenizer)
         if judge:
-            metrics |= _judge(tracker, config, judge, predictions)
-        print_summary(metrics, predictions)
-        say(f"compare runs:  {ui_command(config)}")
-        if judge is None and config.judge.name != "none":
-            say(f"judge later:   medft judge run={tracker.run_id}")
-        say(f"results:       {config.paths.output} (MLflow run {tracker.run_id})")
+            scores = judge_predictions(judge, predictions)
+            log_verdicts(tracker, config.paths.output, judge.name, predictions, scores, judge.describe())
+            metrics |= scores
+    print_summary(metrics, predictions)
+    _say_where(config, tracker.run_id, judged=judge is not None)
     return metrics
 
 
@@ -71,13 +69,22 @@ def _join(config: Config) -> dict[str, float]:
     return {}
 
 
+def _say_where(config: Config, run_id: str, judged: bool) -> None:
+    say(f"compare runs:  {ui_command(config)}")
+    if not judged:
+        say(f"judge later:   medft judge run={run_id} judge=ollama")
+    say(f"results:       {config.paths.output} (MLflow run {run_id})")
+
+
 def _announce(config: Config, splits: Splits) -> None:
     counts = ", ".join(f"{len(rows)} {part}" for part, rows in splits.parts().items())
     say(f"data: {config.dataset.name}, {splits.size_used} of {splits.available} rows ({counts})")
     if config.dataset.size and config.dataset.size > splits.size_used:
         warn(f"dataset.size={config.dataset.size} is more than there is: {splits.size_used} rows are used")
     if splits.leaking:
-        warn("dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones")
+        warn(
+            "dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones"
+        )
 
 
 def _announce_cuts(data: MedicalQA) -> None:
@@ -117,65 +124,27 @@ def _baseline(
         return None
     key = baseline_key(config, splits, weights_digest(network), device)
     measured = cached(
-        key, config.paths.cache, lambda: measure(network.to(device), tokenizer, splits.test, config)  # type: ignore[arg-type]
+        key,
+        config.paths.cache,
+        lambda: measure(network.to(device), tokenizer, splits.test, config),  # type: ignore[arg-type]
     )
     network.to("cpu")  # type: ignore[arg-type]
     return measured
 
 
-def _metrics(data: MedicalQA, baseline: Measurement | None, tuned: Measurement, result: FitResult) -> dict[str, float]:
+def _metrics(
+    data: MedicalQA, baseline: Measurement | None, tuned: Measurement, result: FitResult
+) -> dict[str, float]:
     """All final metrics but the judge's, under their logged names."""
     measured = {"baseline": baseline, "test": tuned}
-    metrics = {f"{side}/{name}": value for side, found in measured.items() if found for name, value in found.summary().items()}
+    metrics = {
+        f"{side}/{name}": value
+        for side, found in measured.items()
+        if found
+        for name, value in found.summary().items()
+    }
     tokenizer = data.tokenizer
     test = [[*tokenizer.encode(row.output), tokenizer.end_token_id] for row in data.splits.test]
     read = [ids[: row.tokens] for ids, row in zip(test, tuned.rows, strict=True)]
     metrics["reference/unigram_loss"] = unigram_loss(data.train_answers(), read, tokenizer.vocab_size)
     return metrics | result.costs
-
-
-def _log_results(
-    tracker: Tracker,
-    config: Config,
-    predictions: Sequence[Prediction],
-    metrics: dict[str, float],
-    baseline: Measurement | None,
-    tuned: Measurement,
-) -> None:
-    output = config.paths.output
-    tracker.log_metrics(metrics)
-    tracker.set_tags({"cuts.test.answers_cut": str(sum(row.cut > 0 for row in tuned.rows)),
-                      "cuts.test.answer_tokens_lost": str(sum(row.cut for row in tuned.rows))})  # fmt: skip
-    probes = {name: found.probes for name, found in (("before", baseline), ("after", tuned)) if found}
-    tracker.log_json(output / "probes.json", probes)
-    references = {key: metrics[key] for key in ("reference/unigram_loss", "baseline/loss", "test/loss") if key in metrics}
-    curves = {name: tracker.history(name) for name in ("train/loss", "val/loss")}
-    loss_curves(curves, references, output / "loss_curves.png")
-    tracker.log_file(output / "loss_curves.png")
-    _log_predictions(tracker, output, predictions)
-
-
-def _log_predictions(tracker: Tracker, output: Path, predictions: Sequence[Prediction]) -> None:
-    write_jsonl(predictions, output / "predictions.jsonl")
-    write_notebook_json(predictions, output / "predictions.json")
-    tracker.log_file(output / "predictions.jsonl")
-    tracker.log_file(output / "predictions.json")
-
-
-def _log_model(tracker: Tracker, config: Config, network: PreTrainedModel, tokenizer: Tokenizer) -> None:
-    """Log the tuned model as a directory that transformers loads, unless `tracking.save_model=none`."""
-    (config.paths.output / "checkpoints" / "best.safetensors").unlink(missing_ok=True)
-    if config.tracking.save_model == "none":
-        return
-    folder = config.paths.output / "model"
-    network.to("cpu").save_pretrained(folder)  # type: ignore[arg-type]
-    tokenizer.save(folder)
-    tracker.log_file(folder, "model")
-
-
-def _judge(tracker: Tracker, config: Config, judge: Judge, predictions: Sequence[Prediction]) -> dict[str, float]:
-    scores = judge_predictions(judge, predictions)
-    tracker.log_metrics(scores)
-    tracker.set_tags({f"judge.{judge.name}.{key}": value for key, value in judge.describe().items()})
-    _log_predictions(tracker, config.paths.output, predictions)
-    return scores

@@ -67,7 +67,8 @@ class Measurement:
             "perplexity": math.exp(min(loss, 700.0)),
             "bits_per_byte": nats / math.log(2) / max(1, sum(row.bytes for row in self.rows)),
             **{name: fmean(row.metrics[name] for row in self.rows) for name in OVERLAP},
-            "length_ratio": sum(row.words for row in self.rows) / max(1, sum(row.expected_words for row in self.rows)),
+            "length_ratio": sum(row.words for row in self.rows)
+            / max(1, sum(row.expected_words for row in self.rows)),
             "limit_share": fmean(row.hit_limit for row in self.rows),
         }
 
@@ -95,7 +96,15 @@ def measure(network: Any, tokenizer: Tokenizer, test: Sequence[Example], config:
     rows = []
     for example, row, loss, text, answer in zip(test, encoded, losses, texts, generated, strict=False):
         kept = row.answer[: loss.tokens]
-        rows.append(_row(example, text, answer.hit_limit, loss, len(tokenizer.decode(_text_ids(kept, tokenizer)).encode())))
+        rows.append(
+            _row(
+                example,
+                text,
+                answer.hit_limit,
+                loss,
+                len(tokenizer.decode(_text_ids(kept, tokenizer)).encode()),
+            )
+        )
     return Measurement(rows, {probe.id: text for probe, text in zip(probes, texts[len(test) :], strict=True)})
 
 

@@ -44,8 +44,16 @@ def make_predictions(
             raise ValueError(f"measurements of another row: {new.id} for {example.id}")
         metrics = {"test": _numbers(new)} | ({"baseline": _numbers(old)} if old else {})
         found.append(
-            Prediction(example.id, example.group, example.instruction, example.input, example.output,
-                       old.answer if old else None, new.answer, metrics)  # fmt: skip
+            Prediction(
+                example.id,
+                example.group,
+                example.instruction,
+                example.input,
+                example.output,
+                old.answer if old else None,
+                new.answer,
+                metrics,
+            )  # fmt: skip
         )
     return found
 
@@ -73,5 +81,11 @@ def write_notebook_json(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def _numbers(row: Row) -> dict[str, float]:
-    counts = {"nats": row.nats, "tokens": row.tokens, "cut": row.cut, "words": row.words, "hit_limit": row.hit_limit}
+    counts = {
+        "nats": row.nats,
+        "tokens": row.tokens,
+        "cut": row.cut,
+        "words": row.words,
+        "hit_limit": row.hit_limit,
+    }
     return {**row.metrics, **counts}

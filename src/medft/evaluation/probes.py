@@ -35,5 +35,7 @@ def load_probes(path: str | None) -> list[Example]:
     try:
         probes = TypeAdapter(list[_Probe]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError) as error:
-        raise DataError(f"{file}: not a list of probes (id, instruction, input): {str(error).splitlines()[0]}") from None
+        raise DataError(
+            f"{file}: not a list of probes (id, instruction, input): {str(error).splitlines()[0]}"
+        ) from None
     return [Example(probe.id, "probe", probe.instruction, probe.input, "") for probe in probes]

@@ -17,7 +17,12 @@ def print_summary(metrics: Mapping[str, float], predictions: Sequence[Prediction
     shown = list({each.group: each for each in predictions}.values())[:_ANSWERS]  # of different subjects
     shown += [each for each in predictions if each not in shown][: _ANSWERS - len(shown)]
     rows = [
-        (each.instruction, _short(each.expected), _short(each.baseline_answer or "-"), _short(each.generated_answer))
+        (
+            each.instruction,
+            _short(each.expected),
+            _short(each.baseline_answer or "-"),
+            _short(each.generated_answer),
+        )
         for each in shown
     ]
     title = f"{len(rows)} of {len(predictions)} answers, {_CHARACTERS} characters of each"

@@ -11,7 +11,9 @@ from medft.data.tokenizer import Tokenizer
 from medft.errors import ModelError
 
 
-def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer, seed: int) -> PreTrainedModel:
+def build_model(
+    model: ModelConfig, directory: Path | None, tokenizer: Tokenizer, seed: int
+) -> PreTrainedModel:
     """The model in float32 on the CPU: loaded from `directory`, or made from scratch with weights drawn from `seed`.
 
     Raises:
@@ -41,7 +43,10 @@ def context_length(network: PreTrainedModel) -> int:
 def parameter_counts(network: torch.nn.Module) -> dict[str, int]:
     """Parameters in all and those that training changes."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
-    return {"total": sum(size for size, _ in sizes), "trainable": sum(size for size, trained in sizes if trained)}
+    return {
+        "total": sum(size for size, _ in sizes),
+        "trainable": sum(size for size, trained in sizes if trained),
+    }
 
 
 def _config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig:
@@ -61,7 +66,11 @@ def _config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig:
 
 
 def _set_dropout(config: PreTrainedConfig, model: ModelConfig) -> None:
-    names = [name for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout") if hasattr(config, name)]
+    names = [
+        name
+        for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout")
+        if hasattr(config, name)
+    ]
     if model.dropout and not names:
         raise ModelError(f"model.dropout={model.dropout}: {config.model_type} models have no dropout to set")
     for name in names:

@@ -11,7 +11,16 @@ from typing import Any
 from medft.config.locate import checkout_root
 
 _NOT_HASHED = ("paths", "tracking", "judge", "hydra")  # they do not change what is learned or measured
-_PACKAGES = ("medft", "torch", "transformers", "pytorch-lightning", "peft", "tiktoken", "mlflow", "hydra-core")
+_PACKAGES = (
+    "medft",
+    "torch",
+    "transformers",
+    "pytorch-lightning",
+    "peft",
+    "tiktoken",
+    "mlflow",
+    "hydra-core",
+)
 
 
 def config_hash(resolved: dict[str, Any]) -> str:
@@ -52,7 +61,11 @@ def _without_paths(dataset: dict[str, Any]) -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(checkout_root()), *arguments], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(checkout_root()), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -54,7 +54,9 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     module = CausalLM(tuned, config.optimizer, config.scheduler)
     folder = config.paths.output / "checkpoints"
     best, stopwatch = BestWeights(folder / "best.safetensors"), Stopwatch()
-    trainer = _trainer(config, data, logger, [best, stopwatch, RandomState(), *_bars(), _last_checkpoint(folder)])
+    trainer = _trainer(
+        config, data, logger, [best, stopwatch, RandomState(), *_bars(), _last_checkpoint(folder)]
+    )
     _reset_peak_memory()
     started = time.perf_counter()
     with _reading(config, network):
@@ -62,7 +64,8 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     seconds = time.perf_counter() - started
     if config.evaluation.weights == "best":
         best.load(tuned)
-    (folder / "last.ckpt").unlink(missing_ok=True)  # the run has finished: nothing is left to go on with
+    for name in ("last.ckpt", "best.safetensors"):  # the run has finished: nothing is left to go on with
+        (folder / name).unlink(missing_ok=True)
     return FitResult(
         network=merged(tuned).float().to("cpu"),
         steps=trainer.global_step,
@@ -127,7 +130,11 @@ def _bars() -> list[Callback]:
 def _last_checkpoint(folder: Path) -> ModelCheckpoint:
     """After each validation, all that a resumed run needs; it loads with `weights_only=True`."""
     return ModelCheckpoint(
-        dirpath=folder, filename="last", monitor=None, save_on_train_epoch_end=False, enable_version_counter=False
+        dirpath=folder,
+        filename="last",
+        monitor=None,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
     )
 
 

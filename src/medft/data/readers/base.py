@@ -76,7 +76,11 @@ def unique_ids(rows: Iterable[Example]) -> Iterator[Example]:
     seen: dict[str, int] = {}
     for row in rows:
         seen[row.id] = count = seen.get(row.id, 0) + 1
-        yield row if count == 1 else Example(f"{row.id}#{count}", row.group, row.instruction, row.input, row.output, row.meta)
+        yield (
+            row
+            if count == 1
+            else Example(f"{row.id}#{count}", row.group, row.instruction, row.input, row.output, row.meta)
+        )
 
 
 def make_example(

@@ -1,0 +1,105 @@
+"""Finished runs: their logged config, with overrides on top, and their artifacts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from medft.config.check import check
+from medft.config.compose import compose_config, compose_raw
+from medft.config.locate import conf_dir
+from medft.config.schema import Config
+from medft.errors import InputError
+from medft.tracking.store import connect, tracking_uri
+from medft.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that MLflow knows.
+
+    Attributes:
+        config: as the run logged it, with overrides.
+        tracker: logs to the run without changing its status.
+    """
+
+    config: Config
+    tracker: Tracker
+
+    def artifact(self, name: str) -> Path:
+        """A local path to a file or directory that the run logged.
+
+        Raises:
+            InputError: it logged none of that name.
+        """
+        return _download(self.tracker, name)
+
+
+def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
+    """Find a run and read its config.
+
+    Args:
+        overrides: Hydra overrides on top of the logged config: `judge=ollama`, `generation.max_new_tokens=64`.
+
+    Raises:
+        InputError: there is no such run here, or an override does not fit.
+    """
+    import mlflow
+
+    places = [each for each in overrides if each.startswith(("tracking.uri=", "paths."))]
+    here = compose_config(places)
+    client = connect(here)
+    try:
+        client.get_run(run_id)
+    except mlflow.exceptions.MlflowException:
+        raise InputError(f"run={run_id}: no such run in {tracking_uri(here)}") from None
+    tracker = Tracker(client, run_id)
+    logged = OmegaConf.load(_download(tracker, "config.yaml"))
+    assert isinstance(logged, DictConfig)
+    return FinishedRun(check(overridden(logged, overrides)), tracker)
+
+
+def split_arguments(argv: Sequence[str], usage: str) -> tuple[str, list[str], list[str]]:
+    """(run id, overrides, what is neither) of a command line.
+
+    Raises:
+        InputError: there is no `run=<id>`; shows `usage`.
+    """
+    overrides = [each for each in argv if "=" in each and " " not in each.split("=")[0]]
+    runs = [each.removeprefix("run=") for each in overrides if each.startswith("run=")]
+    if len(runs) != 1 or not runs[0]:
+        raise InputError(f"usage: {usage}")
+    others = [each for each in argv if each not in overrides]
+    return runs[0], [each for each in overrides if not each.startswith("run=")], others
+
+
+def overridden(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """A logged config with overrides: a group's name puts that file of `conf/` in place, a key changes a value."""
+    OmegaConf.set_struct(logged, True)
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise InputError(" ".join(str(error).split())) from None
+    for text, override in zip(overrides, parsed, strict=True):
+        key: str = override.key_or_group
+        if (conf_dir() / key).is_dir():
+            logged[key] = compose_raw([text])[key]
+        elif OmegaConf.select(logged, key, default=override) is override:
+            raise InputError(f"{key}: no such key in the run's config")
+        else:
+            OmegaConf.update(logged, key, override.value())
+    return logged
+
+
+def _download(tracker: Tracker, name: str) -> Path:
+    import mlflow
+
+    try:
+        found: Any = mlflow.artifacts.download_artifacts(run_id=tracker.run_id, artifact_path=name)
+    except (OSError, mlflow.exceptions.MlflowException):
+        raise InputError(f"run={tracker.run_id}: it logged no {name}") from None
+    return Path(found)

@@ -1,0 +1,64 @@
+"""What a run logs once it is measured: metrics, predictions, figure, model, verdicts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medft.data.tokenizer import Tokenizer
+from medft.evaluation.predictions import Prediction, write_jsonl, write_notebook_json
+from medft.tracking.figures import loss_curves
+from medft.tracking.tracker import Tracker
+
+_REFERENCES = ("reference/unigram_loss", "baseline/loss", "test/loss")
+
+
+def log_results(
+    tracker: Tracker,
+    output: Path,
+    metrics: Mapping[str, float],
+    predictions: Sequence[Prediction],
+    probes: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Log final metrics, loss curves, predictions and the answers to the probes, before and after."""
+    tracker.log_metrics(metrics)
+    cuts = [int(each.metrics["test"]["cut"]) for each in predictions]
+    counted = {"answers_cut": sum(cut > 0 for cut in cuts), "answer_tokens_lost": sum(cuts)}
+    tracker.set_tags({f"cuts.test.{name}": str(value) for name, value in counted.items()})
+    tracker.log_json(output / "probes.json", probes)
+    curves = {name: tracker.history(name) for name in ("train/loss", "val/loss")}
+    loss_curves(
+        curves, {key: metrics[key] for key in _REFERENCES if key in metrics}, output / "loss_curves.png"
+    )
+    tracker.log_file(output / "loss_curves.png")
+    log_predictions(tracker, output, predictions)
+
+
+def log_predictions(tracker: Tracker, output: Path, predictions: Sequence[Prediction]) -> None:
+    """Log predictions.jsonl and, in the first users' format, predictions.json."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_jsonl(predictions, output / "predictions.jsonl")
+    write_notebook_json(predictions, output / "predictions.json")
+    tracker.log_file(output / "predictions.jsonl")
+    tracker.log_file(output / "predictions.json")
+
+
+def log_verdicts(
+    tracker: Tracker,
+    output: Path,
+    judge: str,
+    predictions: Sequence[Prediction],
+    scores: Mapping[str, float],
+    facts: Mapping[str, str],
+) -> None:
+    """Log a judge's scores, what is known of the judge, and the predictions with its verdicts."""
+    tracker.log_metrics(scores)
+    tracker.set_tags({f"judge.{judge}.{key}": value for key, value in facts.items()})
+    log_predictions(tracker, output, predictions)
+
+
+def log_model(tracker: Tracker, output: Path, network: Any, tokenizer: Tokenizer) -> None:
+    """Log the tuned model and its tokenizer as a directory that transformers loads."""
+    folder = output / "model"
+    network.to("cpu").save_pretrained(folder)
+    tokenizer.save(folder)
+    tracker.log_file(folder, "model")
