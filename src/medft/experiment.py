@@ -82,9 +82,7 @@ def _announce(config: Config, splits: Splits) -> None:
     if config.dataset.size and config.dataset.size > splits.size_used:
         warn(f"dataset.size={config.dataset.size} is more than there is: {splits.size_used} rows are used")
     if splits.leaking:
-        warn(
-            "dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones"
-        )
+        warn("dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones")
 
 
 def _announce_cuts(data: MedicalQA) -> None:
@@ -126,22 +124,17 @@ def _baseline(
     measured = cached(
         key,
         config.paths.cache,
-        lambda: measure(network.to(device), tokenizer, splits.test, config),  # type: ignore[arg-type]
+        lambda: measure(network.to(device), tokenizer, splits.test, config),
     )
-    network.to("cpu")  # type: ignore[arg-type]
+    network.to("cpu")
     return measured
 
 
-def _metrics(
-    data: MedicalQA, baseline: Measurement | None, tuned: Measurement, result: FitResult
-) -> dict[str, float]:
+def _metrics(data: MedicalQA, baseline: Measurement | None, tuned: Measurement, result: FitResult) -> dict[str, float]:
     """All final metrics but the judge's, under their logged names."""
     measured = {"baseline": baseline, "test": tuned}
     metrics = {
-        f"{side}/{name}": value
-        for side, found in measured.items()
-        if found
-        for name, value in found.summary().items()
+        f"{side}/{name}": value for side, found in measured.items() if found for name, value in found.summary().items()
     }
     tokenizer = data.tokenizer
     test = [[*tokenizer.encode(row.output), tokenizer.end_token_id] for row in data.splits.test]

@@ -14,6 +14,7 @@ medft: fine-tune small language models on medical questions; tracked, repeatable
   medft train -m KEY=A,B ...                    run one for every combination
   medft judge run=ID [judge=ollama ...]         judge the answers of a finished run
   medft ask run=ID "QUESTION" [KEY=VALUE ...]   ask the model of a finished run
+  medft fetch [KEY=VALUE ...]                   download a run's model and data to the cache, train nothing
 
   medft train --help     lists models, data sets and experiments
   medft train --cfg job  prints the composed config; the files under conf/ explain each key
@@ -67,7 +68,11 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         from medft.cli.ask import ask
 
         return ask(arguments)
-    print(f"error: no command {command!r}; there are train, judge and ask", file=sys.stderr)
+    if command == "fetch":
+        from medft.cli.fetch import fetch
+
+        return fetch(arguments)
+    print(f"error: no command {command!r}; there are train, judge, ask and fetch", file=sys.stderr)
     return 2
 
 

@@ -35,9 +35,7 @@ def train(argv: list[str]) -> int:
     # this file stands for the program, so that Lightning can start further processes of a distributed run with it
     sys.argv = [__file__, *argv]
     signal.signal(signal.SIGTERM, _interrupt)
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(
-        lambda raw: _job(raw, failures)
-    )()
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda raw: _job(raw, failures))()
     codes = [report(error) for error in failures]
     return codes[0] if codes else 0
 

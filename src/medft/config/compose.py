@@ -50,13 +50,9 @@ def check_jobs(overrides: Sequence[str], multirun: bool) -> int:
         try:
             config = compose_config(job)
         except InputError as error:
-            raise InputError(
-                str(error) if len(jobs) == 1 else f"job {count} ({' '.join(job)}): {error}"
-            ) from None
+            raise InputError(str(error) if len(jobs) == 1 else f"job {count} ({' '.join(job)}): {error}") from None
         if multirun and config.trainer.strategy == "ddp":
-            raise InputError(
-                "trainer=ddp cannot be swept with -m (its processes would start the sweep again)"
-            )
+            raise InputError("trainer=ddp cannot be swept with -m (its processes would start the sweep again)")
         count += 1
     return count
 
@@ -94,13 +90,11 @@ def _one_line(error: Exception) -> str:
 def _unknown_key(key: str) -> str:
     known = list(_keys(compose_raw([])))
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-    return f"{key}: no such key" + (
-        f" (did you mean {near[0]}?)" if near else "; --cfg job prints all of them"
-    )
+    return f"{key}: no such key" + (f" (did you mean {near[0]}?)" if near else "; --cfg job prints all of them")
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in node:
+    for key in map(str, node):
         yield f"{prefix}{key}"
         if OmegaConf.is_dict(node) and not OmegaConf.is_missing(node, key):
             child = node._get_node(key)

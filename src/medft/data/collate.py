@@ -51,7 +51,10 @@ def flatten(samples: Sequence[Sample]) -> Batch:
         `sequence_lengths`, the tokens of each sample, and `cu_seqlens`, their running sum from 0 (int32, samples + 1),
         from which attention knows where a sample ends. No label crosses from one sample to the next.
     """
-    inputs, labels, positions, lengths = [], [], [], []
+    inputs: list[int] = []
+    labels: list[int] = []
+    positions: list[int] = []
+    lengths: list[int] = []
     for sample in samples:
         ids, targets = _shifted(sample)
         inputs += ids

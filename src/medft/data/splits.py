@@ -70,9 +70,7 @@ def load_splits(config: DatasetConfig) -> Splits:
 def split(examples: Sequence[Example], config: SplitConfig, size: int | None) -> Splits:
     """Split rows into training, validation and test, and take `size` of them in all."""
     sides = _sides(examples, config)
-    pools = {
-        side: _in_fixed_order(examples, sides, side, config.seed) for side in ("train", "validation", "test")
-    }
+    pools = {side: _in_fixed_order(examples, sides, side, config.seed) for side in ("train", "validation", "test")}
     wanted = min(size or len(examples), len(examples))
     test = pools["test"][: _rows(config.test, wanted, len(pools["test"]))]
     validation = pools["validation"][: _rows(config.validation, wanted, len(pools["validation"]))]
@@ -105,11 +103,7 @@ def _sides(examples: Sequence[Example], config: SplitConfig) -> dict[str, str]:
             f"dataset.split.test={config.test} and dataset.split.validation={config.validation} take all "
             f"{len(examples)} rows ({len(ordered)} groups) and leave none to train on"
         )
-    return (
-        dict.fromkeys(ordered, "train")
-        | dict.fromkeys(test, "test")
-        | dict.fromkeys(validation, "validation")
-    )
+    return dict.fromkeys(ordered, "train") | dict.fromkeys(test, "test") | dict.fromkeys(validation, "validation")
 
 
 def _low_end(
@@ -127,9 +121,7 @@ def _low_end(
     return ordered
 
 
-def _in_fixed_order(
-    examples: Sequence[Example], sides: dict[str, str], side: str, seed: int
-) -> list[Example]:
+def _in_fixed_order(examples: Sequence[Example], sides: dict[str, str], side: str, seed: int) -> list[Example]:
     rows = [row for row in examples if sides[row.group] == side]
     return sorted(rows, key=lambda row: (_unit(seed, f"row:{row.id}"), row.id))
 

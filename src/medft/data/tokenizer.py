@@ -124,9 +124,7 @@ class OwnTokenizer:
         from transformers import AutoTokenizer
 
         try:
-            self._inner: Any = AutoTokenizer.from_pretrained(
-                directory, local_files_only=True, trust_remote_code=False
-            )
+            self._inner: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ModelError(f"{directory}: no tokenizer in it ({str(error).splitlines()[0]})") from None
         end = self._inner.eos_token_id if end_token_id is None else end_token_id

@@ -54,15 +54,11 @@ def _batch(network: Any, prompts: list[Sequence[int]], config: GenerationConfig)
         return [Generated([], True) for _ in prompts]
     settings = network.generation_config
     pad = settings.pad_token_id
-    input_ids = torch.tensor(
-        [[pad] * (longest - len(ids)) + list(ids) for ids in prompts], device=network.device
-    )
-    mask = torch.tensor(
-        [[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=network.device
-    )
-    written = network.generate(
-        input_ids=input_ids, attention_mask=mask, max_new_tokens=limit, **_sampling(config)
-    )[:, longest:].tolist()
+    input_ids = torch.tensor([[pad] * (longest - len(ids)) + list(ids) for ids in prompts], device=network.device)
+    mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=network.device)
+    written = network.generate(input_ids=input_ids, attention_mask=mask, max_new_tokens=limit, **_sampling(config))[
+        :, longest:
+    ].tolist()
     return [_trimmed(ids, settings.eos_token_id) for ids in written]
 
 

@@ -52,9 +52,8 @@ def _verdicts(judge: Judge, questions: Sequence[Question]) -> list[Verdict]:
         verdicts += [Verdict(None, failure=str(error))] * (len(questions) - len(verdicts))
     failed = [verdict for verdict in verdicts if verdict.score is None]
     if failed:
-        say(
-            f"judge {judge.name}: {len(failed)} of {len(verdicts)} answers have no score, for example: {failed[0].failure}"
-        )
+        counts = f"{len(failed)} of {len(verdicts)} answers have no score"
+        say(f"judge {judge.name}: {counts}, for example: {failed[0].failure}")
     return verdicts
 
 

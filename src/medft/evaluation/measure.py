@@ -67,8 +67,7 @@ class Measurement:
             "perplexity": math.exp(min(loss, 700.0)),
             "bits_per_byte": nats / math.log(2) / max(1, sum(row.bytes for row in self.rows)),
             **{name: fmean(row.metrics[name] for row in self.rows) for name in OVERLAP},
-            "length_ratio": sum(row.words for row in self.rows)
-            / max(1, sum(row.expected_words for row in self.rows)),
+            "length_ratio": sum(row.words for row in self.rows) / max(1, sum(row.expected_words for row in self.rows)),
             "limit_share": fmean(row.hit_limit for row in self.rows),
         }
 

@@ -33,9 +33,7 @@ class Prediction:
     judge: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
 
-def make_predictions(
-    test: Sequence[Example], baseline: Measurement | None, tuned: Measurement
-) -> list[Prediction]:
+def make_predictions(test: Sequence[Example], baseline: Measurement | None, tuned: Measurement) -> list[Prediction]:
     """Join the test rows with what was measured before and after, by position; ids must agree."""
     before: Sequence[Row | None] = baseline.rows if baseline else [None] * len(test)
     found = []
@@ -53,7 +51,7 @@ def make_predictions(
                 old.answer if old else None,
                 new.answer,
                 metrics,
-            )  # fmt: skip
+            )
         )
     return found
 

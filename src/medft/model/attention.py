@@ -46,12 +46,10 @@ def flat_attention(
     """
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout:
         return _fused(query, key, value, sequence_lengths, cu_seqlens, scaling), None
-    pieces = (part.split(list(sequence_lengths), dim=2) for part in (query, key, value))
+    pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in (query, key, value))
     grouped = query.shape[1] != key.shape[1]
     outputs = [
-        scaled_dot_product_attention(
-            q, k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped
-        )
+        scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped)
         for q, k, v in zip(*pieces, strict=True)
     ]
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
@@ -106,9 +104,7 @@ def check_flat(network: PreTrainedModel) -> None:
             with flat(network):
                 found, _ = supervised_loss(network, flatten(samples))
     except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"this model cannot read flattened batches ({error}): set dataset.collate=pad"
-        ) from None
+        raise ModelError(f"this model cannot read flattened batches ({error}): set dataset.collate=pad") from None
     finally:
         network.train(was_training)
     if not torch.allclose(found, expected, rtol=1e-3):

@@ -11,9 +11,7 @@ from medft.data.tokenizer import Tokenizer
 from medft.errors import ModelError
 
 
-def build_model(
-    model: ModelConfig, directory: Path | None, tokenizer: Tokenizer, seed: int
-) -> PreTrainedModel:
+def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer, seed: int) -> PreTrainedModel:
     """The model in float32 on the CPU: loaded from `directory`, or made from scratch with weights drawn from `seed`.
 
     Raises:
@@ -66,11 +64,7 @@ def _config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig:
 
 
 def _set_dropout(config: PreTrainedConfig, model: ModelConfig) -> None:
-    names = [
-        name
-        for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout")
-        if hasattr(config, name)
-    ]
+    names = [name for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout") if hasattr(config, name)]
     if model.dropout and not names:
         raise ModelError(f"model.dropout={model.dropout}: {config.model_type} models have no dropout to set")
     for name in names:

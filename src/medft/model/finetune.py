@@ -31,9 +31,7 @@ def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
     try:
         return get_peft_model(network, settings)
     except ValueError as error:
-        raise ModelError(
-            f"finetune.target_modules={finetune.target_modules}: {str(error).splitlines()[0]}"
-        ) from None
+        raise ModelError(f"finetune.target_modules={finetune.target_modules}: {str(error).splitlines()[0]}") from None
 
 
 def merged(network: Any) -> PreTrainedModel:

@@ -37,17 +37,13 @@ class CausalLM(LightningModule):
         mask = batch.get("attention_mask")
         self.tokens_seen += batch["input_ids"].numel() if mask is None else int(mask.sum())
         self.log("loss", loss.detach() / tokens.clamp(min=1), prog_bar=True, logger=False)
-        return (
-            loss * self.trainer.accumulate_grad_batches
-        )  # undoes Lightning's division, which counts batches alike
+        return loss * self.trainer.accumulate_grad_batches  # undoes Lightning's division, which counts batches alike
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the summed gradients by the supervised tokens of the whole step, then report the step."""
         loss, tokens = self._totals(self._window)
         self._window = {"loss": 0.0, "tokens": 0.0}
-        scale = self.trainer.world_size / tokens.clamp(
-            min=1
-        )  # several processes average what should be summed
+        scale = self.trainer.world_size / tokens.clamp(min=1)  # several processes average what should be summed
         gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
         for gradient in gradients:
             gradient.mul_(scale)
@@ -81,9 +77,9 @@ class CausalLM(LightningModule):
 
     def _totals(self, sums: dict[str, torch.Tensor | float]) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of loss and tokens over all processes."""
-        pair = torch.stack(
-            [torch.as_tensor(sums[key], device=self.device).float() for key in ("loss", "tokens")]
-        )
-        total = self.all_gather(pair).reshape(-1, 2).sum(0) if self.trainer.world_size > 1 else pair
-        assert isinstance(total, torch.Tensor)
-        return total[0], total[1]
+        pair = torch.stack([torch.as_tensor(sums[key], device=self.device).float() for key in ("loss", "tokens")])
+        if self.trainer.world_size > 1:
+            gathered = self.all_gather(pair)
+            assert isinstance(gathered, torch.Tensor)
+            pair = gathered.sum(0)
+        return pair[0], pair[1]

@@ -11,9 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from medft.config.schema import AdamWConfig, SchedulerConfig, SgdConfig
 
 
-def build_optimizer(
-    parameters: Iterable[Parameter], config: AdamWConfig | SgdConfig
-) -> torch.optim.Optimizer:
+def build_optimizer(parameters: Iterable[Parameter], config: AdamWConfig | SgdConfig) -> torch.optim.Optimizer:
     """The optimizer over trainable parameters; vectors (biases, norms) are not decayed unless `decay_all`."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     vectors = [] if config.decay_all else [parameter for parameter in trainable if parameter.dim() < 2]

@@ -26,9 +26,7 @@ def log_results(
     tracker.set_tags({f"cuts.test.{name}": str(value) for name, value in counted.items()})
     tracker.log_json(output / "probes.json", probes)
     curves = {name: tracker.history(name) for name in ("train/loss", "val/loss")}
-    loss_curves(
-        curves, {key: metrics[key] for key in _REFERENCES if key in metrics}, output / "loss_curves.png"
-    )
+    loss_curves(curves, {key: metrics[key] for key in _REFERENCES if key in metrics}, output / "loss_curves.png")
     tracker.log_file(output / "loss_curves.png")
     log_predictions(tracker, output, predictions)
 

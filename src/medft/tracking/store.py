@@ -54,9 +54,7 @@ def experiment_id(client: Any, config: Config) -> str:
         location = (_folder(config) / "artifacts").as_uri()
     with FileLock(_lock_folder(config) / "experiment.lock"):
         found = client.get_experiment_by_name(name)
-        return str(
-            found.experiment_id if found else client.create_experiment(name, artifact_location=location)
-        )
+        return str(found.experiment_id if found else client.create_experiment(name, artifact_location=location))
 
 
 def ui_command(config: Config) -> str:

@@ -39,9 +39,7 @@ class Tracker:
 
         for key, value in params.items():
             if len(value) > _PARAM_LIMIT:
-                warn(
-                    f"{key} is longer than an MLflow parameter may be; it stands whole in the artifact config.yaml"
-                )
+                warn(f"{key} is longer than an MLflow parameter may be; it stands whole in the artifact config.yaml")
         whole = {key: value for key, value in params.items() if len(value) <= _PARAM_LIMIT}
         mlflow.log_params(whole, run_id=self.run_id)
 
@@ -122,9 +120,7 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str, is_
         tracker.log_params({**dict(flatten(config.resolved)), "dataset.size_used": str(splits.size_used)})
         _log_inputs(config, splits)
     config_yaml = output / "config.yaml"
-    config_yaml.write_text(
-        yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
+    config_yaml.write_text(yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True), encoding="utf-8")
     tracker.log_file(config_yaml)
     tracker.log_json(output / "split.json", splits.ids())
 
@@ -157,9 +153,7 @@ def _interrupted_run(config: Config) -> str | None:
         return None
     file = Path(checkpoint).resolve().parents[1] / "run.json"
     if not file.is_file():
-        raise InputError(
-            f"trainer.resume_from={checkpoint}: no run.json beside it, so it is not a run's checkpoint"
-        )
+        raise InputError(f"trainer.resume_from={checkpoint}: no run.json beside it, so it is not a run's checkpoint")
     run = json.loads(file.read_text(encoding="utf-8"))
     if run["config_hash"] != config_hash(config.resolved):
         raise InputError(

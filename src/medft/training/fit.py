@@ -54,9 +54,7 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     module = CausalLM(tuned, config.optimizer, config.scheduler)
     folder = config.paths.output / "checkpoints"
     best, stopwatch = BestWeights(folder / "best.safetensors"), Stopwatch()
-    trainer = _trainer(
-        config, data, logger, [best, stopwatch, RandomState(), *_bars(), _last_checkpoint(folder)]
-    )
+    trainer = _trainer(config, data, logger, [best, stopwatch, RandomState(), *_bars(), _last_checkpoint(folder)])
     _reset_peak_memory()
     started = time.perf_counter()
     with _reading(config, network):

@@ -1,5 +1,7 @@
 """`judge=auto`: Ollama if it is there, else nobody, said in one line."""
 
+from typing import Self
+
 from medft.console import say
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.ollama import Ollama
@@ -8,7 +10,7 @@ from medft.evaluation.judges.ollama import Ollama
 class Auto(Ollama):
     """Ollama where it answers on its host and has the model."""
 
-    def prepare(self) -> "Auto | None":
+    def prepare(self) -> Self | None:
         """Itself when ready, else None."""
         try:
             return super().prepare()

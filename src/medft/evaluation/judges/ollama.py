@@ -39,7 +39,7 @@ class Ollama(Judge):
 
     _facts: dict[str, str] = PrivateAttr(default_factory=dict)
 
-    def prepare(self) -> Self:
+    def prepare(self) -> Self | None:
         """Check server and model, then load the model with one call, with the options of all later ones."""
         self._facts.update(self._check())
         self._ask(_PROMPT.format(question="?", expected="-", answer="-"), self.load_timeout)
@@ -113,7 +113,7 @@ class Ollama(Judge):
             found = next((name for name in (self.model, f"{self.model}:latest") if name in digests), None)
             shown = client.show(found).modelinfo if found else None
         except _faults() as error:
-            raise JudgeUnavailable(f"no Ollama server answers on {self.host} ({_short(error)})") from None
+            raise JudgeUnavailable(f"no Ollama server answers on {self.host}: {_short(error)}") from None
         if found is None:
             raise JudgeUnavailable(
                 f"the Ollama server on {self.host} has no model {self.model!r} (ollama pull {self.model})"
@@ -139,4 +139,4 @@ def _faults() -> tuple[type[Exception], ...]:
 
 
 def _short(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]

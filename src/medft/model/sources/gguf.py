@@ -57,9 +57,7 @@ def _write(file: Path, model: ModelConfig, target: Path) -> None:
     config.update(given)
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(loaded.state_dict())
-    plain.generation_config = GenerationConfig(
-        eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
-    )
+    plain.generation_config = GenerationConfig(eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id)
     plain.save_pretrained(target)
     for key, value in given.items():
         setattr(tokenizer, key.removesuffix("_id"), tokenizer.convert_ids_to_tokens(value))
