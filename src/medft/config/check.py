@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from medft.config.schema import Config
 from medft.errors import InputError
 
-_UNION_BRANCHES = {"int", "float", "str", "full", "lora", "adamw", "sgd"}
+# what pydantic puts into the place of an error for each alternative that a key's type has
+_ALTERNATIVES = {"int", "float", "str", "constrained-int", "constrained-float", "full", "lora", "adamw", "sgd"}
 
 
 def check(raw: DictConfig) -> Config:
@@ -45,7 +46,7 @@ def _lines(error: ValidationError) -> list[str]:
     """One line for each wrong key, in the order of the config, alternatives of one key joined with 'or'."""
     found: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"] if part not in _UNION_BRANCHES)
+        key = ".".join(str(part) for part in item["loc"] if part not in _ALTERNATIVES)
         found.setdefault(key, [])
         message = _message(item)
         if message not in found[key]:

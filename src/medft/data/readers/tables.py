@@ -42,7 +42,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
                     raise DataError(f"{where}: more cells than the header has columns")
                 yield where, row
         except csv.Error as error:
-            raise DataError(f"{path}:{table.line_num}: not valid CSV: {error}") from None
+            raise DataError(f"{path}:{line + 1}: not valid CSV: {error}") from None
 
 
 def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:

@@ -1,0 +1,126 @@
+"""Every file of conf/ composes, is checked, and builds what it describes; wrong input gives one line."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medft.config.check import check
+from medft.config.compose import check_jobs, compose_config, compose_raw
+from medft.config.locate import conf_dir
+from medft.data.readers.base import Reader
+from medft.data.tokenizer import Gpt2Tokenizer
+from medft.errors import InputError
+from medft.evaluation.judges.base import Judge
+from medft.evaluation.probes import load_probes
+from medft.model.build import build_model
+from medft.model.optimizer import build_optimizer, build_scheduler
+
+# What a choice cannot do without; `common` files are the base of their group, not a choice.
+NEEDS = {"dataset=diseases": ["dataset.path=x.csv"], "dataset=alpaca": ["dataset.path=x.jsonl"]}
+NEEDS["finetune=lora"] = ["model=gpt2"]
+
+
+def choices() -> list[str]:
+    files = sorted(path for path in conf_dir().glob("*/*.yaml") if path.stem != "common")
+    return [f"{path.parent.name}={path.stem}" for path in files if path.parent.name != "local"]
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_every_choice_composes_and_instantiates(choice: str) -> None:
+    config = compose_config([choice, *NEEDS.get(choice, [])])
+    assert isinstance(config.dataset.reader, Reader)
+    assert isinstance(config.judge, Judge)
+
+
+@pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_file_is_a_commented_manual(path: Path) -> None:
+    text = path.read_text()
+    assert yaml.safe_load(text) is not None
+    assert text.startswith("#"), "a file says first what it is for"
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("scheduler", ["cosine", "linear", "constant"])
+def test_optimizer_and_scheduler_files_build(optimizer: str, scheduler: str) -> None:
+    config = compose_config([f"optimizer={optimizer}", f"scheduler={scheduler}", "model.shape.n_layer=1"])
+    network = build_model(config.model, None, Gpt2Tokenizer(), 0)
+    built = build_optimizer(network.parameters(), config.optimizer)
+    build_scheduler(built, config.scheduler, 10)
+    assert sum(len(group["params"]) for group in built.param_groups) == len(list(network.parameters()))
+
+
+def test_probes_file_is_read() -> None:
+    assert "Le chef cuisine le repas tous les jours." in [probe.input for probe in load_probes("probes.yaml")]
+
+
+def test_model_brings_its_learning_rate() -> None:
+    assert compose_config(["model=gpt2-nano"]).optimizer.lr == 2e-3
+    assert compose_config(["model=gpt2-medium"]).optimizer.lr == 5e-5
+    assert compose_config(["model=gpt2-medium", "optimizer.lr=1e-4"]).optimizer.lr == 1e-4
+
+
+def test_notebook_experiment_is_the_notebooks() -> None:
+    config = compose_config(["experiment=seed"])
+    assert (config.dataset.size, config.dataset.max_length, config.trainer.max_epochs) == (1100, 512, 2)
+    assert (config.dataset.loss_on, config.dataset.split.train_on_all) == ("all", True)
+    assert (config.optimizer.lr, config.optimizer.weight_decay, config.dataset.batch_size) == (5e-5, 0.1, 8)
+    honest = compose_config(["experiment=honest"])
+    assert (honest.dataset.loss_on, honest.dataset.split.train_on_all) == ("response", False)
+    assert honest.optimizer == config.optimizer
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("dataset.max_lenght=3", "dataset.max_lenght: no such key (did you mean dataset.max_length?)"),
+        ("++dataset.nonsense=1", "dataset.nonsense: no such key"),
+        ("+dataset.split.nonsense=1", "dataset.split.nonsense: no such key"),
+        ("++dataset.reader.nonsense=1", "dataset.reader.nonsense: no such key"),
+        ("++nonsense=1", "nonsense: no such key"),
+        ("dataset.size=abc", "dataset.size: must be a valid integer (got 'abc')"),
+        ("dataset.size=1.5", "dataset.size: must be a valid integer (got 1.5)"),
+        ("dataset.size=true", "dataset.size: must be a valid integer (got True)"),
+        ("dataset.size=-1", "dataset.size: must be greater than or equal to 1 (got -1)"),
+        ("dataset.size=0", "dataset.size: must be greater than or equal to 1 (got 0)"),
+        ("dataset.loss_on=answer", "dataset.loss_on: must be 'response' or 'all' (got 'answer')"),
+        ("dataset.split.test=1.5", "dataset.split.test: "),
+        ("dataset=diseases", "dataset.path: a value is required"),
+        ("model=gpt9", "model=gpt9: no such option; there are distilgpt2, gpt2"),
+        ("finetune=lora", "finetune=lora adapts a pretrained model"),
+        ("dataset.max_length=4096", "dataset.max_length=4096: model=gpt2-nano reads 1024 tokens at most"),
+        ("dataset.prompt=chat", "dataset.prompt=chat needs a model with a chat template"),
+        ("trainer.devices=2", "trainer: devices=2 needs strategy=ddp"),
+        ("generation.max_new_tokens=1024", "generation.max_new_tokens=1024 leaves no room"),
+        ("dataset.reader._target_=os.system", "dataset.reader: os.system is not a Reader"),
+        ("judge._target_=medft.nothing.Judge", "judge: cannot import medft.nothing.Judge"),
+        ("dataset.size=[1", "no viable alternative"),
+    ],
+)
+def test_wrong_input_is_one_line_with_the_key(override: str, line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        compose_config([override])
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_wrong_keys_are_all_named() -> None:
+    with pytest.raises(InputError) as caught:
+        compose_config(["dataset.size=-1", "trainer.max_epochs=0"])
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["dataset.size", "trainer.max_epochs"]
+
+
+def test_every_job_of_a_sweep_is_checked_before_the_first() -> None:
+    assert check_jobs(["model=gpt2,gpt2-medium", "dataset.max_length=256,512"], multirun=True) == 4
+    with pytest.raises(InputError, match=r"job 2 \(dataset.max_length=9999\): dataset.max_length=9999"):
+        check_jobs(["dataset.max_length=256,512,9999"], multirun=True)
+
+
+def test_ddp_is_not_swept() -> None:
+    with pytest.raises(InputError, match="cannot be swept"):
+        check_jobs(["trainer=ddp", "seed=1,2"], multirun=True)
+
+
+def test_missing_values_are_named() -> None:
+    with pytest.raises(InputError, match="dataset.name: a value is required"):
+        check(compose_raw(["dataset=common"]))

@@ -1,0 +1,85 @@
+"""tiktoken and transformers agree, and answers end with the token on which generation stops."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medft.data.encode import cut, encode
+from medft.data.example import Example
+from medft.data.prompt import alpaca_prompt, decode_answer, encode_prompt
+from medft.data.readers.sample import Sample
+from medft.data.tokenizer import Gpt2Tokenizer, OwnTokenizer, gpt2_files
+from medft.errors import ModelError
+
+TRICKY = ["", " ", "\n\n", "don't  I'll\twe", "naïve café — 5 µg/dL", "日本語 😀", "<|endoftext|>", "a\u200bb", "'S 'LL"]
+
+
+@pytest.fixture(scope="module")
+def transformers_gpt2() -> object:
+    from transformers import GPT2Tokenizer
+
+    files = gpt2_files()
+    return GPT2Tokenizer(vocab=str(files["encoder.json"]), merges=str(files["vocab.bpe"]))
+
+
+def test_tiktoken_and_transformers_give_the_same_ids(transformers_gpt2: object) -> None:
+    texts = TRICKY + [alpaca_prompt(row) + row.output for row in Sample().read()]
+    for text in texts:
+        expected = transformers_gpt2.encode(text, split_special_tokens=True, add_special_tokens=False)  # type: ignore[attr-defined]
+        assert Gpt2Tokenizer().encode(text) == expected, text
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_gpt2_gives_back_every_text(text: str) -> None:
+    tokenizer = Gpt2Tokenizer()
+    assert tokenizer.decode(tokenizer.encode(text)) == text.encode("utf-8", "replace").decode()
+
+
+def test_real_medquad_ids_agree(transformers_gpt2: object, medquad_zip: Path, tmp_path: Path) -> None:
+    from medft.data.readers.medquad import MedQuAD
+
+    for row in list(MedQuAD(path=str(medquad_zip), cache_dir=str(tmp_path)).read())[::50]:
+        assert Gpt2Tokenizer().encode(row.output) == transformers_gpt2.encode(row.output)  # type: ignore[attr-defined]
+
+
+def test_saved_gpt2_tokenizer_is_read_by_transformers(tmp_path: Path) -> None:
+    Gpt2Tokenizer().save(tmp_path)
+    own = OwnTokenizer(tmp_path, None, None)
+    assert own.end_token_id == 50256
+    assert own.encode("Gout hurts.") == Gpt2Tokenizer().encode("Gout hurts.")
+    with pytest.raises(ModelError, match="no chat template"):
+        own.encode_chat("hello")
+
+
+def test_border_between_prompt_and_answer_is_where_one_text_has_it() -> None:
+    tokenizer = Gpt2Tokenizer()
+    for row in list(Sample().read())[::10]:
+        prompt = alpaca_prompt(row)
+        assert tokenizer.encode(prompt) + tokenizer.encode(row.output) == tokenizer.encode(prompt + row.output)
+
+
+def test_alpaca_prompt_has_an_input_only_where_there_is_one() -> None:
+    assert "### Input:\nabc\n\n### Response:\n" in alpaca_prompt(Example("", "", "Do.", "abc", ""))
+    assert "### Input" not in alpaca_prompt(Example("", "", "Do.", "", ""))
+
+
+def test_no_tokenizer_in_a_directory_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no tokenizer in it"):
+        OwnTokenizer(tmp_path, None, None)
+
+
+@pytest.mark.slow
+def test_smollm2_answers_end_with_the_token_on_which_generation_stops(smollm2: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = OwnTokenizer(smollm2, None, None)
+    encoded = encode(Example("1", "g", "What is gout?", "", "A disease."), tokenizer, "chat")
+    [sample], _ = cut([encoded], 512, "response")
+    stops_on = AutoModelForCausalLM.from_pretrained(smollm2).generation_config.eos_token_id
+    assert sample.input_ids[-1] == tokenizer.end_token_id == stops_on == 2
+    chat = tokenizer.decode(encode_prompt(Example("1", "g", "What is gout?", "", ""), tokenizer, "chat"))
+    assert chat.rstrip().endswith("assistant")
+    assert decode_answer([*tokenizer.encode(" Hello. "), 2, 5, 5], tokenizer) == "Hello."
