@@ -13,7 +13,17 @@ from medft.data.readers.sample import Sample
 from medft.data.tokenizer import Gpt2Tokenizer, OwnTokenizer, gpt2_files
 from medft.errors import ModelError
 
-TRICKY = ["", " ", "\n\n", "don't  I'll\twe", "naïve café — 5 µg/dL", "日本語 😀", "<|endoftext|>", "a\u200bb", "'S 'LL"]
+TRICKY = [
+    "",
+    " ",
+    "\n\n",
+    "don't  I'll\twe",
+    "naïve café — 5 µg/dL",
+    "日本語 😀",
+    "<|endoftext|>",
+    "a\u200bb",
+    "'S 'LL",
+]
 
 
 @pytest.fixture(scope="module")

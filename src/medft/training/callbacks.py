@@ -1,14 +1,34 @@
 """What happens beside training: the best weights kept, time taken, random state saved."""
 
 import random
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 from safetensors.torch import load_file, save_file
+
+from medft.console import say
+
+
+class ValidationPoints(Callback):
+    """Validates at even distances, the last time at the end of each epoch.
+
+    Lightning knows a fixed interval only, which leaves the last batches of an epoch out unless it divides the epoch;
+    this sets the interval anew after each batch.
+    """
+
+    def __init__(self, checks_per_epoch: int) -> None:
+        self.checks = checks_per_epoch
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Let the validation that may follow this batch happen, or not."""
+        batches = trainer.num_training_batches
+        points = {-(-batches * check // self.checks) for check in range(1, self.checks + 1)}
+        trainer.val_check_batch = batch_idx + 1 if batch_idx + 1 in points else batches + 1
 
 
 class BestWeights(Callback):
@@ -84,6 +104,27 @@ class Stopwatch(Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         """Stop."""
         self.seconds += time.perf_counter() - self._started
+
+
+class Progress(RichProgressBar):
+    """A bar on a terminal, and everywhere one line for each validation."""
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+        if not sys.stdout.isatty():
+            self.disable()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Say where training is."""
+        super().on_validation_end(trainer, pl_module)
+        total = int(trainer.estimated_stepping_batches)
+        say(f"step {trainer.global_step}/{total}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
+
+    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
+        """Without the run's id, which Lightning would show as `v_num`."""
+        found: dict[str, Any] = super().get_metrics(*arguments)
+        found.pop("v_num", None)
+        return found
 
 
 def _trained(network: torch.nn.Module) -> dict[str, torch.Tensor]:

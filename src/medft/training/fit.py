@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from transformers import PreTrainedModel
 
@@ -20,7 +20,7 @@ from medft.errors import InputError
 from medft.model.attention import check_flat, flat
 from medft.model.finetune import merged, prepare
 from medft.model.module import CausalLM
-from medft.training.callbacks import BestWeights, RandomState, Stopwatch
+from medft.training.callbacks import BestWeights, Progress, RandomState, Stopwatch, ValidationPoints
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     module = CausalLM(tuned, config.optimizer, config.scheduler)
     folder = config.paths.output / "checkpoints"
     best, stopwatch = BestWeights(folder / "best.safetensors"), Stopwatch()
-    trainer = _trainer(config, data, logger, [best, stopwatch, RandomState(), *_bars(), _last_checkpoint(folder)])
+    points = ValidationPoints(config.trainer.val_checks_per_epoch)
+    trainer = _trainer(config, logger, [points, best, stopwatch, RandomState(), Progress(), _last_checkpoint(folder)])
     _reset_peak_memory()
     started = time.perf_counter()
     with _reading(config, network):
@@ -85,7 +86,7 @@ def device_name(config: TrainerConfig) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _trainer(config: Config, data: MedicalQA, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
+def _trainer(config: Config, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
     settings = config.trainer
     device = device_name(settings)
     if device == "cuda" and torch.cuda.device_count() < settings.devices:
@@ -93,7 +94,6 @@ def _trainer(config: Config, data: MedicalQA, logger: Logger | None, callbacks: 
             f"trainer.devices={settings.devices}: this machine has {torch.cuda.device_count()} NVIDIA GPU(s); "
             "use trainer=auto"
         )
-    batches = data.train_batches(settings.devices)
     return pl.Trainer(
         accelerator=device,
         devices=settings.devices,
@@ -103,7 +103,7 @@ def _trainer(config: Config, data: MedicalQA, logger: Logger | None, callbacks: 
         max_steps=settings.max_steps or -1,
         accumulate_grad_batches=settings.accumulate_grad_batches,
         gradient_clip_val=settings.gradient_clip_val,
-        val_check_interval=max(1, -(-batches // settings.val_checks_per_epoch)),
+        val_check_interval=1,  # ValidationPoints says which of these are taken
         log_every_n_steps=settings.log_every_n_steps,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # medft.data.sampler does that
@@ -119,10 +119,6 @@ def _precision(asked: str, device: str) -> Any:
     if asked != "auto":
         return asked
     return "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
-
-
-def _bars() -> list[Callback]:
-    return [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
 
 
 def _last_checkpoint(folder: Path) -> ModelCheckpoint:

@@ -46,8 +46,8 @@ def _write(file: Path, model: ModelConfig, target: Path) -> None:
     try:
         loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{file}: cannot be read as a model ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # the parser checks nothing, so a broken file fails in any way
+        raise ModelError(f"{file}: cannot be read as a model ({type(error).__name__}: {error})") from None
     config = loaded.config
     # what was read is plain float32, but transformers still calls it quantised and would not write it
     if hasattr(config, "quantization_config"):

@@ -1,0 +1,167 @@
+"""Training: it learns, it repeats itself to the bit, and it goes on where it was interrupted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning.loggers import Logger
+
+from medft.config.schema import Config
+from medft.data.module import MedicalQA
+from medft.data.splits import load_splits
+from medft.data.tokenizer import Gpt2Tokenizer
+from medft.errors import InputError
+from medft.model.build import build_model
+from medft.training import fit as fit_room
+from medft.training.callbacks import Stopwatch
+from medft.training.fit import FitResult, fit
+
+
+class Record(Logger):
+    """Keeps what is logged."""
+
+    name, version = "record", "0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points: list[tuple[int, dict[str, float]]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        if any("/" in key for key in metrics):
+            self.points.append((step or 0, dict(metrics)))
+
+    def log_hyperparams(self, *_: object) -> None: ...
+
+    def curve(self, name: str) -> list[float]:
+        return [metrics[name] for _, metrics in self.points if name in metrics]
+
+
+def train(config: Config) -> tuple[FitResult, Record, dict[str, torch.Tensor]]:
+    tokenizer = Gpt2Tokenizer()
+    data = MedicalQA(config.dataset, load_splits(config.dataset), tokenizer, config.seed)
+    record = Record()
+    result = fit(config, build_model(config.model, None, tokenizer, config.seed), data, record)
+    return result, record, {name: p.clone() for name, p in result.network.state_dict().items()}
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def test_validation_loss_falls_and_costs_are_told(tiny: Callable[..., Config]) -> None:
+    result, record, _ = train(tiny("trainer.max_epochs=2", "dataset.size=120"))
+    curve = record.curve("val/loss")
+    assert len(curve) == 8
+    assert curve[-1] < curve[0]
+    assert set(record.points[0][1]) == {"train/loss", "train/lr", "train/grad_norm"}
+    assert set(result.costs) == {"cost/train_seconds", "cost/tokens_per_second", "cost/peak_memory"}
+    assert all(value > 0 for value in result.costs.values())
+
+
+def test_nothing_is_left_of_a_finished_run(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    train(config)
+    assert list((config.paths.output / "checkpoints").iterdir()) == []
+
+
+def test_one_seed_gives_one_run_to_the_bit(tiny: Callable[..., Config]) -> None:
+    _, first, weights = train(tiny("model.dropout=0.1"))
+    _, second, same = train(tiny("model.dropout=0.1"))
+    assert first.points == second.points
+    assert_equal(weights, same)
+    _, third, _ = train(tiny("model.dropout=0.1", "seed=43"))
+    assert first.curve("train/loss") != third.curve("train/loss")
+
+
+def test_both_collates_learn_the_same(tiny: Callable[..., Config]) -> None:
+    _, flat, _ = train(tiny("dataset.collate=flatten"))
+    _, padded, _ = train(tiny("dataset.collate=pad"))
+    assert flat.curve("train/loss") == pytest.approx(padded.curve("train/loss"), rel=1e-4)
+    assert flat.curve("val/loss") == pytest.approx(padded.curve("val/loss"), rel=1e-4)
+
+
+def test_accumulation_learns_as_one_large_batch(tiny: Callable[..., Config]) -> None:
+    common = ("trainer.precision=64-true", "trainer.gradient_clip_val=0.1", "trainer.val_checks_per_epoch=1")
+    _, large, _ = train(tiny("dataset.batch_size=8", *common))
+    _, small, _ = train(tiny("dataset.batch_size=2", "trainer.accumulate_grad_batches=4", *common))
+    assert large.curve("train/loss") == pytest.approx(small.curve("train/loss"), rel=1e-6)
+    assert large.curve("train/grad_norm") == pytest.approx(small.curve("train/grad_norm"), rel=1e-5)
+    assert large.curve("val/loss") == pytest.approx(small.curve("val/loss"), rel=1e-6)
+
+
+class StopAt(Stopwatch):
+    """Interrupts training, as Ctrl-C does."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, trainer: object, *_: object) -> None:
+        if trainer.global_step == self.step:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stop_at", [4, 7, 10])
+def test_resumed_is_as_if_never_interrupted(
+    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    settings = ("trainer.max_epochs=2", "model.dropout=0.1", "dataset.batch_size=8", "seed=5")
+    _, whole, expected = train(tiny(*settings, f"paths.output_dir={tmp_path / 'whole'}"))
+    interrupted = tiny(*settings, f"paths.output_dir={tmp_path / 'interrupted'}")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fit_room, "Stopwatch", lambda: StopAt(stop_at))
+        train(interrupted)
+    last = interrupted.paths.output / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] <= stop_at
+    _, rest, weights = train(tiny(*settings, f"paths.output_dir={tmp_path / 'on'}", f"trainer.resume_from={last}"))
+    assert_equal(weights, expected)
+    assert rest.points == whole.points[-len(rest.points) :]
+
+
+def test_a_missing_checkpoint_is_named(tiny: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match="trainer.resume_from=nowhere.ckpt: no such checkpoint"):
+        train(tiny("trainer.resume_from=nowhere.ckpt"))
+
+
+def test_a_gpu_that_is_not_there_is_named(tiny: Callable[..., Config]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="this machine has 0 NVIDIA"):
+        train(tiny("trainer=gpu"))
+
+
+def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[..., Config]) -> None:
+    # a rate this high ruins the model after its best step
+    result, record, _ = train(tiny("optimizer.lr=0.05", "scheduler=constant", "trainer.max_epochs=3"))
+    steps = [(step, values["val/loss"]) for step, values in record.points if "val/loss" in values]
+    assert result.best_step == min(steps, key=lambda point: point[1])[0]
+
+
+@pytest.mark.slow
+def test_the_true_355m_shape_loads_and_trains_two_steps(compose: Callable[..., Config], tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+
+    from medft.model.sources.resolve import resolve
+
+    folder = tmp_path / "gpt2-medium"
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config(n_layer=24, n_head=16, n_embd=1024)).save_pretrained(folder)
+    config = compose("model=gpt2-medium", f"model.source={folder}", "dataset.size=52", "dataset.max_length=64",
+                     "dataset.split.test=7", "dataset.split.validation=7", "trainer.max_steps=2", "trainer=cpu",
+                     "dataset.batch_size=2", "trainer.val_checks_per_epoch=1")  # fmt: skip
+    network = build_model(config.model, resolve(config.model, tmp_path), Gpt2Tokenizer(), 0).eval()
+    assert sum(parameter.numel() for parameter in network.parameters()) == 354_823_168
+    ids = torch.tensor([Gpt2Tokenizer().encode("What is gout?")])
+    with torch.no_grad():
+        expected = AutoModelForCausalLM.from_pretrained(folder).eval()(ids).logits
+        assert torch.equal(network(ids).logits, expected)
+    data = MedicalQA(config.dataset, load_splits(config.dataset), Gpt2Tokenizer(), 0)
+    record = Record()
+    result = fit(config, network, data, record)
+    assert result.steps == 2
+    assert record.curve("train/loss")[1] < record.curve("train/loss")[0]
+    print(json.dumps(result.costs))
