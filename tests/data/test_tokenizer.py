@@ -37,7 +37,7 @@ def transformers_gpt2() -> object:
 def test_tiktoken_and_transformers_give_the_same_ids(transformers_gpt2: object) -> None:
     texts = TRICKY + [alpaca_prompt(row) + row.output for row in Sample().read()]
     for text in texts:
-        expected = transformers_gpt2.encode(text, split_special_tokens=True, add_special_tokens=False)  # type: ignore[attr-defined]
+        expected = transformers_gpt2.encode(text, split_special_tokens=True, add_special_tokens=False)
         assert Gpt2Tokenizer().encode(text) == expected, text
 
 
@@ -52,7 +52,7 @@ def test_real_medquad_ids_agree(transformers_gpt2: object, medquad_zip: Path, tm
     from medft.data.readers.medquad import MedQuAD
 
     for row in list(MedQuAD(path=str(medquad_zip), cache_dir=str(tmp_path)).read())[::50]:
-        assert Gpt2Tokenizer().encode(row.output) == transformers_gpt2.encode(row.output)  # type: ignore[attr-defined]
+        assert Gpt2Tokenizer().encode(row.output) == transformers_gpt2.encode(row.output)
 
 
 def test_saved_gpt2_tokenizer_is_read_by_transformers(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def test_resumed_is_as_if_never_interrupted(
     assert torch.load(last, weights_only=True)["global_step"] <= stop_at
     _, rest, weights = train(tiny(*settings, f"paths.output_dir={tmp_path / 'on'}", f"trainer.resume_from={last}"))
     assert_equal(weights, expected)
+    assert list(last.parent.iterdir()) == []
     assert rest.points == whole.points[-len(rest.points) :]
 
 

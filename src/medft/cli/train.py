@@ -45,7 +45,9 @@ def _job(raw: DictConfig, failures: list[Exception]) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         if raw.paths.output_dir is None:
-            OmegaConf.update(raw, "paths.output_dir", str(folder))
+            resumed = raw.trainer.resume_from  # such a run goes on in its own folder
+            own = Path(resumed).resolve().parents[1] if resumed else folder
+            OmegaConf.update(raw, "paths.output_dir", str(own))
         config = check(raw)
         _quieten()
         from medft.experiment import run

@@ -52,7 +52,9 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     pl.seed_everything(config.seed, verbose=False)
     tuned = prepare(network, config.finetune)
     module = CausalLM(tuned, config.optimizer, config.scheduler)
-    folder = config.paths.output / "checkpoints"
+    # a resumed run goes on where its checkpoints are
+    resumed = config.trainer.resume_from
+    folder = Path(resumed).parent if resumed else config.paths.output / "checkpoints"
     best, stopwatch = BestWeights(folder / "best.safetensors"), Stopwatch()
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
     trainer = _trainer(config, logger, [points, best, stopwatch, RandomState(), Progress(), _last_checkpoint(folder)])
