@@ -77,6 +77,10 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("++dataset.nonsense=1", "dataset.nonsense: no such key"),
         ("+dataset.split.nonsense=1", "dataset.split.nonsense: no such key"),
         ("++dataset.reader.nonsense=1", "dataset.reader.nonsense: no such key"),
+        (
+            "tracking.tags={who: me}",
+            "tracking.tags.who: no such key; where new keys are allowed, +tracking.tags.who=VALUE",
+        ),
         ("++nonsense=1", "nonsense: no such key"),
         ("dataset.size=abc", "dataset.size: must be a valid integer (got 'abc')"),
         ("dataset.size=1.5", "dataset.size: must be a valid integer (got 1.5)"),

@@ -179,8 +179,11 @@ def test_means_are_over_scored_rows_and_all_rows_are_counted() -> None:
     rows = predictions()
     found = judge_predictions(Fixed(scores=[80, None, 20, 30]), rows)
     assert found == {
-        "judge/fixed/score": 80.0, "judge/fixed/baseline_score": 25.0, "judge/fixed/scored": 3.0, "judge/fixed/failed": 1.0,
-    }  # fmt: skip
+        "judge/fixed/score": 80.0,
+        "judge/fixed/baseline_score": 25.0,
+        "judge/fixed/scored": 3.0,
+        "judge/fixed/failed": 1.0,
+    }
     assert rows[1].judge["fixed"]["test"] == {"score": None, "failure": "not a score", "reply": ""}
     assert rows[0].judge["fixed"]["baseline"]["score"] == 20
 

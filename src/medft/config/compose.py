@@ -80,15 +80,18 @@ def _one_line(error: Exception) -> str:
     causes = [error, *([error.__cause__] if error.__cause__ else [])]
     text = "\n".join(str(each) for each in causes)
     if match := re.search(r"Could not (?:override|append to config\.?[^']*) '([^']+)'", text):
-        return _unknown_key(match[1])
+        inner = re.search(r"Key '([^']+)' is not in struct", text)
+        return _unknown_key(match[1], inner[1] if inner else "")
     if match := re.search(r"Could not find '([^']+)'\s*Available options in '[^']+':((?:\s*\t\S+)*)", text):
         group, _, wrong = match[1].rpartition("/")
         return f"{group}={wrong}: no such option; there are {', '.join(sorted(set(match[2].split()) - {'common'}))}"
     return " ".join(text.split())
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, inner: str) -> str:
     known = list(_keys(compose_raw([])))
+    if key in known:  # the key exists, what is put into it does not
+        return f"{key}.{inner}: no such key; where new keys are allowed, +{key}.{inner}=VALUE adds one"
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     return f"{key}: no such key" + (f" (did you mean {near[0]}?)" if near else "; --cfg job prints all of them")
 

@@ -1,0 +1,184 @@
+"""The commands as people type them: what they print and what they exit with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from medft.config.locate import checkout_root
+from tests.conftest import TINY
+
+ROOT = checkout_root()
+
+
+def start(*arguments: str, program: str = "train.py", **environment: str) -> subprocess.Popen[str]:
+    command = (
+        [sys.executable, str(ROOT / program)] if program == "train.py" else [sys.executable, "-m", "medft.cli.main"]
+    )
+    return subprocess.Popen(
+        [*command, *arguments],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+
+
+def call(*arguments: str, program: str = "train.py", **environment: str) -> tuple[int, str, str]:
+    process = start(*arguments, program=program, **environment)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def medft(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    return call(*arguments, program="medft", **environment)
+
+
+@pytest.mark.parametrize(
+    "override", ["dataset.sise=3", "++dataset.nonsense=1", "dataset.size=abc", "dataset.size=-1", "model=gpt9"]
+)
+def test_wrong_settings_are_one_line_and_2(override: str) -> None:
+    code, out, err = call(override)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.startswith(f"error: {override.strip('+').split('=')[0]}")
+
+
+def test_wrong_settings_of_a_later_job_stop_a_sweep_before_it_starts(tmp_path: Path) -> None:
+    code, out, err = call("-m", "dataset.max_length=64,5000")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: job 1 (dataset.max_length=5000): dataset.max_length=5000: model=gpt2-nano reads 1024")
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "error: dataset.path=data.csv: no such file"),
+        ("question,answer\nQ,A\n", "error: data.csv: no column 'instruction' (there are: 'question', 'answer')"),
+        ("instruction,output\n", "error: dataset=alpaca: no rows in it (data.csv)"),
+        ("instruction,output\nQ,A\nQ2,\n", "error: data.csv:3: column 'output' is empty"),
+    ],
+)
+def test_wrong_data_is_one_line_and_2(tmp_path: Path, content: str | None, line: str) -> None:
+    if content is not None:
+        (tmp_path / "data.csv").write_text(content)
+    code, out, err = call("dataset=alpaca", "dataset.path=data.csv", "judge=none")
+    assert (code, out) == (2, "")
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+def test_help_comes_at_once() -> None:
+    for arguments, program in ((["--help"], "medft"), (["--help"], "train.py"), (["--cfg", "job"], "train.py")):
+        started = time.perf_counter()
+        code, out, _ = call(*arguments, program=program)
+        assert code == 0
+        assert "medft" in out
+        assert time.perf_counter() - started < 10  # generous: a loaded machine; it takes about half a second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nothing"], "error: no command 'nothing'"),
+        (["judge"], "error: usage: medft judge run=<id>"),
+        (["judge", "run=1", "what"], "error: what is 'what'? usage:"),
+        (["ask", "run=1"], "error: usage: medft ask run=<id>"),
+        (["ask", "question"], "error: usage: medft ask run=<id>"),
+    ],
+)
+def test_wrong_commands_are_one_line_and_2(arguments: list[str], line: str) -> None:
+    code, out, err = medft(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(line)
+
+
+@pytest.mark.slow
+def test_train_then_ask_then_judge(tmp_path: Path, ollama: str) -> None:
+    """One command judges ten answers with a real Ollama server; the finished run can be asked and judged again."""
+    tiny = [each for each in TINY if not each.startswith(("judge", "dataset.split.test"))]
+    real = ["judge=ollama", "judge.model=tiny-judge", "judge.max_context=2048"]
+    code, out, err = call(*tiny, "dataset.split.test=10", *real, OLLAMA_HOST=ollama)
+    assert code == 0, err
+    assert "judge/ollama/score (20 scored, 0 failed)" in " ".join(out.split()) or "judge/ollama/score" in out
+    run_json = next((tmp_path / "root" / "outputs").rglob("run.json"))
+    run_id = json.loads(run_json.read_text())["run_id"]
+    rows = [json.loads(line) for line in (run_json.parent / "predictions.jsonl").read_text().splitlines()]
+    assert len(rows) == 10
+    for row in rows:
+        for side in ("test", "baseline"):
+            verdict = row["judge"]["ollama"][side]
+            assert (verdict["score"] is None) == (verdict["failure"] is not None)
+            assert verdict["score"] is None or 0 <= verdict["score"] <= 100
+    assert sum(row["judge"]["ollama"]["test"]["score"] is not None for row in rows) > 0
+
+    code, out, err = medft("ask", f"run={run_id}", "What is gout?", "generation.max_new_tokens=3")
+    assert code == 0, err
+    assert "ran into generation.max_new_tokens=3" in err
+
+    code, out, err = medft("judge", f"run={run_id}", "judge.name=again", "judge.limit=2", OLLAMA_HOST=ollama)
+    assert code == 0, err
+    assert "judge/again/score" in out
+    judged = [json.loads(line) for line in (run_json.parent / "predictions.jsonl").read_text().splitlines()]
+    assert [set(row["judge"]) for row in judged[:3]] == [{"ollama", "again"}, {"ollama", "again"}, {"ollama"}]
+
+    code, _, err = medft("judge", f"run={run_id}", "judge=none")
+    assert (code, "judge=none" in err) == (2, True)
+    code, _, err = medft("judge", f"run={run_id}", "judge=auto", "judge.host=http://127.0.0.1:9")
+    assert (code, "nothing was judged" in err) == (1, True)
+    code, _, err = medft("ask", f"run={run_id}", "What is gout?", "generation.nonsense=3")
+    assert (code, err) == (2, "error: generation.nonsense: no such key in the run's config\n")
+    code, _, err = medft("ask", "run=nothing", "What is gout?")
+    assert (code, err.startswith("error: run=nothing: no such run in sqlite:///")) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path: Path) -> None:
+    # the second job's batches are fine to read, but its rate makes the loss overflow: no, it must fail for sure
+    code, out, err = call("-m", *TINY, "dataset.size=40,15", "dataset.max_length=64,128")
+    assert code == 0, err
+    assert out.count("results: ") == 4
+    assert len(list((tmp_path / "root" / "outputs").rglob("run.json"))) == 4
+    assert not list((tmp_path / "root" / "outputs").rglob("*.safetensors"))
+
+    code, out, err = call("-m", *TINY, "dataset=alpaca,sample", "++dataset.path=nowhere.csv")
+    assert code == 2
+    assert "error: dataset.path=nowhere.csv: no such file" in err
+    assert out.count("results: ") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_130_and_killed_and_can_go_on(tmp_path: Path, number: signal.Signals) -> None:
+    command = [*TINY, "trainer.max_epochs=60", "trainer.val_checks_per_epoch=1"]
+    process = start(*command)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    run_json = next((tmp_path / "root" / "outputs").rglob("run.json"))
+    import mlflow
+
+    facts = json.loads(run_json.read_text())
+    client = mlflow.MlflowClient(facts["tracking_uri"])
+    assert client.get_run(facts["run_id"]).info.status == "KILLED"
+
+    last = run_json.parent / "checkpoints" / "last.ckpt"
+    code, _, err = call(*command, f"trainer.resume_from={last}", "seed=9")
+    assert (code, "the interrupted run had other settings" in err) == (2, True)
+    code, out, err = call(*command, f"trainer.resume_from={last}")
+    assert code == 0, err
+    assert f"results:       {run_json.parent} (MLflow run {facts['run_id']})" in out
+    assert client.get_run(facts["run_id"]).info.status == "FINISHED"
+    assert not last.exists()

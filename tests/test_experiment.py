@@ -1,0 +1,210 @@
+"""A whole run in seconds: what MLflow holds afterwards, and that it can be repeated."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from medft import experiment
+from medft.config.schema import Config
+from medft.data.tokenizer import Gpt2Tokenizer
+from medft.errors import InputError
+from medft.evaluation.predictions import read_jsonl
+from medft.experiment import run
+
+SIDE = {"loss", "perplexity", "bits_per_byte", "rouge1", "rouge2", "rougeL", "chrf", "token_f1", "exact_match",
+        "length_ratio", "repeat_share", "limit_share"}  # fmt: skip
+METRICS = (
+    {"train/loss", "train/lr", "train/grad_norm", "val/loss", "reference/unigram_loss"}
+    | {f"{side}/{name}" for side in ("baseline", "test") for name in SIDE}
+    | {f"cost/{name}" for name in ("train_seconds", "tokens_per_second", "peak_memory")}
+)
+
+
+def logged(config: Config) -> tuple[Any, mlflow.MlflowClient, Path]:
+    """The MLflow run of a config's output folder, a client, and its artifacts."""
+    facts = json.loads((config.paths.output / "run.json").read_text())
+    client = mlflow.MlflowClient(facts["tracking_uri"])
+    found = client.get_run(facts["run_id"])
+    assert found.data.tags["config_hash"] == facts["config_hash"]
+    return found, client, Path(found.info.artifact_uri.removeprefix("file://"))
+
+
+def test_everything_is_in_one_run(
+    tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny("+tracking.tags.who=me")
+    metrics = run(config)
+    found, client, artifacts = logged(config)
+    assert found.info.status == "FINISHED"
+    assert len(client.search_runs([found.info.experiment_id])) == 1
+    assert set(found.data.metrics) == METRICS
+    assert found.data.metrics["test/loss"] == pytest.approx(metrics["test/loss"])
+    assert found.data.metrics["test/loss"] < found.data.metrics["baseline/loss"]
+    steps = [point.step for point in client.get_metric_history(found.info.run_id, "val/loss")]
+    assert len(steps) == 4
+    assert found.data.params["dataset.size_used"] == "60"
+    assert found.data.params["model.shape.n_embd"] == "16"
+    tags = found.data.tags
+    assert tags["who"] == "me"
+    assert tags["leaking"] == "false"
+    assert tags["device"] == "cpu"
+    assert re.fullmatch(r"[0-9a-f]{64}", tags["dataset.fingerprint"])
+    assert {"version.torch", "version.transformers", "output_dir", "cuts.train.answers_cut"} <= set(tags)
+    assert {each.dataset.name for each in found.inputs.dataset_inputs} == {
+        "sample-train", "sample-validation", "sample-test",
+    }  # fmt: skip
+    assert {path.name for path in artifacts.iterdir()} == {
+        "config.yaml", "split.json", "loss_curves.png", "predictions.jsonl", "predictions.json", "probes.json", "model",
+    }  # fmt: skip
+    assert artifacts.is_relative_to(tmp_path / "root" / "mlruns" / "artifacts")
+    last = capsys.readouterr().out.splitlines()
+    assert last[-1].startswith(f"results:       {config.paths.output} (MLflow run {found.info.run_id})")
+    assert f"mlflow ui --backend-store-uri sqlite:///{tmp_path / 'root' / 'mlruns' / 'mlflow.db'}" in last[-3]
+
+
+def test_artifacts_hold_what_they_say(tiny: Callable[..., Config]) -> None:
+    config = tiny("trainer.max_epochs=2")
+    run(config)
+    _, _, artifacts = logged(config)
+    split = json.loads((artifacts / "split.json").read_text())
+    rows = read_jsonl(artifacts / "predictions.jsonl")
+    assert [row.id for row in rows] == split["test"]
+    assert not set(split["test"]) & set(split["train"])
+    notebook = json.loads((artifacts / "predictions.json").read_text())
+    assert [row["model_response"] for row in notebook] == [row.generated_answer for row in rows]
+    assert set(notebook[0]) == {"instruction", "input", "output", "model_response"}
+    assert rows[0].baseline_answer is not None
+    assert {"rougeL", "nats", "tokens", "cut"} <= set(rows[0].metrics["test"])
+    probes = json.loads((artifacts / "probes.json").read_text())
+    assert set(probes) == {"before", "after"}
+    assert (artifacts / "loss_curves.png").read_bytes().startswith(b"\x89PNG")
+
+    network = AutoModelForCausalLM.from_pretrained(artifacts / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(artifacts / "model")
+    assert tokenizer.encode("What is gout?") == Gpt2Tokenizer().encode("What is gout?")
+    nats, tokens = 0.0, 0
+    from medft.data.encode import encode_all
+    from medft.data.splits import load_splits
+
+    for row in encode_all(load_splits(config.dataset).test, Gpt2Tokenizer(), "alpaca"):
+        ids = torch.tensor([row.prompt + row.answer])
+        labels = ids.clone()
+        labels[:, : len(row.prompt)] = -100
+        nats += float(network(input_ids=ids, labels=labels).loss) * len(row.answer)
+        tokens += len(row.answer)
+    found, _, _ = logged(config)
+    assert nats / tokens == pytest.approx(found.data.metrics["test/loss"], rel=1e-5)
+
+
+def curves_and_answers(config: Config) -> tuple[dict[str, list[tuple[int, float]]], list[str], list[str]]:
+    run(config)
+    found, client, artifacts = logged(config)
+    names = ("train/loss", "train/grad_norm", "val/loss")
+    curves = {
+        name: [(point.step, point.value) for point in client.get_metric_history(found.info.run_id, name)]
+        for name in names
+    }
+    rows = read_jsonl(artifacts / "predictions.jsonl")
+    return curves, [row.generated_answer for row in rows], [row.id for row in rows]
+
+
+def test_one_seed_is_one_run_and_another_seed_has_the_same_test_questions(
+    tiny: Callable[..., Config], tmp_path: Path
+) -> None:
+    first, same, other = (
+        curves_and_answers(tiny(f"seed={seed}", f"paths.output_dir={tmp_path / name}"))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first == same
+    assert first[0] != other[0]
+    assert first[2] == other[2]
+
+
+def test_baseline_is_shared_by_runs_that_differ_in_training(
+    tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tiny(f"paths.output_dir={tmp_path / 'a'}"))
+    assert "baseline: taken from" not in capsys.readouterr().out
+    run(tiny(f"paths.output_dir={tmp_path / 'b'}", "dataset.max_length=64", "optimizer.lr=1e-3"))
+    assert "baseline: taken from" in capsys.readouterr().out
+    one, other = (logged(tiny(f"paths.output_dir={tmp_path / name}"))[0].data.metrics for name in "ab")
+    assert one["baseline/loss"] == other["baseline/loss"]
+    assert one["test/loss"] != other["test/loss"]
+
+
+def test_training_on_all_is_tagged(tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny("dataset.split.train_on_all=true", "evaluation.weights=last", "tracking.save_model=none",
+                  "evaluation.baseline=false")  # fmt: skip
+    run(config)
+    found, _, artifacts = logged(config)
+    assert found.data.tags["leaking"] == "true"
+    assert not (artifacts / "model").exists()
+    assert set(found.data.metrics) == {name for name in METRICS if not name.startswith("baseline/")}
+    assert "test questions are trained on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RuntimeError("out of luck"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_run_that_ends_badly_says_so(
+    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(experiment, "fit", broken)
+    config = tiny()
+    with pytest.raises(type(error)):
+        run(config)
+    found, _, _ = logged(config)
+    assert found.info.status == status
+    assert ("out of luck" in found.data.tags.get("error", "")) == (status == "FAILED")
+
+
+def test_wrong_input_makes_no_run(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        run(tiny("dataset=alpaca", "dataset.path=nowhere.csv"))
+    assert not (tmp_path / "root" / "mlruns").exists()
+
+
+def test_size_beyond_the_data_uses_all_and_warns_once(
+    tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny("dataset.size=5000")
+    run(config)
+    found, _, _ = logged(config)
+    assert found.data.params["dataset.size_used"] == "210"
+    assert capsys.readouterr().err.count("dataset.size=5000 is more than there is: 210 rows are used") == 1
+
+
+def test_the_users_tracking_uri_wins(
+    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'mine.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    config = tiny()
+    run(config)
+    assert json.loads((config.paths.output / "run.json").read_text())["tracking_uri"] == uri
+    assert logged(config)[0].info.status == "FINISHED"
+    assert not (tmp_path / "root" / "mlruns" / "mlflow.db").exists()
+
+
+def test_a_plain_directory_as_store_is_refused(tiny: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match="MLflow no longer writes plain directories"):
+        run(tiny("tracking.uri=./mlruns"))
+
+
+def test_system_metrics_are_logged_when_asked(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    config = tiny("tracking.system_metrics=true")
+    run(config)
+    names = set(logged(config)[0].data.metrics)
+    assert any(name.startswith("system/") for name in names)
+    assert {name for name in names if not name.startswith("system/")} == METRICS
