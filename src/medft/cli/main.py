@@ -1,11 +1,10 @@
 """`medft`: picks the command, and turns what went wrong into one line and an exit code."""
 
-import os
 import sys
 from collections.abc import Sequence
 
 from medft import __version__
-from medft.errors import MedftError
+from medft.cli.report import report
 
 _HELP = """\
 medft: fine-tune small language models on medical questions; tracked, repeatable, comparable.
@@ -34,24 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _dispatch(command, arguments)
-    except MedftError as error:
-        return report(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except Exception as error:  # a bug or a broken environment: still one line, the traceback on request
+    except Exception as error:
         return report(error)
-
-
-def report(error: Exception) -> int:
-    """Print an error, a line each; returns the exit code it stands for."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        raise error
-    known = isinstance(error, MedftError)
-    text = str(error) if known else f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows where)"
-    for line in text.splitlines() if known else [" ".join(text.split())]:
-        print(f"error: {line}", file=sys.stderr)
-    return error.exit_code if isinstance(error, MedftError) else 1
 
 
 def _dispatch(command: str, arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medft.cli.main import report
+from medft.cli.report import report
 from medft.config.check import check
 from medft.config.compose import check_jobs
 from medft.config.locate import conf_dir, register_resolvers
@@ -32,8 +32,8 @@ def train(argv: list[str]) -> int:
         overrides = [argument for argument in argv if not argument.startswith("-")]
         check_jobs(overrides, bool(flags) or "hydra.mode=MULTIRUN" in overrides)
     failures: list[Exception] = []
-    # this file stands for the program, so that Lightning can start further processes of a distributed run with it
-    sys.argv = [__file__, *argv]
+    # the program that Lightning starts for each further process of a distributed run
+    sys.argv = [str(Path(__file__).with_name("process.py")), *argv]
     signal.signal(signal.SIGTERM, _interrupt)
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda raw: _job(raw, failures))()
     codes = [report(error) for error in failures]
@@ -78,9 +78,3 @@ def _quieten_loggers() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    from medft.cli.main import main
-
-    sys.exit(main(["train", *sys.argv[1:]]))

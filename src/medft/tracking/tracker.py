@@ -112,7 +112,7 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str, is_
         "device": device,
         "leaking": str(splits.leaking).lower(),
         "output_dir": str(output),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["medft train", *sys.argv[1:]]),
     }
     own = {key: str(value) for key, value in config.tracking.tags.items()}
     tracker.set_tags({**code_tags(), **tags, **own})
