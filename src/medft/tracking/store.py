@@ -11,6 +11,8 @@ from medft.errors import InputError
 
 # MLflow reports usage to its makers unless told not to; medical users would not expect that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Artifacts are mostly copied from one local directory to another: no bar for that.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def tracking_uri(config: Config) -> str:
