@@ -156,7 +156,7 @@ def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_130_and_killed_and_can_go_on(tmp_path: Path, number: signal.Signals) -> None:
-    command = [*TINY, "trainer.max_epochs=60", "trainer.val_checks_per_epoch=1"]
+    command = [*TINY, "trainer.max_epochs=12", "trainer.val_checks_per_epoch=1"]
     process = start(*command)
     assert process.stdout is not None
     seen = 0
@@ -174,6 +174,8 @@ def test_an_interrupted_run_is_130_and_killed_and_can_go_on(tmp_path: Path, numb
     facts = json.loads(run_json.read_text())
     client = mlflow.MlflowClient(facts["tracking_uri"])
     assert client.get_run(facts["run_id"]).info.status == "KILLED"
+    if number == signal.SIGTERM:
+        return  # going on is the same after both
 
     last = run_json.parent / "checkpoints" / "last.ckpt"
     code, _, err = call(*command, f"trainer.resume_from={last}", "seed=9")
