@@ -15,6 +15,7 @@ from medft import experiment
 from medft.config.schema import Config
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
+from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.predictions import read_jsonl
 from medft.experiment import run
 
@@ -127,6 +128,60 @@ def test_one_seed_is_one_run_and_another_seed_has_the_same_test_questions(
     assert first[2] == other[2]
 
 
+def test_a_cached_baseline_changes_nothing(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    cold, warm = (
+        curves_and_answers(tiny("model.dropout=0.2", f"paths.output_dir={tmp_path / name}")) for name in ("a", "b")
+    )
+    assert cold == warm
+
+
+def test_a_finished_run_is_not_opened_again(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    run(config)
+    with pytest.raises(InputError, match="no such checkpoint"):
+        run(tiny(f"trainer.resume_from={config.paths.output}/checkpoints/last.ckpt"))
+    assert logged(config)[0].info.status == "FINISHED"
+
+
+def test_other_data_is_not_resumed_with(
+    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [json.dumps({"instruction": f"What is {n}?", "output": f"Number {n}."}) + "\n" for n in range(80)]
+    (tmp_path / "d.jsonl").write_text("".join(rows))
+    settings = ("dataset=alpaca", "dataset.path=d.jsonl", "dataset.split.test=7", "dataset.split.validation=7")
+    config = tiny(*settings)
+
+    def stopped(*_: object) -> None:
+        (config.paths.output / "checkpoints").mkdir()
+        (config.paths.output / "checkpoints" / "last.ckpt").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(experiment, "fit", stopped)
+        run(config)
+    (tmp_path / "d.jsonl").write_text("".join(rows[1:]))
+    with pytest.raises(InputError, match="the data is not what it was"):
+        run(tiny(*settings, f"trainer.resume_from={config.paths.output}/checkpoints/last.ckpt"))
+    assert logged(config)[0].info.status == "KILLED"
+
+
+def test_a_judge_that_breaks_does_not_lose_the_run(
+    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no idea")
+
+    monkeypatch.setattr(NoJudge, "prepare", lambda self: self)
+    monkeypatch.setattr(NoJudge, "score", broken)
+    config = tiny()
+    run(config)
+    found, _, artifacts = logged(config)
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["judge/none/failed"] == 14
+    assert read_jsonl(artifacts / "predictions.jsonl")[0].judge["none"]["test"]["failure"] == "ValueError: no idea"
+    assert "14 of 14 answers have no score" in capsys.readouterr().out
+
+
 def test_baseline_is_shared_by_runs_that_differ_in_training(
     tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,10 +223,24 @@ def test_a_run_that_ends_badly_says_so(
     assert ("out of luck" in found.data.tags.get("error", "")) == (status == "FAILED")
 
 
-def test_wrong_input_makes_no_run(tiny: Callable[..., Config], tmp_path: Path) -> None:
+WRONG = [
+    ("dataset=alpaca", "dataset.path=nowhere.csv"),
+    ("evaluation.probes=nowhere.yaml",),
+    ("trainer.resume_from=nowhere/checkpoints/last.ckpt",),
+    ("trainer=ddp", "trainer.devices=64"),
+    ("dataset.split.test=300",),
+    ("dataset.max_length=8",),
+]
+
+
+@pytest.mark.parametrize("overrides", WRONG, ids=lambda each: each[0])
+def test_wrong_input_makes_no_run(tiny: Callable[..., Config], tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    config = tiny(*overrides)
     with pytest.raises(InputError):
-        run(tiny("dataset=alpaca", "dataset.path=nowhere.csv"))
-    assert not (tmp_path / "root" / "mlruns").exists()
+        run(config)
+    if (tmp_path / "root" / "mlruns" / "mlflow.db").exists():
+        client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'root' / 'mlruns' / 'mlflow.db'}")
+        assert not client.search_runs([each.experiment_id for each in client.search_experiments()])
 
 
 def test_size_beyond_the_data_uses_all_and_warns_once(
@@ -181,7 +250,7 @@ def test_size_beyond_the_data_uses_all_and_warns_once(
     run(config)
     found, _, _ = logged(config)
     assert found.data.params["dataset.size_used"] == "210"
-    assert capsys.readouterr().err.count("dataset.size=5000 is more than there is: 210 rows are used") == 1
+    assert capsys.readouterr().err.count("dataset.size=5000 is more than the 210 rows there are: all are used") == 1
 
 
 def test_the_users_tracking_uri_wins(

@@ -10,19 +10,22 @@ from medft.data.module import MedicalQA
 from medft.data.splits import Splits, load_splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
-from medft.evaluation.baseline import baseline_key, cached, weights_digest
+from medft.evaluation.baseline import baseline_key, cached
 from medft.evaluation.judging import judge_predictions
 from medft.evaluation.loss import unigram_loss
 from medft.evaluation.measure import Measurement, measure
 from medft.evaluation.predictions import make_predictions
+from medft.evaluation.probes import load_probes
 from medft.evaluation.summary import print_summary
+from medft.model.attention import check_flat
 from medft.model.build import build_model, context_length, parameter_counts
+from medft.model.finetune import check_targets
 from medft.model.sources.resolve import resolve
 from medft.tracking.logger import TrackerLogger
 from medft.tracking.results import log_model, log_results, log_verdicts
 from medft.tracking.store import ui_command
 from medft.tracking.tracker import Tracker, tracked_run
-from medft.training.fit import FitResult, device_name, fit
+from medft.training.fit import FitResult, check_devices, device_name, fit
 
 
 def run(config: Config) -> dict[str, float]:
@@ -41,11 +44,13 @@ def run(config: Config) -> dict[str, float]:
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed)
     _announce_cuts(data)
     device = device_name(config.trainer)
+    _preflight(config, network)
     with tracked_run(config, splits, device) as tracker:
         _log_setup(tracker, data, network)
         baseline = _baseline(config, splits, network, tokenizer, device)
         result = fit(config, network, data, TrackerLogger(tracker))
         tuned = measure(result.network.to(device), tokenizer, splits.test, config)
+        _announce_test_cuts(config, tuned)
         metrics = _metrics(data, baseline, tuned, result)
         predictions = make_predictions(splits.test, baseline, tuned)
         probes = {name: found.probes for name, found in (("before", baseline), ("after", tuned)) if found}
@@ -79,8 +84,13 @@ def _say_where(config: Config, run_id: str, judged: bool) -> None:
 def _announce(config: Config, splits: Splits) -> None:
     counts = ", ".join(f"{len(rows)} {part}" for part, rows in splits.parts().items())
     say(f"data: {config.dataset.name}, {splits.size_used} of {splits.available} rows ({counts})")
-    if config.dataset.size and config.dataset.size > splits.size_used:
-        warn(f"dataset.size={config.dataset.size} is more than there is: {splits.size_used} rows are used")
+    if config.dataset.size and config.dataset.size > splits.available:
+        warn(f"dataset.size={config.dataset.size} is more than the {splits.available} rows there are: all are used")
+    if splits.left_over:
+        say(
+            f"{splits.left_over} rows are left unused: their groups are on the test or validation side, where "
+            "dataset.split.test and dataset.split.validation ask for fewer rows"
+        )
     if splits.leaking:
         warn("dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones")
 
@@ -92,6 +102,23 @@ def _announce_cuts(data: MedicalQA) -> None:
             f"{part}: {cuts.answers_cut} of {cuts.rows} answers cut at dataset.max_length={data.config.max_length} "
             f"({lost:.1%} of answer tokens lost), {cuts.unsupervised} rows left out with nothing to learn"
         )
+
+
+def _announce_test_cuts(config: Config, tuned: Measurement) -> None:
+    cuts = [row.cut for row in tuned.rows]
+    say(
+        f"test: {sum(cut > 0 for cut in cuts)} of {len(cuts)} answers cut at "
+        f"evaluation.max_length={config.evaluation.max_length} ({sum(cuts)} answer tokens not scored)"
+    )
+
+
+def _preflight(config: Config, network: PreTrainedModel) -> None:
+    """What would fail later, found before a run is opened."""
+    check_devices(config.trainer)
+    load_probes(config.evaluation.probes)
+    check_targets(network, config.finetune)
+    if config.dataset.collate == "flatten":
+        check_flat(network)
 
 
 def _load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
@@ -120,7 +147,7 @@ def _baseline(
 ) -> Measurement | None:
     if not config.evaluation.baseline:
         return None
-    key = baseline_key(config, splits, weights_digest(network), device)
+    key = baseline_key(config, network, tokenizer, splits.test, device)
     measured = cached(
         key,
         config.paths.cache,
@@ -139,5 +166,6 @@ def _metrics(data: MedicalQA, baseline: Measurement | None, tuned: Measurement, 
     tokenizer = data.tokenizer
     test = [[*tokenizer.encode(row.output), tokenizer.end_token_id] for row in data.splits.test]
     read = [ids[: row.tokens] for ids, row in zip(test, tuned.rows, strict=True)]
-    metrics["reference/unigram_loss"] = unigram_loss(data.train_answers(), read, tokenizer.vocab_size)
+    train = ([*tokenizer.encode(row.output), tokenizer.end_token_id] for row in data.splits.train)
+    metrics["reference/unigram_loss"] = unigram_loss(train, read, tokenizer.vocab_size)
     return metrics | result.costs

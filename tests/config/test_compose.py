@@ -1,9 +1,12 @@
 """Every file of conf/ composes, is checked, and builds what it describes; wrong input gives one line."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from medft.config.check import check
 from medft.config.compose import check_jobs, compose_config, compose_raw
@@ -11,10 +14,13 @@ from medft.config.locate import conf_dir
 from medft.data.readers.base import Reader
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
+from medft.evaluation.generate import _sampling
 from medft.evaluation.judges.base import Judge
 from medft.evaluation.probes import load_probes
-from medft.model.build import build_model
+from medft.model.build import build_model, parameter_counts
+from medft.model.finetune import prepare
 from medft.model.optimizer import build_optimizer, build_scheduler
+from medft.training.fit import _trainer
 
 # What a choice cannot do without; `common` files are the base of their group, not a choice.
 NEEDS = {"dataset=diseases": ["dataset.path=x.csv"], "dataset=alpaca": ["dataset.path=x.jsonl"]}
@@ -48,6 +54,55 @@ def test_optimizer_and_scheduler_files_build(optimizer: str, scheduler: str) -> 
     built = build_optimizer(network.parameters(), config.optimizer)
     build_scheduler(built, config.scheduler, 10)
     assert sum(len(group["params"]) for group in built.param_groups) == len(list(network.parameters()))
+
+
+SIZES = {
+    "distilgpt2": 81.9,
+    "gpt2-nano": 10.1,
+    "gpt2": 124.4,
+    "gpt2-medium": 354.8,
+    "gpt2-large": 774.0,
+    "gpt2-xl": 1557.6,
+}
+
+
+@pytest.mark.parametrize(("name", "millions"), SIZES.items())
+def test_gpt2_presets_have_the_published_sizes(name: str, millions: float) -> None:
+    model = compose_config([f"model={name}", "generation.max_new_tokens=8"]).model
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(AutoConfig.for_model(model.type, **model.shape))
+    assert sum(parameter.numel() for parameter in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+@pytest.mark.parametrize("trainer", ["auto", "cpu"])
+def test_trainer_files_build(trainer: str, tmp_path: Path) -> None:
+    config = compose_config([f"trainer={trainer}", f"paths.output_dir={tmp_path}"])
+    assert _trainer(config, None, []).max_epochs == config.trainer.max_epochs
+
+
+def test_gpu_trainers_say_what_they_need() -> None:
+    assert compose_config(["trainer=gpu"]).trainer.accelerator == "cuda"
+    ddp = compose_config(["trainer=ddp", "trainer.devices=4"]).trainer
+    assert (ddp.strategy, ddp.devices) == ("ddp", 4)
+
+
+def test_lora_file_builds() -> None:
+    config = compose_config(["finetune=lora", "model=gpt2", "model.shape.n_layer=1"])
+    network = build_model(config.model.model_copy(update={"source": None}), None, Gpt2Tokenizer(), 0)
+    assert 0 < parameter_counts(prepare(network, config.finetune))["trainable"] < 1e6
+
+
+def test_generation_files_build() -> None:
+    assert _sampling(compose_config(["generation=greedy"]).generation)["do_sample"] is False
+    assert _sampling(compose_config(["generation=sample"]).generation)["temperature"] == 0.7
+
+
+def test_the_wheel_carries_every_group() -> None:
+    packed = tomllib.loads((conf_dir().parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    names = {path.name for path in conf_dir().iterdir()} - {"local"}
+    assert packed["force-include"] == {f"conf/{name}": f"medft/conf/{name}" for name in names}
 
 
 def test_probes_file_is_read() -> None:

@@ -69,6 +69,20 @@ def test_long_and_bom_csv_is_read(tmp_path: Path) -> None:
     assert found.output == long.strip()
 
 
+def test_empty_ids_and_groups_take_their_defaults(tmp_path: Path) -> None:
+    rows = [{"instruction": f"Q{n}", "output": "A", "id": None, "group": None} for n in range(2)]
+    (tmp_path / "d.json").write_text(json.dumps(rows))
+    found = list(Alpaca(path=str(tmp_path / "d.json"), columns=Columns(id="id", group="group")).read())
+    assert found[0].id != found[1].id
+    assert found[0].group != found[1].group
+
+
+def test_a_mapped_input_column_must_be_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.csv", ROWS)
+    with pytest.raises(DataError, match="no column 'contxt'"):
+        list(Alpaca(path=str(path), columns=Columns(input="contxt")).read())
+
+
 BAD: list[tuple[str, str, str]] = [
     ("d.csv", "instruction,answer\nQ,A\n", "d.csv: no column 'output' (there are: 'instruction', 'answer')"),
     ("d.csv", "instruction,output\nQ,A\nQ2,\n", "d.csv:3: column 'output' is empty"),

@@ -31,7 +31,10 @@ def test_no_group_is_on_two_sides(size: int | None, test: float, validation: flo
     for one, other in itertools.combinations(found.parts().values(), 2):
         assert not groups(one) & groups(other)
     assert min(map(len, found.parts().values())) > 0
-    assert found.size_used == sum(map(len, found.parts().values())) <= (size or 400)
+    assert found.size_used == sum(map(len, found.parts().values()))
+    assert found.size_used + found.left_over == (size or 400)
+    if size is None and isinstance(test, float) and isinstance(validation, float):
+        assert found.left_over == 0
 
 
 def test_size_moves_no_row_and_is_a_prefix() -> None:
@@ -76,9 +79,11 @@ def test_train_on_all_leaks_and_says_so() -> None:
 
 
 def test_larger_size_than_data_uses_all() -> None:
-    found = split(rows(), config(test=20, validation=10), 5000)
-    assert found.size_used <= 400
-    assert found.available == 400
+    found = split(rows(), config(), 5000)
+    assert found.size_used == found.available == 400
+    exact = split(rows(), config(test=20, validation=10), 5000)
+    assert (len(exact.test), len(exact.validation)) == (20, 10)
+    assert exact.size_used + exact.left_over == 400
 
 
 @pytest.mark.parametrize(

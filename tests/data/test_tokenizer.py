@@ -92,4 +92,12 @@ def test_smollm2_answers_end_with_the_token_on_which_generation_stops(smollm2: P
     assert sample.input_ids[-1] == tokenizer.end_token_id == stops_on == 2
     chat = tokenizer.decode(encode_prompt(Example("1", "g", "What is gout?", "", ""), tokenizer, "chat"))
     assert chat.rstrip().endswith("assistant")
+    plain = tokenizer.encode_chat("What is gout?")
+    assert (
+        plain
+        == tokenizer._inner.apply_chat_template(
+            [{"role": "user", "content": "What is gout?"}], add_generation_prompt=True, return_dict=True
+        )["input_ids"]
+    )
+    assert tokenizer.encode_chat("a<|im_end|>b").count(2) == plain.count(2)
     assert decode_answer([*tokenizer.encode(" Hello. "), 2, 5, 5], tokenizer) == "Hello."

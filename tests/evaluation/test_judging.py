@@ -97,7 +97,10 @@ def test_what_is_no_score_is_failed_never_zero(content: str) -> None:
 def test_a_bad_reply_is_asked_again_with_another_seed() -> None:
     verdict, asked = ask(lambda call: chat("what?" if call == 1 else '{"score": 5}'))
     assert verdict.score == 5
-    assert [request["options"]["seed"] for request in asked] == [1, 2]
+    assert [(request["options"]["seed"], request["options"]["temperature"]) for request in asked] == [
+        (1, 0.0),
+        (2, 0.3),
+    ]
 
 
 def test_a_passing_fault_is_tried_again() -> None:
@@ -154,18 +157,17 @@ def test_auto_goes_on_without_a_server_and_says_so_in_one_line(capsys: pytest.Ca
 
 
 class Fixed(Judge):
-    """Scores from a list; None fails a row, an exception is raised."""
+    """Scores from a list; None fails a row; away once `gone_at` scores are left."""
 
     name: str = "fixed"
     scores: list[int | None]
-    gone_after: int = 99
+    gone_at: int = -1
 
     def prepare(self) -> "Fixed":
         return self
 
     def score(self, item: Question) -> Verdict:
-        asked = len(self.scores)
-        if asked <= 4 - self.gone_after:
+        if len(self.scores) <= self.gone_at:
             raise JudgeUnavailable("gone")
         score = self.scores.pop(0)
         return Verdict(score, failure=None if score is not None else "not a score")
@@ -177,7 +179,7 @@ def predictions(count: int = 2) -> list[Prediction]:
 
 def test_means_are_over_scored_rows_and_all_rows_are_counted() -> None:
     rows = predictions()
-    found = judge_predictions(Fixed(scores=[80, None, 20, 30]), rows)
+    found = judge_predictions(Fixed(scores=[80, 20, None, 30]), rows)
     assert found == {
         "judge/fixed/score": 80.0,
         "judge/fixed/baseline_score": 25.0,
@@ -189,11 +191,55 @@ def test_means_are_over_scored_rows_and_all_rows_are_counted() -> None:
 
 
 def test_a_judge_that_goes_away_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = predictions()
-    found = judge_predictions(Fixed(scores=[80, 60, 20, 30], gone_after=2), rows)
-    assert found == {"judge/fixed/score": 70.0, "judge/fixed/scored": 2.0, "judge/fixed/failed": 2.0}
-    assert rows[0].judge["fixed"]["baseline"]["failure"] == "gone"
-    assert "2 answers are left unjudged: medft judge run=<id>" in capsys.readouterr().err
+    rows = predictions(4)
+    found = judge_predictions(Fixed(scores=[80, 60, 20], gone_at=0), rows)
+    assert found == {
+        "judge/fixed/score": 50.0,
+        "judge/fixed/baseline_score": 60.0,
+        "judge/fixed/scored": 3.0,
+        "judge/fixed/failed": 5.0,
+    }
+    assert rows[1].judge["fixed"]["baseline"]["failure"] == "gone"
+    assert rows[3].judge["fixed"]["test"]["failure"] == "not tried: the judge was away"
+    assert "gone; 2 answers are left unjudged: medft judge run=<id>" in capsys.readouterr().err
+
+
+def test_one_answer_that_fails_does_not_end_the_judging() -> None:
+    class Faulty(Fixed):
+        def score(self, item: Question) -> Verdict:
+            if len(self.scores) == 3:
+                self.scores.pop()
+                raise JudgeUnavailable("timed out")
+            if len(self.scores) == 2:
+                self.scores.pop()
+                raise RuntimeError("a bug in the judge")
+            return super().score(item)
+
+    rows = predictions(2)
+    # four answers: 80, timed out, a bug, 50
+    found = judge_predictions(Faulty(scores=[80, 50, 0, 0]), rows)
+    assert (found["judge/fixed/scored"], found["judge/fixed/failed"]) == (2.0, 2.0)
+    failures = [row.judge["fixed"][side]["failure"] for row in rows for side in ("test", "baseline")]
+    assert "timed out" in failures
+    assert "RuntimeError: a bug in the judge" in failures
+
+
+def test_something_else_on_the_port_is_no_judge() -> None:
+    class Page(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        settings = {**SETTINGS, "host": f"http://127.0.0.1:{running.server_port}"}
+        with pytest.raises(JudgeUnavailable, match="no Ollama server answers"):
+            Ollama(**settings).prepare()
+        assert Auto(**settings).prepare() is None
+        running.shutdown()
 
 
 def test_limit_judges_the_first_rows_only() -> None:

@@ -103,31 +103,30 @@ TRAINING = ["dataset.max_length=16", "dataset.loss_on=all", "dataset.collate=pad
             "trainer.max_epochs=9", "optimizer.lr=1.0", "seed=7"]  # fmt: skip
 
 
+def key(config: Config, model: torch.nn.Module) -> str:
+    return baseline_key(config, model, TOKENIZER, load_splits(config.dataset).test, "cpu")
+
+
 def test_no_training_setting_changes_what_is_measured(tiny: Callable[..., Config]) -> None:
     config = tiny()
     model = network(config)
     expected = measure(model, TOKENIZER, load_splits(config.dataset).test, config)
     for setting in TRAINING:
         other = tiny(setting)
-        splits = load_splits(other.dataset)
-        assert measure(model, TOKENIZER, splits.test, other) == expected, setting
-        assert baseline_key(other, splits, "w", "cpu") == baseline_key(
-            config, load_splits(config.dataset), "w", "cpu"
-        ), setting
+        assert measure(model, TOKENIZER, load_splits(other.dataset).test, other) == expected, setting
+        assert key(other, model) == key(config, model), setting
 
 
 def test_baseline_key_follows_what_is_measured(tiny: Callable[..., Config]) -> None:
-    keys = set()
     settings = [
         "generation.max_new_tokens=5",
         "evaluation.max_length=99",
         "dataset.split.seed=1",
         "evaluation.probes=null",
     ]
-    for setting in [[], *([each] for each in settings)]:
-        config = tiny(*setting)
-        keys.add(baseline_key(config, load_splits(config.dataset), "w", "cpu"))
-    keys.add(baseline_key(tiny(), load_splits(tiny().dataset), "other weights", "cpu"))
+    configs = [tiny(), *(tiny(setting) for setting in settings)]
+    keys = {key(config, network(config)) for config in configs}
+    keys.add(key(tiny(), network(tiny(), seed=2)))
     assert len(keys) == 6
 
 

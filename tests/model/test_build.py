@@ -12,7 +12,7 @@ from medft.config.schema import Config
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import ModelError
 from medft.model.build import build_model, context_length, parameter_counts
-from medft.model.finetune import merged, prepare
+from medft.model.finetune import check_targets, merged, prepare
 from medft.model.sources.resolve import resolve
 
 SMALL = ("model.shape.n_layer=1", "model.shape.n_embd=16", "model.shape.n_head=2")
@@ -131,8 +131,10 @@ def test_lora_on_layers_that_are_not_there_is_refused(compose: Callable[..., Con
     config = compose("model=gpt2", "finetune=lora", f"model.source={tmp_path / 'm'}", "model.shape.n_embd=24",
                      "finetune.target_modules=[q_proj]")  # fmt: skip
     network = build_model(config.model, resolve(config.model, tmp_path), Gpt2Tokenizer(), seed=0)
-    with pytest.raises(ModelError, match=r"finetune.target_modules=\['q_proj'\]"):
-        prepare(network, config.finetune)
+    with pytest.raises(
+        ModelError, match=r"finetune.target_modules=\['q_proj'\]: the model has no such layers; .*c_attn"
+    ):
+        check_targets(network, config.finetune)
 
 
 @pytest.mark.slow

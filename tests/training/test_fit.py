@@ -9,14 +9,16 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from medft.config.schema import Config
+from medft.data.collate import pad
 from medft.data.module import MedicalQA
 from medft.data.splits import load_splits
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 from medft.model.build import build_model
+from medft.model.loss import supervised_loss
 from medft.training import fit as fit_room
 from medft.training.callbacks import Stopwatch
-from medft.training.fit import FitResult, fit
+from medft.training.fit import FitResult, check_devices, fit
 
 
 class Record(Logger):
@@ -105,11 +107,12 @@ class StopAt(Stopwatch):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("stop_at", [4, 7, 10])
+@pytest.mark.parametrize(("stop_at", "together"), [(4, 1), (7, 1), (10, 1), (5, 4)])
 def test_resumed_is_as_if_never_interrupted(
-    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, together: int
 ) -> None:
-    settings = ("trainer.max_epochs=2", "model.dropout=0.1", "dataset.batch_size=8", "seed=5")
+    settings = ("trainer.max_epochs=2", "model.dropout=0.1", f"dataset.batch_size={8 if together == 1 else 2}", "seed=5",
+                f"trainer.accumulate_grad_batches={together}")  # fmt: skip
     _, whole, expected = train(tiny(*settings, f"paths.output_dir={tmp_path / 'whole'}"))
     interrupted = tiny(*settings, f"paths.output_dir={tmp_path / 'interrupted'}")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -132,14 +135,47 @@ def test_a_gpu_that_is_not_there_is_named(tiny: Callable[..., Config]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(InputError, match="this machine has 0 NVIDIA"):
-        train(tiny("trainer=gpu"))
+        check_devices(tiny("trainer=gpu").trainer)
 
 
 def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[..., Config]) -> None:
     # a rate this high ruins the model after its best step
     result, record, _ = train(tiny("optimizer.lr=0.05", "scheduler=constant", "trainer.max_epochs=3"))
     steps = [(step, values["val/loss"]) for step, values in record.points if "val/loss" in values]
-    assert result.best_step == min(steps, key=lambda point: point[1])[0]
+    best_step, best_loss = min(steps, key=lambda point: point[1])
+    assert result.best_step == best_step < steps[-1][0]
+    assert validation_loss(result, tiny()) == pytest.approx(best_loss, rel=1e-4)
+    ruined = ("optimizer.lr=0.05", "scheduler=constant", "trainer.max_epochs=3")
+    last, record, _ = train(tiny(*ruined, "evaluation.weights=last"))
+    assert validation_loss(last, tiny()) == pytest.approx(record.curve("val/loss")[-1], rel=1e-4)
+
+
+def validation_loss(result: FitResult, config: Config) -> float:
+    data = MedicalQA(config.dataset, load_splits(config.dataset), Gpt2Tokenizer(), 0)
+    with torch.no_grad():
+        pairs = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in data._validation]
+    return float(sum(loss for loss, _ in pairs) / sum(tokens for _, tokens in pairs))
+
+
+@pytest.mark.parametrize("max_steps", [1, 3, 8])
+def test_a_limit_of_steps_ends_with_a_validation(tiny: Callable[..., Config], max_steps: int) -> None:
+    result, record, _ = train(tiny(f"trainer.max_steps={max_steps}", "trainer.max_epochs=9"))
+    assert result.steps == max_steps
+    assert [step for step, values in record.points if "val/loss" in values][-1] in (max_steps, 6)
+    assert record.curve("val/loss")
+
+
+def test_loaded_models_train_with_their_dropout(tiny: Callable[..., Config]) -> None:
+    config = tiny("model.dropout=0.5")
+    data = MedicalQA(config.dataset, load_splits(config.dataset), Gpt2Tokenizer(), config.seed)
+    curves = []
+    for mode in (True, False):  # as made from scratch, and as from_pretrained and evaluation leave a model
+        record = Record()
+        fit(config, build_model(config.model, None, Gpt2Tokenizer(), 0).train(mode), data, record)
+        curves.append(record.curve("train/loss"))
+    assert curves[0] == curves[1]
+    _, without, _ = train(tiny("model.dropout=0.0"))
+    assert curves[0] != without.curve("train/loss")
 
 
 @pytest.mark.slow

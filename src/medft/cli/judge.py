@@ -1,5 +1,9 @@
 """`medft judge run=<id>`: judge the answers of a finished run."""
 
+import os
+import tempfile
+from pathlib import Path
+
 from medft.console import say, table
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judging import judge_predictions
@@ -23,7 +27,10 @@ def judge(argv: list[str]) -> int:
         raise JudgeUnavailable("nothing was judged")
     predictions = read_jsonl(run.artifact("predictions.jsonl"))
     scores = judge_predictions(ready, predictions)
-    log_verdicts(run.tracker, run.config.paths.output, ready.name, predictions, scores, ready.describe())
+    folder = run.config.paths.output
+    if not os.access(folder, os.W_OK):  # the run was made elsewhere
+        folder = Path(tempfile.mkdtemp(prefix="medft-judge-"))
+    log_verdicts(run.tracker, folder, ready.name, predictions, scores, ready.describe())
     table(f"run {run_id}", ("metric", "value"), [(key, f"{value:.2f}") for key, value in scores.items()])
-    say(f"results:       {run.config.paths.output / 'predictions.jsonl'} (MLflow run {run_id})")
+    say(f"results:       {folder / 'predictions.jsonl'} (MLflow run {run_id})")
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,8 +19,6 @@ from medft.config.check import check
 from medft.config.compose import check_jobs
 from medft.config.locate import conf_dir, register_resolvers
 
-_MULTIRUN = {"-m", "--multirun"}
-
 
 def train(argv: list[str]) -> int:
     """Run one experiment, or with -m one for every combination; returns the exit code.
@@ -27,10 +26,11 @@ def train(argv: list[str]) -> int:
     A sweep goes on after a failed job, and its exit code is that of the first one that failed.
     """
     register_resolvers()
-    flags = {argument for argument in argv if argument.startswith("-")}
-    if flags <= _MULTIRUN and "LOCAL_RANK" not in os.environ:
-        overrides = [argument for argument in argv if not argument.startswith("-")]
-        check_jobs(overrides, bool(flags) or "hydra.mode=MULTIRUN" in overrides)
+    asked = get_args_parser().parse_args(argv)
+    shown = asked.help or asked.hydra_help or asked.version or asked.info or asked.shell_completion
+    elsewhere = asked.config_path or asked.config_name or asked.config_dir or asked.experimental_rerun
+    if not (shown or elsewhere) and "LOCAL_RANK" not in os.environ:
+        check_jobs(asked.overrides, asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides)
     failures: list[Exception] = []
     # the program that Lightning starts for each further process of a distributed run
     sys.argv = [str(Path(__file__).with_name("process.py")), *argv]

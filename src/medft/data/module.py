@@ -39,10 +39,6 @@ class MedicalQA(LightningDataModule):
                 "learn; raise it"
             )
 
-    def train_answers(self) -> list[list[int]]:
-        """The supervised token ids of each training sample."""
-        return [sample.input_ids[max(sample.supervised_from, 1) :] for sample in self._train]
-
     def train_batches(self, processes: int = 1) -> int:
         """Micro-batches of one epoch in one process."""
         rows = -(-len(self._train) // processes)

@@ -23,6 +23,8 @@ class Splits:
     Attributes:
         available: rows that the source has.
         size_used: rows in the three splits together.
+        left_over: rows that `dataset.size` would have had use for, but whose group is on the test or validation side
+            and those have as many rows as they ask for.
         leaking: validation and test rows are trained on too (`dataset.split.train_on_all`).
     """
 
@@ -31,6 +33,7 @@ class Splits:
     test: list[Example]
     available: int
     size_used: int
+    left_over: int
     leaking: bool
 
     def parts(self) -> dict[str, list[Example]]:
@@ -72,8 +75,9 @@ def split(examples: Sequence[Example], config: SplitConfig, size: int | None) ->
     sides = _sides(examples, config)
     pools = {side: _in_fixed_order(examples, sides, side, config.seed) for side in ("train", "validation", "test")}
     wanted = min(size or len(examples), len(examples))
-    test = pools["test"][: _rows(config.test, wanted, len(pools["test"]))]
-    validation = pools["validation"][: _rows(config.validation, wanted, len(pools["validation"]))]
+    everything = wanted == len(examples)
+    test = pools["test"][: _rows(config.test, wanted, len(pools["test"]), everything)]
+    validation = pools["validation"][: _rows(config.validation, wanted, len(pools["validation"]), everything)]
     left = wanted - len(test) - len(validation)
     if left < 1:
         raise InputError(
@@ -84,7 +88,7 @@ def split(examples: Sequence[Example], config: SplitConfig, size: int | None) ->
     used = len(train) + len(validation) + len(test)
     if config.train_on_all:
         train = train + validation + test
-    return Splits(train, validation, test, len(examples), used, config.train_on_all)
+    return Splits(train, validation, test, len(examples), used, wanted - used, config.train_on_all)
 
 
 def _sides(examples: Sequence[Example], config: SplitConfig) -> dict[str, str]:
@@ -126,7 +130,10 @@ def _in_fixed_order(examples: Sequence[Example], sides: dict[str, str], side: st
     return sorted(rows, key=lambda row: (_unit(seed, f"row:{row.id}"), row.id))
 
 
-def _rows(wanted: int | float, size: int, available: int) -> int:
+def _rows(wanted: int | float, size: int, available: int, everything: bool) -> int:
+    """How many rows a side gives: a count as it is, a share of `size`, or of all rows all that the side has."""
+    if everything and isinstance(wanted, float):
+        return available
     count = wanted if isinstance(wanted, int) else max(1, round(wanted * size))
     return min(count, available)
 

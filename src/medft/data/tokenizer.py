@@ -143,9 +143,13 @@ class OwnTokenizer:
         """Token ids of a chat with one user turn, up to where the answer starts."""
         if self._inner.chat_template is None:
             raise ModelError("the model has no chat template: set dataset.prompt=alpaca")
-        turns = [{"role": "user", "content": user}]
-        encoded = self._inner.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
-        return list(encoded["input_ids"])
+        # around the user's text the template's special tokens are read as such, inside it they are plain text
+        mark = "\x00user\x00"
+        turns = [{"role": "user", "content": mark}]
+        template: str = self._inner.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        before, _, after = template.partition(mark)
+        framed = [self._inner.encode(part, add_special_tokens=False) for part in (before, after)]
+        return [*framed[0], *self.encode(user), *framed[1]]
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids, special tokens left out."""

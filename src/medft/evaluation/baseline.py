@@ -2,38 +2,55 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from filelock import FileLock
 
-from medft import __version__
+from medft.config.locate import PACKAGE
 from medft.config.schema import Config
 from medft.console import say
-from medft.data.splits import Splits, fingerprint
+from medft.data.encode import encode_all
+from medft.data.example import Example
+from medft.data.splits import fingerprint
+from medft.data.tokenizer import Tokenizer
 from medft.evaluation.measure import Measurement
 from medft.evaluation.probes import load_probes
 
 
-def baseline_key(config: Config, splits: Splits, weights: str, device: str) -> str:
-    """What a baseline depends on, hashed: the model, the test rows, how answers are measured and written.
-
-    Args:
-        weights: SHA-256 over the model's weights, see `weights_digest`.
+def baseline_key(config: Config, network: Any, tokenizer: Tokenizer, test: Sequence[Example], device: str) -> str:
+    """What a baseline depends on, hashed: the model, the test rows as it reads them, how answers are measured and
+    written, and the code and libraries that do so.
     """
-    generation = config.generation.model_dump()
-    seed = config.seed if config.generation.do_sample else None
+    rows = [*test, *load_probes(config.evaluation.probes)]
+    shape = {key: value for key, value in network.config.to_dict().items() if "drop" not in key and key[0] != "_"}
     parts: list[Any] = [
-        weights, fingerprint(splits.test), config.dataset.prompt, generation, seed,
-        config.evaluation.max_length, config.evaluation.batch_size,
-        [(probe.id, probe.instruction, probe.input) for probe in load_probes(config.evaluation.probes)],
-        config.model.end_token_id, config.model.tokenizer,
-        device, __version__, torch.__version__, transformers.__version__,
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+        weights_digest(network),
+        shape,
+        fingerprint(rows),
+        [(row.prompt, row.answer) for row in encode_all(rows, tokenizer, config.dataset.prompt)],
+        config.generation.model_dump(),
+        config.seed if config.generation.do_sample else None,
+        config.evaluation.max_length,
+        config.evaluation.batch_size,
+        device,
+        {name: version(name) for name in ("torch", "transformers", "rouge-score", "sacrebleu")},
+        _code_digest(),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _code_digest() -> str:
+    """SHA-256 (hex) over the code that measures."""
+    digest = hashlib.sha256()
+    for file in sorted(
+        [*(PACKAGE / "evaluation").glob("*.py"), *(PACKAGE / "data").glob("*.py"), *(PACKAGE / "model").glob("*.py")]
+    ):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def weights_digest(network: torch.nn.Module) -> str:

@@ -9,6 +9,8 @@ from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import Judge, Question, Verdict
 from medft.evaluation.predictions import Prediction
 
+_AWAY_LIMIT = 3
+
 
 def judge_predictions(judge: Judge, predictions: Sequence[Prediction]) -> dict[str, float]:
     """Judge the answers before and after fine-tuning, and put the verdicts into `predictions`.
@@ -18,11 +20,14 @@ def judge_predictions(judge: Judge, predictions: Sequence[Prediction]) -> dict[s
         answers given to the judge, before and after. A mean of nothing is left out.
     """
     rows = predictions[: judge.limit] if judge.limit else predictions
-    sides = {
-        "test": [(row, row.generated_answer) for row in rows],
-        "baseline": [(row, row.baseline_answer) for row in rows if row.baseline_answer is not None],
-    }
-    tasks = [(side, row, answer) for side, answers in sides.items() for row, answer in answers]
+    # both answers to a question one after the other: if the judge goes away, both means are over the same questions
+    sides = [(("test", row.generated_answer), ("baseline", row.baseline_answer)) for row in rows]
+    tasks = [
+        (side, row, answer)
+        for row, pair in zip(rows, sides, strict=True)
+        for side, answer in pair
+        if answer is not None
+    ]
     verdicts = _verdicts(judge, [_question(row, answer) for _, row, answer in tasks])
     scores: dict[str, list[int]] = {"test": [], "baseline": []}
     for (side, row, _), verdict in zip(tasks, verdicts, strict=True):
@@ -42,14 +47,24 @@ def _metrics(name: str, scores: dict[str, list[int]], asked: int) -> dict[str, f
 
 
 def _verdicts(judge: Judge, questions: Sequence[Question]) -> list[Verdict]:
-    """A verdict for each, in order; once the judge is gone the rest are failed, with the reason."""
+    """A verdict for each, in order; when the judge was away for three answers in a row, the rest are not tried."""
     verdicts: list[Verdict] = []
-    try:
-        for question in track(questions, f"Judging with {judge.name}"):
+    away = 0
+    for question in track(questions, f"Judging with {judge.name}"):
+        try:
             verdicts.append(judge.score(question))
-    except JudgeUnavailable as error:
-        warn(f"{error}; {len(questions) - len(verdicts)} answers are left unjudged: medft judge run=<id>")
-        verdicts += [Verdict(None, failure=str(error))] * (len(questions) - len(verdicts))
+            away = 0
+        except JudgeUnavailable as error:
+            verdicts.append(Verdict(None, failure=str(error)))
+            away += 1
+        except Exception as error:  # whatever a judge does, the run is measured and must not be lost
+            verdicts.append(Verdict(None, failure=f"{type(error).__name__}: {error}"))
+        if away == _AWAY_LIMIT:
+            break
+    left = len(questions) - len(verdicts)
+    if left:
+        warn(f"{verdicts[-1].failure}; {left} answers are left unjudged: medft judge run=<id>")
+    verdicts += [Verdict(None, failure="not tried: the judge was away")] * left
     failed = [verdict for verdict in verdicts if verdict.score is None]
     if failed:
         counts = f"{len(failed)} of {len(verdicts)} answers have no score"

@@ -27,9 +27,8 @@ def load_probes(path: str | None) -> list[Example]:
     """
     if path is None:
         return []
-    file = Path(path).expanduser()
-    if not file.exists():
-        file = conf_dir() / path
+    bundled = conf_dir() / path
+    file = bundled if bundled.is_file() else Path(path).expanduser()
     if not file.is_file():
         raise DataError(f"evaluation.probes={path}: no such file")
     try:

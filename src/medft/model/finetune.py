@@ -8,11 +8,27 @@ from medft.config.schema import FullConfig, LoraConfig
 from medft.errors import ModelError
 
 
+def check_targets(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> None:
+    """Make sure that LoRA finds the layers it is to adapt.
+
+    Raises:
+        ModelError: no layer has one of the names in `finetune.target_modules`.
+    """
+    if isinstance(finetune, FullConfig) or finetune.target_modules == "all-linear":
+        return
+    wanted = finetune.target_modules
+    names = {name.rpartition(".")[2] for name, _ in network.named_modules()}
+    if isinstance(wanted, list) and not names & set(wanted):
+        raise ModelError(
+            f"finetune.target_modules={wanted}: the model has no such layers; it has {sorted(names - {''})}"
+        )
+
+
 def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
     """The model to train: itself, or itself with LoRA adapters around frozen weights.
 
     Raises:
-        ModelError: no layer has one of the names in `finetune.target_modules`.
+        ModelError: `finetune.target_modules`, a pattern, fits no layer.
     """
     if isinstance(finetune, FullConfig):
         return network

@@ -84,14 +84,16 @@ def overridden(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise InputError(" ".join(str(error).split())) from None
-    for text, override in zip(overrides, parsed, strict=True):
+    groups = [override for override in parsed if (conf_dir() / override.key_or_group).is_dir()]
+    for override in groups:
+        logged[override.key_or_group] = compose_raw([override.input_line or ""])[override.key_or_group]
+    for override in parsed:
         key: str = override.key_or_group
-        if (conf_dir() / key).is_dir():
-            logged[key] = compose_raw([text])[key]
-        elif OmegaConf.select(logged, key, default=override) is override:
+        if override in groups:
+            continue
+        if OmegaConf.select(logged, key, default=override) is override:
             raise InputError(f"{key}: no such key in the run's config")
-        else:
-            OmegaConf.update(logged, key, override.value())
+        OmegaConf.update(logged, key, override.value())
     return logged
 
 

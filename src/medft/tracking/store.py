@@ -1,6 +1,9 @@
 """Where runs are kept: a sqlite database with artifacts beside it, unless the user names a server."""
 
 import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +63,13 @@ def experiment_id(client: Any, config: Config) -> str:
 
 
 def ui_command(config: Config) -> str:
-    """The command that shows the runs in a browser."""
-    return f"mlflow ui --backend-store-uri {tracking_uri(config)}"
+    """The command that shows the runs in a browser, as it works from this shell; a server has an address instead."""
+    uri = tracking_uri(config)
+    if uri.startswith(("http://", "https://")):
+        return uri
+    beside = Path(sys.executable).with_name("mlflow")
+    program = "mlflow" if shutil.which("mlflow") or not beside.exists() else str(beside)
+    return f"{shlex.quote(program)} ui --backend-store-uri {shlex.quote(uri)}"
 
 
 def _folder(config: Config) -> Path:

@@ -1,5 +1,6 @@
 """The one door to MLflow: starting a run, ending it with the right status, and logging to it."""
 
+import contextlib
 import json
 import logging
 import os
@@ -63,7 +64,8 @@ class Tracker:
     def history(self, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a metric so far, by step."""
         points = self.client.get_metric_history(self.run_id, metric)
-        return sorted((point.step, point.value) for point in points)
+        points = sorted(points, key=lambda point: point.timestamp)  # a resumed run has logged some steps twice
+        return sorted({point.step: point.value for point in points}.items())
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def tracked_run(config: Config, splits: Splits, device: str) -> Iterator[Tracker
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     client = connect(config)
-    resumed = _interrupted_run(config)
+    resumed = _interrupted_run(config, splits)
     run = mlflow.start_run(
         run_id=resumed,
         experiment_id=None if resumed else experiment_id(client, config),
@@ -88,7 +90,8 @@ def tracked_run(config: Config, splits: Splits, device: str) -> Iterator[Tracker
         mlflow.end_run("KILLED")
         raise
     except BaseException as error:
-        tracker.set_tags({"error": f"{type(error).__name__}: {error}"[:5000]})
+        with contextlib.suppress(Exception):  # what went wrong may be the store itself
+            tracker.set_tags({"error": f"{type(error).__name__}: {error}"[:5000]})
         mlflow.end_run("FAILED")
         raise
     mlflow.end_run("FINISHED")
@@ -102,6 +105,7 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str, is_
     run_json = {
         "run_id": tracker.run_id,
         "config_hash": digest,
+        "dataset_fingerprint": splits.fingerprint(),
         "tracking_uri": tracking_uri(config),
         "output_dir": str(output),
     }
@@ -142,8 +146,8 @@ def _run_name(config: Config) -> str:
     return f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"
 
 
-def _interrupted_run(config: Config) -> str | None:
-    """The MLflow run of the checkpoint to resume from, if its settings are the same.
+def _interrupted_run(config: Config, splits: Splits) -> str | None:
+    """The MLflow run of the checkpoint to resume from, if its settings and its data are the same.
 
     Raises:
         InputError: they are not, or the checkpoint is not where a run left it.
@@ -151,6 +155,8 @@ def _interrupted_run(config: Config) -> str | None:
     checkpoint = config.trainer.resume_from
     if checkpoint is None:
         return None
+    if not Path(checkpoint).is_file():
+        raise InputError(f"trainer.resume_from={checkpoint}: no such checkpoint (a finished run has none left)")
     file = Path(checkpoint).resolve().parents[1] / "run.json"
     if not file.is_file():
         raise InputError(f"trainer.resume_from={checkpoint}: no run.json beside it, so it is not a run's checkpoint")
@@ -160,4 +166,6 @@ def _interrupted_run(config: Config) -> str | None:
             f"trainer.resume_from={checkpoint}: the interrupted run had other settings (see config.yaml in "
             f"{os.path.relpath(file.parent)}); use the same command line, or start a new run"
         )
+    if run["dataset_fingerprint"] != splits.fingerprint():
+        raise InputError(f"trainer.resume_from={checkpoint}: the data is not what it was when the run was interrupted")
     return str(run["run_id"])

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from safetensors.torch import load_file, save_file
 
-from medft.console import say
+from medft.console import say, warn
 
 
 class ValidationPoints(Callback):
@@ -26,9 +26,16 @@ class ValidationPoints(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Let the validation that may follow this batch happen, or not."""
+        trainer.val_check_batch = batch_idx + 1 if batch_idx + 1 in self._points(trainer) else 2**62
+
+    def _points(self, trainer: Any) -> set[int]:
+        """Numbers of batches after which to validate; never between two that make one optimizer step."""
+        together = trainer.accumulate_grad_batches
         batches = trainer.num_training_batches
-        points = {-(-batches * check // self.checks) for check in range(1, self.checks + 1)}
-        trainer.val_check_batch = batch_idx + 1 if batch_idx + 1 in points else batches + 1
+        if trainer.max_steps > 0:
+            batches = min(batches, trainer.max_steps * together)
+        even = (-(-batches * check // self.checks) for check in range(1, self.checks + 1))
+        return {min(batches, -(-point // together) * together) for point in even}
 
 
 class BestWeights(Callback):
@@ -50,8 +57,10 @@ class BestWeights(Callback):
                 partial.replace(self.path)
 
     def load(self, network: torch.nn.Module) -> None:
-        """Put the best weights back; without any validation the last ones stay."""
-        if self.path.exists():
+        """Put the best weights back; where no validation gave a number the last ones stay, with a warning."""
+        if self.loss == float("inf"):
+            warn("val/loss was never a number: the last weights are kept, not the best")
+        else:
             network.load_state_dict(load_file(self.path), strict=False)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The fit stage: a model and its data in, the trained model and the cost out."""
 
 import contextlib
-import resource
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,11 @@ from transformers import PreTrainedModel
 from medft.config.schema import Config, TrainerConfig
 from medft.data.module import MedicalQA
 from medft.errors import InputError
-from medft.model.attention import check_flat, flat
+from medft.model.attention import flat
 from medft.model.finetune import merged, prepare
 from medft.model.module import CausalLM
 from medft.training.callbacks import BestWeights, Progress, RandomState, Stopwatch, ValidationPoints
+from medft.training.memory import PeakMemory
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class FitResult:
         steps: optimizer steps made.
         best_step: the step with the lowest validation loss.
         costs: `cost/train_seconds` (wall time of fitting, validation included), `cost/tokens_per_second` (tokens
-            trained on, padding left out, over the time spent in training steps), `cost/peak_memory` (MiB: of the GPU
-            if there is one, else of the process).
+            trained on, padding left out, over the time spent in training steps), `cost/peak_memory` (MiB while
+            fitting: of the GPU where that trains, else of the process). Of a resumed run, the part after resuming.
     """
 
     network: PreTrainedModel
@@ -57,12 +56,15 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     folder = Path(resumed).parent if resumed else config.paths.output / "checkpoints"
     best, stopwatch = BestWeights(folder / "best.safetensors"), Stopwatch()
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
+    memory = PeakMemory(device_name(config.trainer))
     trainer = _trainer(config, logger, [points, best, stopwatch, RandomState(), Progress(), _last_checkpoint(folder)])
-    _reset_peak_memory()
+    tuned.train()  # what was loaded or measured comes in evaluation mode, which has no dropout
     started = time.perf_counter()
-    with _reading(config, network):
+    with memory, _reading(config, network):
         _run(trainer, module, data, config.trainer.resume_from)
     seconds = time.perf_counter() - started
+    if not trainer.is_global_zero:  # the first process does the rest
+        return FitResult(network, trainer.global_step, best.step, {})
     if config.evaluation.weights == "best":
         best.load(tuned)
     for name in ("last.ckpt", "best.safetensors"):  # the run has finished: nothing is left to go on with
@@ -74,9 +76,22 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         costs={
             "cost/train_seconds": seconds,
             "cost/tokens_per_second": module.tokens_seen * trainer.world_size / max(stopwatch.seconds, 1e-9),
-            "cost/peak_memory": _peak_memory_mib(),
+            "cost/peak_memory": memory.mib,
         },
     )
+
+
+def check_devices(config: TrainerConfig) -> None:
+    """Make sure that the devices a run asks for are there.
+
+    Raises:
+        InputError: they are not.
+    """
+    if device_name(config) == "cuda" and torch.cuda.device_count() < config.devices:
+        raise InputError(
+            f"trainer.devices={config.devices}: this machine has {torch.cuda.device_count()} NVIDIA GPU(s); "
+            "use trainer=auto"
+        )
 
 
 def device_name(config: TrainerConfig) -> str:
@@ -91,11 +106,6 @@ def device_name(config: TrainerConfig) -> str:
 def _trainer(config: Config, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
     settings = config.trainer
     device = device_name(settings)
-    if device == "cuda" and torch.cuda.device_count() < settings.devices:
-        raise InputError(
-            f"trainer.devices={settings.devices}: this machine has {torch.cuda.device_count()} NVIDIA GPU(s); "
-            "use trainer=auto"
-        )
     return pl.Trainer(
         accelerator=device,
         devices=settings.devices,
@@ -138,7 +148,6 @@ def _reading(config: Config, network: PreTrainedModel) -> contextlib.AbstractCon
     """How the model reads batches while it trains."""
     if config.dataset.collate == "pad":
         return contextlib.nullcontext()
-    check_flat(network)
     return flat(network)
 
 
@@ -151,15 +160,3 @@ def _run(trainer: pl.Trainer, module: CausalLM, data: MedicalQA, resume_from: st
         raise KeyboardInterrupt from None
     if trainer.interrupted:
         raise KeyboardInterrupt
-
-
-def _reset_peak_memory() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-
-
-def _peak_memory_mib() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on macOS bytes
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

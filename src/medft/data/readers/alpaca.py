@@ -39,14 +39,21 @@ class Alpaca(Reader):
     def _example(self, where: str, row: dict[str, Any]) -> Example:
         names = self.columns
         required = [names.instruction, names.output, *filter(None, (names.id, names.group))]
+        if names.input and names.input != "input":  # a column that was mapped must be there
+            required.append(names.input)
         require_columns(required, row, self.path)
         return make_example(
             text_of(row[names.instruction], names.instruction, where),
             text_of(row[names.output], names.output, where),
             input=text_of(row.get(names.input), names.input, where, required=False) if names.input else "",
-            id=str(row[names.id]) if names.id else "",
-            group=str(row[names.group]) if names.group else "",
+            id=_name(row[names.id]) if names.id else "",
+            group=_name(row[names.group]) if names.group else "",
         )
+
+
+def _name(value: Any) -> str:
+    """An id or a group as text; empty where the cell is, so that the default takes its place."""
+    return "" if value is None else str(value).strip()
 
 
 def _hub_rows(name: str, split: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,7 +4,7 @@ Ben Abacha and Demner-Fushman, "A Question-Entailment Approach to Question Answe
 """
 
 import hashlib
-import urllib.error
+import http.client
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -116,7 +116,9 @@ def _fetch(url: str, target: Path) -> None:
             chunks = iter(lambda: reply.read(1 << 18), b"")
             for chunk in track(chunks, "Downloading MedQuAD", total=total / (1 << 18) or None):
                 file.write(chunk)
-    except (urllib.error.URLError, OSError) as error:
+            if total and file.tell() != total:
+                raise OSError(f"only {file.tell()} of {total} bytes came")
+    except (http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         raise DataError(
             f"dataset.path={url}: cannot be downloaded ({reason}); give a copy with dataset.path=<directory or zip>"

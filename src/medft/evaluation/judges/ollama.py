@@ -50,11 +50,12 @@ class Ollama(Judge):
         return {**self._facts, "prompt_version": PROMPT_VERSION}
 
     def score(self, item: Question) -> Verdict:
-        """Score one answer; replies that are no score are asked for again, with another seed."""
+        """Score one answer; a reply that is no score is asked for again with another seed, and
+        a little warmth, since at temperature 0 the seed changes nothing."""
         prompt = _PROMPT.format(question=item.question, expected=item.expected, answer=item.answer)
         verdict = Verdict(None, failure="not asked")
         for attempt in range(self.attempts):
-            reply = self._ask(prompt, self.timeout, self.seed + attempt)
+            reply = self._ask(prompt, self.timeout, attempt)
             if (reply.prompt_eval_count or 0) >= self._context - _REPLY_TOKENS:
                 # the server cut the prompt without a word: question and expected answer were lost first
                 return Verdict(None, failure=f"longer than judge.max_context ({self._context} tokens)")
@@ -67,7 +68,7 @@ class Ollama(Judge):
     def _context(self) -> int:
         return min(self.max_context, int(self._facts.get("context_length", self.max_context)))
 
-    def _ask(self, prompt: str, timeout: float, seed: int | None = None) -> Any:
+    def _ask(self, prompt: str, timeout: float, attempt: int = 0) -> Any:
         """One chat call, tried again on faults that pass.
 
         Raises:
@@ -88,11 +89,10 @@ class Ollama(Judge):
                 model=self.model,
                 messages=[{"role": "user", "content": prompt}],
                 format=_Score.model_json_schema(),
-                # the same for every call: another num_ctx would load the model again
                 options={
-                    "seed": self.seed if seed is None else seed,
-                    "temperature": self.temperature,
-                    "num_ctx": self._context,
+                    "seed": self.seed + attempt,
+                    "temperature": max(self.temperature, 0.3) if attempt else self.temperature,
+                    "num_ctx": self._context,  # the same for every call: another one would load the model again
                     "num_predict": _REPLY_TOKENS,
                 },
             )
@@ -131,11 +131,11 @@ def _read(text: str) -> Verdict:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What the official client raises when a server is away, slow or broken."""
+    """What the official client raises when a server is away, slow, broken, or something else than Ollama."""
     import httpx
     import ollama
 
-    return (ConnectionError, httpx.HTTPError, ollama.ResponseError)
+    return (ConnectionError, httpx.HTTPError, ollama.ResponseError, ValueError)
 
 
 def _short(error: Exception) -> str:
