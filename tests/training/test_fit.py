@@ -109,10 +109,20 @@ class StopAt(Stopwatch):
 
 @pytest.mark.parametrize(("stop_at", "together"), [(4, 1), (7, 1), (10, 1), (5, 4)])
 def test_resumed_is_as_if_never_interrupted(
-    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, together: int
+    tiny: Callable[..., Config],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_at: int,
+    together: int,
 ) -> None:
-    settings = ("trainer.max_epochs=2", "model.dropout=0.1", f"dataset.batch_size={8 if together == 1 else 2}", "seed=5",
-                f"trainer.accumulate_grad_batches={together}")  # fmt: skip
+    rows = 8 if together == 1 else 2
+    settings = (
+        "trainer.max_epochs=2",
+        "model.dropout=0.1",
+        "seed=5",
+        f"dataset.batch_size={rows}",
+        f"trainer.accumulate_grad_batches={together}",
+    )
     _, whole, expected = train(tiny(*settings, f"paths.output_dir={tmp_path / 'whole'}"))
     interrupted = tiny(*settings, f"paths.output_dir={tmp_path / 'interrupted'}")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -27,7 +27,7 @@ def train(argv: list[str]) -> int:
     """
     register_resolvers()
     asked = get_args_parser().parse_args(argv)
-    shown = asked.help or asked.hydra_help or asked.version or asked.info or asked.shell_completion
+    shown = asked.help or asked.hydra_help or asked.info or asked.shell_completion
     elsewhere = asked.config_path or asked.config_name or asked.config_dir or asked.experimental_rerun
     if not (shown or elsewhere) and "LOCAL_RANK" not in os.environ:
         check_jobs(asked.overrides, asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides)
