@@ -126,6 +126,8 @@ class Progress(RichProgressBar):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Say where training is."""
         super().on_validation_end(trainer, pl_module)
+        if not trainer.is_global_zero:
+            return
         total = int(trainer.estimated_stepping_batches)
         say(f"step {trainer.global_step}/{total}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
 
