@@ -9,7 +9,7 @@ from typing import Any
 import mlflow
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from medft import experiment
 from medft.config.schema import Config
@@ -102,6 +102,22 @@ def test_artifacts_hold_what_they_say(tiny: Callable[..., Config]) -> None:
         tokens += len(row.answer)
     found, _, _ = logged(config)
     assert nats / tokens == pytest.approx(found.data.metrics["test/loss"], rel=1e-5)
+
+
+def test_lora_on_a_model_of_ones_own(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16)).save_pretrained(tmp_path / "mine")
+    config = tiny("model=gpt2", f"model.source={tmp_path / 'mine'}", "finetune=lora", "optimizer.lr=0.01",
+                  "trainer.max_epochs=2")  # fmt: skip
+    run(config)
+    found, _, artifacts = logged(config)
+    assert found.data.metrics["test/loss"] < found.data.metrics["baseline/loss"] - 0.001
+    saved = AutoModelForCausalLM.from_pretrained(artifacts / "model").state_dict()
+    before = AutoModelForCausalLM.from_pretrained(tmp_path / "mine").state_dict()
+    assert saved.keys() == before.keys()  # merged: no adapters left
+    changed = {name for name in saved if not torch.equal(saved[name], before[name])}
+    assert changed
+    assert all("attn" in name or "mlp" in name for name in changed)
 
 
 def curves_and_answers(config: Config) -> tuple[dict[str, list[tuple[int, float]]], list[str], list[str]]:
