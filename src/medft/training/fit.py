@@ -1,6 +1,7 @@
 """The fit stage: a model and its data in, the trained model and the cost out."""
 
 import contextlib
+import gc
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,10 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         InputError: the accelerator or the checkpoint to resume from is not there.
         KeyboardInterrupt: the run was stopped by hand or by SIGTERM.
     """
+    gc.collect()  # what the last job of a sweep left behind, an optimizer's state among it
     pl.seed_everything(config.seed, verbose=False)
+    # deterministic runs would else fill every new tensor first, a tenth of the time, to uncover reads before writes
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     tuned = prepare(network, config.finetune)
     module = CausalLM(tuned, config.optimizer, config.scheduler)
     # a resumed run goes on where its checkpoints are
