@@ -64,8 +64,10 @@ def server(reply: Reply, models: tuple[str, ...] = ("m:latest",)) -> Iterator[tu
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}", asked
-        running.shutdown()
+        try:
+            yield f"http://127.0.0.1:{running.server_port}", asked
+        finally:  # else its thread polls a closed socket for ever, at full speed
+            running.shutdown()
 
 
 def ask(reply: Reply, **settings: object) -> tuple[Verdict, list[dict[str, object]]]:
