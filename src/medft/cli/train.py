@@ -60,7 +60,7 @@ def _job(raw: DictConfig, failures: list[Exception]) -> None:
 
 
 def _quieten() -> None:
-    """Keep libraries' chatter out of the terminal; their warnings about our own use are tested for instead."""
+    """Keep libraries' chatter out of the terminal."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
