@@ -7,6 +7,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track as rich_track
 from rich.table import Table
+from rich.text import Text
 
 T = TypeVar("T")
 
@@ -28,6 +29,17 @@ def track(items: Iterable[T], description: str, total: float | None = None) -> I
     yield from rich_track(
         items, description, total=total, console=_errors, transient=True, disable=not _errors.is_terminal
     )
+
+
+def print_text(text: Text, marks: tuple[str, str]) -> None:
+    """Print styled text; where there are no colours, its last styled part stands between the marks."""
+    console = Console()
+    if not console.is_terminal:
+        style = text.spans[-1] if text.spans else None
+        start = style.start if style else len(text)
+        print(f"{text.plain[:start]}{marks[0]}{text.plain[start:]}{marks[1]}")
+        return
+    console.print(text)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrap: bool = False) -> None:

@@ -1,12 +1,18 @@
 """The story of a run, top to bottom: data, model, baseline, fit, generate, judge, track."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 from transformers import PreTrainedModel
 
 from medft.config.schema import Config
 from medft.console import say, warn
+from medft.data.audit import audit
+from medft.data.audit_table import print_audit, warn_of_leaks
+from medft.data.example import Example
 from medft.data.module import MedicalQA
+from medft.data.rows import SKIPPED_ROWS
 from medft.data.splits import Splits, load_splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
@@ -21,8 +27,9 @@ from medft.model.attention import check_flat
 from medft.model.build import build_model, context_length, parameter_counts
 from medft.model.finetune import check_targets
 from medft.model.sources.resolve import resolve
+from medft.tracking.finished import logged_split
 from medft.tracking.logger import TrackerLogger
-from medft.tracking.results import log_model, log_results, log_verdicts
+from medft.tracking.results import log_audit, log_model, log_results, log_verdicts
 from medft.tracking.store import ui_command
 from medft.tracking.tracker import Tracker, tracked_run
 from medft.training.fit import FitResult, check_devices, device_name, fit
@@ -37,22 +44,26 @@ def run(config: Config) -> dict[str, float]:
     """
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return _join(config)
-    splits = load_splits(config.dataset)
+    splits = read_splits(config, config.paths.output)
     _announce(config, splits)
     judge = config.judge.prepare()
     network, tokenizer = _load_model(config)
-    data = MedicalQA(config.dataset, splits, tokenizer, config.seed)
-    _announce_cuts(data)
+    data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
+    audited = audit(config, data)
+    print_audit(audited)
+    warn_of_leaks(audited, config.dataset.on_leak)
     device = device_name(config.trainer)
     _preflight(config, network)
+    test = list(splits.test)
     with tracked_run(config, splits, device) as tracker:
         _log_setup(tracker, data, network)
-        baseline = _baseline(config, splits, network, tokenizer, device)
+        log_audit(tracker, config.paths.output, audited, data)
+        baseline = _baseline(config, test, network, tokenizer, device)
         result = fit(config, network, data, TrackerLogger(tracker))
-        tuned = measure(result.network.to(device), tokenizer, splits.test, config)
+        tuned = measure(result.network.to(device), tokenizer, test, config)
         _announce_test_cuts(config, tuned)
         metrics = _metrics(data, baseline, tuned, result)
-        predictions = make_predictions(splits.test, baseline, tuned)
+        predictions = make_predictions(test, baseline, tuned)
         probes = {name: found.probes for name, found in (("before", baseline), ("after", tuned)) if found}
         log_results(tracker, config.paths.output, metrics, predictions, probes)
         if config.tracking.save_model == "best":
@@ -68,10 +79,18 @@ def run(config: Config) -> dict[str, float]:
 
 def _join(config: Config) -> dict[str, float]:
     """What the further processes of a distributed run do: train with the first one, and nothing else."""
+    splits = read_splits(config, config.paths.output)
     network, tokenizer = _load_model(config)
-    data = MedicalQA(config.dataset, load_splits(config.dataset), tokenizer, config.seed)
+    data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
     fit(config, network, data, None)
     return {}
+
+
+def read_splits(config: Config, folder: Path) -> Splits:
+    """The rows of the run, split by rule or as another run had them; skipped rows go to `folder`."""
+    origin = config.dataset.split.from_run
+    frozen = logged_split(config, origin) if origin else None
+    return load_splits(config.dataset, config.paths.cache, folder / SKIPPED_ROWS, frozen)
 
 
 def _say_where(config: Config, run_id: str, judged: bool) -> None:
@@ -91,17 +110,10 @@ def _announce(config: Config, splits: Splits) -> None:
             f"{splits.left_over} rows are left unused: their groups are on the test or validation side, where "
             "dataset.split.test and dataset.split.validation ask for fewer rows"
         )
+    if splits.duplicates:
+        say(f"{splits.duplicates} duplicates are left out (dataset.dedup={config.dataset.dedup})")
     if splits.leaking:
         warn("dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones")
-
-
-def _announce_cuts(data: MedicalQA) -> None:
-    for part, cuts in data.cuts.items():
-        lost = cuts.answer_tokens_lost / max(1, cuts.answer_tokens)
-        say(
-            f"{part}: {cuts.answers_cut} of {cuts.rows} answers cut at dataset.max_length={data.config.max_length} "
-            f"({lost:.1%} of answer tokens lost), {cuts.unsupervised} rows left out with nothing to learn"
-        )
 
 
 def _announce_test_cuts(config: Config, tuned: Measurement) -> None:
@@ -143,15 +155,15 @@ def _log_setup(tracker: Tracker, data: MedicalQA, network: PreTrainedModel) -> N
 
 
 def _baseline(
-    config: Config, splits: Splits, network: PreTrainedModel, tokenizer: Tokenizer, device: str
+    config: Config, test: Sequence[Example], network: PreTrainedModel, tokenizer: Tokenizer, device: str
 ) -> Measurement | None:
     if not config.evaluation.baseline:
         return None
-    key = baseline_key(config, network, tokenizer, splits.test, device)
+    key = baseline_key(config, network, tokenizer, test, device)
     measured = cached(
         key,
         config.paths.cache,
-        lambda: measure(network.to(device), tokenizer, splits.test, config),
+        lambda: measure(network.to(device), tokenizer, test, config),
     )
     network.to("cpu")
     return measured
@@ -163,9 +175,8 @@ def _metrics(data: MedicalQA, baseline: Measurement | None, tuned: Measurement, 
     metrics = {
         f"{side}/{name}": value for side, found in measured.items() if found for name, value in found.summary().items()
     }
-    tokenizer = data.tokenizer
-    test = [[*tokenizer.encode(row.output), tokenizer.end_token_id] for row in data.splits.test]
+    test = data.tokens["test"].answers()
     read = [ids[: row.tokens] for ids, row in zip(test, tuned.rows, strict=True)]
-    train = ([*tokenizer.encode(row.output), tokenizer.end_token_id] for row in data.splits.train)
-    metrics["reference/unigram_loss"] = unigram_loss(train, read, tokenizer.vocab_size)
+    train = data.tokens["train"].answers()
+    metrics["reference/unigram_loss"] = unigram_loss(train, read, data.tokenizer.vocab_size)
     return metrics | result.costs

@@ -16,7 +16,7 @@ def ask(argv: list[str]) -> int:
     folder = run.artifact("model")
 
     from medft.data.example import Example
-    from medft.data.prompt import decode_answer, encode_prompt
+    from medft.data.prompt import decode_answer, encode_prompts
     from medft.data.tokenizer import load_tokenizer
     from medft.evaluation.generate import generate
     from medft.model.build import build_model
@@ -24,8 +24,8 @@ def ask(argv: list[str]) -> int:
     config, model = run.config, run.config.model
     tokenizer = load_tokenizer(model.tokenizer, folder, model.end_token_id, model.pad_token_id)
     network = build_model(model, folder, tokenizer, config.seed)
-    prompt = encode_prompt(Example("ask", "ask", questions[0], "", ""), tokenizer, config.dataset.prompt)
-    answer = generate(network, [prompt], config.generation, 1, config.seed)[0]
+    prompts = encode_prompts([Example("ask", "ask", questions[0], "", "")], tokenizer, config.dataset.prompt)
+    answer = generate(network, prompts, config.generation, 1, config.seed)[0]
     say(decode_answer(answer.token_ids, tokenizer))
     if answer.hit_limit:
         warn(f"the answer ran into generation.max_new_tokens={config.generation.max_new_tokens}")

@@ -8,10 +8,11 @@ def fetch(argv: list[str]) -> int:
     """Get the model and the data of a config into the cache; returns the exit code."""
     config = compose_config(argv)
 
+    from medft.data.rows import SKIPPED_ROWS, read_rows
     from medft.model.sources.resolve import resolve
 
     directory = resolve(config.model, config.paths.cache)
-    rows = sum(1 for _ in config.dataset.reader.read())
+    rows, _ = read_rows(config.dataset, config.paths.cache, config.paths.output / SKIPPED_ROWS)
     say(f"model {config.model.name}: {directory or 'made from scratch, nothing to download'}")
-    say(f"data {config.dataset.name}: {rows} rows")
+    say(f"data {config.dataset.name}: {len(rows)} rows")
     return 0

@@ -11,6 +11,7 @@ medft: fine-tune small language models on medical questions; tracked, repeatable
 
   medft train [KEY=VALUE ...]                   run an experiment (the same as python train.py)
   medft train -m KEY=A,B ...                    run one for every combination
+  medft data preview|audit|export [KEY=VALUE ...]   look at the data, train nothing
   medft judge run=ID [judge=ollama ...]         judge the answers of a finished run
   medft ask run=ID "QUESTION" [KEY=VALUE ...]   ask the model of a finished run
   medft fetch [KEY=VALUE ...]                   download a run's model and data to the cache, train nothing
@@ -54,11 +55,15 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         from medft.cli.ask import ask
 
         return ask(arguments)
+    if command == "data":
+        from medft.cli.data import data
+
+        return data(arguments)
     if command == "fetch":
         from medft.cli.fetch import fetch
 
         return fetch(arguments)
-    print(f"error: no command {command!r}; there are train, judge, ask and fetch", file=sys.stderr)
+    print(f"error: no command {command!r}; there are train, data, judge, ask and fetch", file=sys.stderr)
     return 2
 
 

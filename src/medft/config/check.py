@@ -10,7 +10,18 @@ from medft.config.schema import Config
 from medft.errors import InputError
 
 # what pydantic puts into the place of an error for each alternative that a key's type has
-_ALTERNATIVES = {"int", "float", "str", "constrained-int", "constrained-float", "full", "lora", "adamw", "sgd"}
+_ALTERNATIVES = {
+    "int",
+    "float",
+    "str",
+    "constrained-int",
+    "constrained-float",
+    "list[str]",
+    "full",
+    "lora",
+    "adamw",
+    "sgd",
+}
 
 
 def check(raw: DictConfig) -> Config:

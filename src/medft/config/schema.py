@@ -34,21 +34,44 @@ class SplitConfig(Section):
     validation: RowsOrShare
     test: RowsOrShare
     train_on_all: bool
+    from_run: Annotated[str, Field(min_length=1)] | None
+
+
+class ContinuationConfig(Section):
+    """`dataset.continuation`."""
+
+    mark: str
+    overlap: Annotated[int, Field(ge=0)]
 
 
 class DatasetConfig(Section):
     """`dataset`."""
 
     name: str
-    path: str | None
+    path: str | list[str] | None
     reader: Annotated[Reader, BeforeValidator(builder(Reader))]
+    on_bad_row: Literal["error", "skip"]
+    max_row_bytes: Count
+    dedup: Literal["none", "exact", "near"]
+    near_threshold: Annotated[float, Field(gt=0, le=1)]
+    on_leak: Literal["warn", "error"]
     size: Count | None
     max_length: Annotated[int, Field(ge=8)]
+    long_answers: Literal["truncate", "drop", "split", "error"]
+    continuation: ContinuationConfig
     batch_size: Count
     loss_on: Literal["response", "all"]
     collate: Literal["flatten", "pad"]
     prompt: Literal["alpaca", "chat"]
     split: SplitConfig
+
+
+class AuditConfig(Section):
+    """`audit`."""
+
+    max_lengths: Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=1)]
+    max_rows: Count
+    seed: Annotated[int, Field(ge=0)]
 
 
 class ModelConfig(Section):
@@ -201,6 +224,7 @@ class Config(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     dataset: DatasetConfig
+    audit: AuditConfig
     model: ModelConfig
     finetune: Annotated[FullConfig | LoraConfig, Field(discriminator="method")]
     optimizer: Annotated[AdamWConfig | SgdConfig, Field(discriminator="name")]

@@ -1,86 +1,90 @@
-"""From examples to token ids, and what cutting at `max_length` costs."""
+"""From examples to token ids: a few in memory for evaluation, all of a split on disk for training."""
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from medft.console import track
+from medft.data.arrow import PIECE, Writer, mapped
 from medft.data.example import Example
-from medft.data.prompt import encode_prompt
+from medft.data.prompt import encode_prompts
+from medft.data.rows import Rows
 from medft.data.tokenizer import Tokenizer
+
+Lengths = NDArray[np.int32]
+
+_SCHEMA = pa.schema([("prompt", pa.list_(pa.int32())), ("answer", pa.list_(pa.int32()))])
+_VERSION = "1"  # to be raised when the same text would be encoded otherwise
 
 
 @dataclass(frozen=True)
 class Encoded:
     """A whole example in token ids; the answer ends with the end-of-text token."""
 
-    id: str
     prompt: list[int]
     answer: list[int]
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A training sample: at most `max_length` token ids, of which those from `supervised_from` on are learned."""
-
-    input_ids: list[int]
-    supervised_from: int
-
-    @property
-    def supervised(self) -> int:
-        """How many tokens are learned; the first token of all has nothing to be predicted from."""
-        return len(self.input_ids) - max(self.supervised_from, 1)
+def encode_all(examples: Sequence[Example], tokenizer: Tokenizer, prompt_style: str) -> list[Encoded]:
+    """Encode prompts and answers apart, so that the border between them never falls inside a token."""
+    prompts = encode_prompts(examples, tokenizer, prompt_style)
+    answers = tokenizer.encode_batch([example.output for example in examples])
+    end = tokenizer.end_token_id
+    return [Encoded(prompt, [*answer, end]) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
-@dataclass(frozen=True)
-class Cuts:
-    """What cutting at `max_length` did to a split.
+class Tokens(Sequence[Encoded]):
+    """The token ids of a split, in a memory-mapped file.
 
     Attributes:
-        rows: rows of the split.
-        tokens: tokens of the samples after cutting.
-        answers_cut: rows whose answer lost tokens at its end; no end-of-text is put in place of what was lost.
-        answer_tokens: answer tokens before cutting, end-of-text included.
-        answer_tokens_lost: answer tokens cut away.
-        unsupervised: rows left out since the prompt alone fills `max_length` and nothing would be learned.
+        prompt_lengths, answer_lengths: tokens of each row; end-of-text counts to the answer.
     """
 
-    rows: int
-    tokens: int
-    answers_cut: int
-    answer_tokens: int
-    answer_tokens_lost: int
-    unsupervised: int
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self.prompt_lengths, self.answer_lengths = (
+            pc.list_value_length(table.data.column(name)).to_numpy() for name in _SCHEMA.names
+        )
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, key: Any) -> Any:
+        return Encoded(**self._table[int(key)])
+
+    def answers(self) -> Iterator[list[int]]:
+        """The answers, some rows in memory at a time."""
+        for chunk in self._table.data.column("answer").chunks:
+            yield from chunk.to_pylist()
 
 
-def encode(example: Example, tokenizer: Tokenizer, prompt_style: str) -> Encoded:
-    """Encode prompt and answer apart, so that the border between them never falls inside a token."""
-    answer = [*tokenizer.encode(example.output), tokenizer.end_token_id]
-    return Encoded(example.id, encode_prompt(example, tokenizer, prompt_style), answer)
-
-
-def encode_all(examples: Iterable[Example], tokenizer: Tokenizer, prompt_style: str) -> list[Encoded]:
-    """`encode` for each example."""
-    return [encode(example, tokenizer, prompt_style) for example in examples]
-
-
-def cut(rows: Sequence[Encoded], max_length: int, loss_on: str) -> tuple[list[Sample], Cuts]:
-    """Cut each row at `max_length` tokens and leave out rows where nothing of the answer is left.
+def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -> Tokens:
+    """The token ids of all rows, whole; taken from the cache where the same rows were encoded before.
 
     Args:
-        loss_on: `response` supervises the answer, `all` the prompt too.
+        cache: gets `data/tokens-<rows, tokenizer and prompt>.arrow`.
     """
-    samples: list[Sample] = []
-    lost: list[int] = []
-    for row in rows:
-        room = max(0, max_length - len(row.prompt))
-        lost.append(max(0, len(row.answer) - room))
-        if room:
-            start = len(row.prompt) if loss_on == "response" else 1
-            samples.append(Sample((row.prompt + row.answer)[:max_length], start))
-    return samples, Cuts(
-        rows=len(rows),
-        tokens=sum(len(sample.input_ids) for sample in samples),
-        answers_cut=sum(count > 0 for count in lost),
-        answer_tokens=sum(len(row.answer) for row in rows),
-        answer_tokens_lost=sum(lost),
-        unsupervised=len(rows) - len(samples),
-    )
+    parts = (rows.fingerprint, tokenizer.fingerprint, prompt_style, _VERSION)
+    name = f"tokens-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:32]}.arrow"
+    folder = cache / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{name}.lock"):
+        if not (folder / name).exists():
+            _write(rows, tokenizer, prompt_style, folder, name)
+    return Tokens(mapped(folder / name))
+
+
+def _write(rows: Rows, tokenizer: Tokenizer, prompt_style: str, folder: Path, name: str) -> None:
+    with Writer(folder, _SCHEMA) as writer:
+        for piece in track(rows.pieces(), "Tokenizing", -(-len(rows) // PIECE)):
+            encoded = encode_all(piece, tokenizer, prompt_style)
+            writer.write({"prompt": [row.prompt for row in encoded], "answer": [row.answer for row in encoded]})
+        writer.finish(name)

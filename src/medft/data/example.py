@@ -1,7 +1,8 @@
-"""One question with its answer, as every reader delivers it."""
+"""One question with its answer, as every reader delivers it, and what it delivers for a row it cannot use."""
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,9 @@ class Example:
         instruction: the question.
         input: further context for the question, often empty.
         output: the expected answer.
-        meta: what else the source says (source, url, question type, document).
+        document: where the source says the answer was written; the group where it says nothing.
+        where: file and line, for messages.
+        meta: what else the source says (source, url, question type).
     """
 
     id: str
@@ -22,9 +25,35 @@ class Example:
     instruction: str
     input: str
     output: str
+    document: str = ""
+    where: str = field(default="", compare=False)
     meta: dict[str, str] = field(default_factory=dict, compare=False)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (32 hex digits) over the id and the three texts."""
+        return _digest(self.id, self.instruction, self.input, self.output)[:32]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used: an error under `dataset.on_bad_row=error`, else skipped and written to a file.
+
+    Attributes:
+        where: file and line.
+        reason: what is wrong with it.
+        row: what stands there, as far as it could be read.
+    """
+
+    where: str
+    reason: str
+    row: Any = None
 
 
 def content_id(instruction: str, input: str, output: str) -> str:
     """A stable id for a row whose source has none: 16 hex digits of a SHA-256 over its three texts."""
-    return hashlib.sha256("\x1f".join((instruction, input, output)).encode()).hexdigest()[:16]
+    return _digest(instruction, input, output)[:16]
+
+
+def _digest(*texts: str) -> str:
+    # surrogatepass: text that is no valid Unicode gets an id too, and is refused later with its file and line
+    return hashlib.sha256("\x1f".join(texts).encode(errors="surrogatepass")).hexdigest()

@@ -1,6 +1,7 @@
 """The LightningDataModule: splits become samples, samples become batches."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,10 +10,11 @@ from torch.utils.data import DataLoader
 
 from medft.config.schema import DatasetConfig
 from medft.data.collate import Batch, Collate, make_collate
-from medft.data.encode import Cuts, Sample, cut, encode_all
+from medft.data.encode import tokenize
 from medft.data.sampler import EpochOrder
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer
+from medft.data.windows import Cuts, Sample, Samples, make_samples
 from medft.errors import InputError
 
 
@@ -21,40 +23,51 @@ class MedicalQA(LightningDataModule):
 
     Attributes:
         splits: the rows; evaluation reads its test rows from here.
-        cuts: what cutting at `dataset.max_length` did to training and validation rows.
+        tokens: the token ids of each split, whole.
+        cuts: what `dataset.max_length` and `dataset.long_answers` did to training and validation rows.
     """
 
-    def __init__(self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int) -> None:
+    def __init__(self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int, cache: Path) -> None:
         super().__init__()
         self.config, self.splits, self.tokenizer, self.seed = config, splits, tokenizer, seed
-        self._train, train_cuts = self._samples(splits.train)
-        self._validation, validation_cuts = self._samples(splits.validation)
-        self.cuts: dict[str, Cuts] = {"train": train_cuts, "validation": validation_cuts}
+        self.tokens = {name: tokenize(rows, tokenizer, config.prompt, cache) for name, rows in splits.parts().items()}
+        mark = tokenizer.encode(config.continuation.mark)
+        self.samples: dict[str, Samples] = {}
+        self.cuts: dict[str, Cuts] = {}
+        # one validation loss for all policies, or runs that differ in it could not be compared
+        for name, policy in (("train", config.long_answers), ("validation", "truncate")):
+            self.samples[name], self.cuts[name] = make_samples(self.tokens[name], config, mark, policy)
         self._collate: Collate = make_collate(config.collate, tokenizer.pad_token_id)
         self._order: EpochOrder | None = None
         self._resume_at = 0
-        if not self._train or not self._validation:
+        self._check()
+
+    def _check(self) -> None:
+        if not all(self.samples.values()):
+            cuts = self.cuts["train"]
+            reason = "every training row is" if cuts.dropped else "every prompt alone is as long or"
             raise InputError(
-                f"dataset.max_length={config.max_length} is shorter than every prompt: no answer token is left to "
-                "learn; raise it"
+                f"dataset.max_length={self.config.max_length}: {reason} longer, no answer token is left to learn; "
+                "raise it"
             )
 
     def train_batches(self, processes: int = 1) -> int:
         """Micro-batches of one epoch in one process."""
-        rows = -(-len(self._train) // processes)
+        rows = -(-len(self.samples["train"]) // processes)
         return -(-rows // self.config.batch_size)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches in the order of (seed, epoch)."""
         rank, processes = _place(self.trainer)
-        self._order = EpochOrder(len(self._train), self.seed, rank, processes)
+        self._order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
         self._order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
-        return self._loader(self._train, self._order)
+        return self._loader(self.samples["train"], self._order)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches in the fixed order of the split."""
         rank, processes = _place(self.trainer)
-        return self._loader(self._validation[rank::processes] or self._validation[:1], None)
+        rows = self.samples["validation"]
+        return self._loader(rows[rank::processes] or rows[:1], None)
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of the current epoch are done: where a resumed run goes on."""
@@ -65,11 +78,7 @@ class MedicalQA(LightningDataModule):
         """Skip what the interrupted run had seen of its epoch."""
         self._resume_at = state_dict["batches_done"] % self.train_batches(_place(self.trainer)[1])
 
-    def _samples(self, rows: Sequence[Any]) -> tuple[list[Sample], Cuts]:
-        encoded = encode_all(rows, self.tokenizer, self.config.prompt)
-        return cut(encoded, self.config.max_length, self.config.loss_on)
-
-    def _loader(self, samples: list[Sample], order: EpochOrder | None) -> DataLoader[Batch]:
+    def _loader(self, samples: Sequence[Sample], order: EpochOrder | None) -> DataLoader[Batch]:
         return DataLoader(
             samples,  # type: ignore[arg-type]
             batch_size=self.config.batch_size,

@@ -31,11 +31,11 @@ def user_turn(example: Example) -> str:
     return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
 
 
-def encode_prompt(example: Example, tokenizer: Tokenizer, style: str) -> list[int]:
-    """Token ids of everything before the answer, in style `alpaca` or `chat`."""
+def encode_prompts(examples: Sequence[Example], tokenizer: Tokenizer, style: str) -> list[list[int]]:
+    """Token ids of everything before the answers, in style `alpaca` or `chat`."""
     if style == "chat":
-        return tokenizer.encode_chat(user_turn(example))
-    return tokenizer.encode(alpaca_prompt(example))
+        return tokenizer.encode_chats([user_turn(example) for example in examples])
+    return tokenizer.encode_batch([alpaca_prompt(example) for example in examples])
 
 
 def decode_answer(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:

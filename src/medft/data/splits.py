@@ -1,19 +1,28 @@
 """Who trains and who tests, fixed before anything is drawn.
 
 A group's side follows from `dataset.split` and the group's name alone: a hash of (`split.seed`, group) puts it on a
-line from 0 to 1; test takes the low end, validation the high end. `dataset.size` then takes a prefix of a fixed order
-within each side. So neither `seed` nor `dataset.size` nor any training setting moves a row between the sides.
+line from 0 to 1; test takes the low end, validation the high end. `dataset.dedup` then takes rows away from training
+and validation, never from test, and `dataset.size` takes a prefix of a fixed order within each side. So neither `seed`
+nor `dataset.size` nor any training setting moves a row between the sides.
 """
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig, SplitConfig
-from medft.data.example import Example
+from medft.data.duplicates import without_duplicates
+from medft.data.rows import NOTHING_SKIPPED, Indices, Rows, Skipped, read_rows
 from medft.errors import DataError, InputError
+
+Frozen = Mapping[str, Sequence[str]]  # ids by split, as in a run's split.json
+SIDES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -25,109 +34,138 @@ class Splits:
         size_used: rows in the three splits together.
         left_over: rows that `dataset.size` would have had use for, but whose group is on the test or validation side
             and those have as many rows as they ask for.
+        duplicates: rows that `dataset.dedup` took away from training and validation.
         leaking: validation and test rows are trained on too (`dataset.split.train_on_all`).
+        skipped: rows that could not be used (`dataset.on_bad_row=skip`).
     """
 
-    train: list[Example]
-    validation: list[Example]
-    test: list[Example]
+    train: Rows
+    validation: Rows
+    test: Rows
     available: int
     size_used: int
     left_over: int
     leaking: bool
+    duplicates: int = 0
+    skipped: Skipped = NOTHING_SKIPPED
 
-    def parts(self) -> dict[str, list[Example]]:
+    def parts(self) -> dict[str, Rows]:
         """The three splits by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
-    def ids(self) -> dict[str, list[str]]:
-        """The ids of each split, in order: what `split.json` holds."""
-        return {name: [row.id for row in rows] for name, rows in self.parts().items()}
+    def write_ids(self, path: Path) -> None:
+        """Write `split.json`: the ids of each split, in order."""
+        with path.open("w", encoding="utf-8") as file:
+            for name, rows in self.parts().items():
+                file.write(("{" if name == "train" else "],\n") + f"{json.dumps(name)}: [")
+                for number, id in enumerate(rows.column("id")):
+                    file.write(("," if number else "") + "\n " + json.dumps(id, ensure_ascii=False))
+            file.write("]}\n")
 
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over ids and texts of all splits, in order."""
-        return fingerprint([row for rows in self.parts().values() for row in rows])
+        """SHA-256 (hex) over ids and texts of all splits, in order."""
+        return hashlib.sha256("".join(rows.fingerprint for rows in self.parts().values()).encode()).hexdigest()
 
 
-def fingerprint(rows: Iterable[Example]) -> str:
-    """SHA-256 (hex) over the ids and texts of rows, in order."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps([row.id, row.instruction, row.input, row.output]).encode())
-    return digest.hexdigest()
-
-
-def load_splits(config: DatasetConfig) -> Splits:
+def load_splits(config: DatasetConfig, cache: Path, skipped_to: Path, frozen: Frozen | None = None) -> Splits:
     """Read the data set and split it.
+
+    Args:
+        cache: keeps the rows as memory-mapped files.
+        skipped_to: the file for rows that `dataset.on_bad_row=skip` leaves out.
+        frozen: the ids of `dataset.split.from_run`.
 
     Raises:
         DataError: the source is missing, empty or cannot be used.
         InputError: `dataset.size` or `dataset.split` asks for what the data has not.
     """
-    examples = list(config.reader.read())
-    if not examples:
-        raise DataError(f"dataset={config.name}: no rows in it{f' ({config.path})' if config.path else ''}")
-    return split(examples, config.split, config.size)
+    rows, skipped = read_rows(config, cache, skipped_to)
+    return split(rows, config, frozen, skipped)
 
 
-def split(examples: Sequence[Example], config: SplitConfig, size: int | None) -> Splits:
-    """Split rows into training, validation and test, and take `size` of them in all."""
-    sides = _sides(examples, config)
-    pools = {side: _in_fixed_order(examples, sides, side, config.seed) for side in ("train", "validation", "test")}
-    wanted = min(size or len(examples), len(examples))
-    everything = wanted == len(examples)
-    test = pools["test"][: _rows(config.test, wanted, len(pools["test"]), everything)]
-    validation = pools["validation"][: _rows(config.validation, wanted, len(pools["validation"]), everything)]
-    left = wanted - len(test) - len(validation)
+def split(
+    rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipped: Skipped = NOTHING_SKIPPED
+) -> Splits:
+    """Split rows into training, validation and test, and take `config.size` of them in all."""
+    pools = _frozen_pools(rows, frozen, config.split) if frozen else _pools(rows, config.split)
+    kept = without_duplicates(rows, pools, config.dedup, config.near_threshold)
+    sizes = {name: len(pool) for name, pool in kept.items()}
+    wanted = min(config.size or len(rows), len(rows))
+    if not frozen:
+        everything = wanted == len(rows)
+        sizes |= {name: _rows(getattr(config.split, name), wanted, sizes[name], everything) for name in SIDES[1:]}
+    left = wanted - sizes["validation"] - sizes["test"]
     if left < 1:
         raise InputError(
-            f"dataset.size={wanted} leaves no training rows: {len(validation)} go to validation "
-            f"(dataset.split.validation) and {len(test)} to test (dataset.split.test)"
+            f"dataset.size={wanted} leaves no training rows: {sizes['validation']} go to validation "
+            f"(dataset.split.validation) and {sizes['test']} to test (dataset.split.test)"
         )
-    train = pools["train"][:left]
-    used = len(train) + len(validation) + len(test)
-    if config.train_on_all:
-        train = train + validation + test
-    return Splits(train, validation, test, len(examples), used, wanted - used, config.train_on_all)
+    sizes["train"] = min(left, sizes["train"])
+    train, validation, test = (Rows(rows.table, kept[name][: sizes[name]]) for name in SIDES)
+    used = sum(sizes.values())
+    surplus = sum(len(kept[name]) - sizes[name] for name in SIDES[1:])
+    return Splits(
+        train=train + validation + test if config.split.train_on_all else train,
+        validation=validation,
+        test=test,
+        available=len(rows),
+        size_used=used,
+        left_over=0 if frozen else min(wanted - used, surplus),
+        leaking=config.split.train_on_all,
+        duplicates=sum(len(pools[name]) - len(kept[name]) for name in SIDES),
+        skipped=skipped,
+    )
 
 
-def _sides(examples: Sequence[Example], config: SplitConfig) -> dict[str, str]:
-    """The side of each group."""
-    sizes = Counter(row.group for row in examples)
-    if len(sizes) < 3:
+def _frozen_pools(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, Indices]:
+    """The rows that another run's `split.json` names, in its order."""
+    wanted = {each for ids in frozen.values() for each in ids}
+    found = {id: number for number, id in enumerate(rows.whole_column("id")) if id in wanted}
+    missing = [each for name in SIDES for each in frozen[name] if each not in found]
+    if missing:
+        raise InputError(
+            f"dataset.split.from_run={config.from_run}: {len(missing)} of its {len(wanted)} rows are not in this data "
+            f"(the first: {missing[0]!r}); give the data that run had"
+        )
+    held_out = {*frozen["validation"], *frozen["test"]}  # a run with train_on_all names them under train too
+    ids = {name: [each for each in frozen[name] if name != "train" or each not in held_out] for name in SIDES}
+    return {name: np.array([found[each] for each in ids[name]], np.int64) for name in SIDES}
+
+
+def _pools(rows: Rows, config: SplitConfig) -> dict[str, Indices]:
+    """All rows of each side, in the side's fixed order."""
+    groups = _units(rows.whole_column("group"), len(rows), config.seed)
+    low, high = _borders(groups, config)
+    order = _units((f"row:{id}" for id in rows.whole_column("id")), len(rows), config.seed)
+    sides = {"train": (groups > low) & (groups < high), "validation": groups >= high, "test": groups <= low}
+    pools = {name: np.flatnonzero(side) for name, side in sides.items()}
+    return {name: pool[np.argsort(order[pool], kind="stable")] for name, pool in pools.items()}
+
+
+def _borders(groups: NDArray[np.uint64], config: SplitConfig) -> tuple[np.uint64, np.uint64]:
+    """The last place of the test side and the first of the validation side."""
+    places, sizes = np.unique(groups, return_counts=True)
+    if len(places) < 3:
         raise DataError(
-            f"the data has {len(sizes)} group(s), but training, validation and test need one each: "
+            f"the data has {len(places)} group(s), but training, validation and test need one each: "
             "rows of one group (document, disease) stay together"
         )
-    ordered = sorted(sizes, key=lambda group: _unit(config.seed, group))
-    test = _low_end(ordered, sizes, config.test, config.seed)
-    validation = _low_end(ordered[::-1], sizes, config.validation, config.seed, mirrored=True)
-    if set(test) & set(validation) or len(test) + len(validation) >= len(ordered):
+    test = _low_end(places / 2**56, sizes, config.test)
+    validation = _low_end(1 - places[::-1] / 2**56, sizes[::-1], config.validation)
+    if test + validation >= len(places):
         raise InputError(
             f"dataset.split.test={config.test} and dataset.split.validation={config.validation} take all "
-            f"{len(examples)} rows ({len(ordered)} groups) and leave none to train on"
+            f"{len(groups)} rows ({len(places)} groups) and leave none to train on"
         )
-    return dict.fromkeys(ordered, "train") | dict.fromkeys(test, "test") | dict.fromkeys(validation, "validation")
+    return places[test - 1], places[-validation]
 
 
-def _low_end(
-    ordered: list[str], sizes: Counter[str], wanted: int | float, seed: int, mirrored: bool = False
-) -> list[str]:
-    """The first groups of an order: enough for a count of rows, or those below a share (one at least)."""
+def _low_end(places: NDArray[np.float64], sizes: NDArray[np.int64], wanted: int | float) -> int:
+    """How many groups from the low end: enough for a count of rows, or those below a share (one at least)."""
     if isinstance(wanted, float):
-        units = (abs(mirrored - _unit(seed, group)) for group in ordered)
-        return ordered[: max(1, sum(unit < wanted for unit in units))]
-    rows = 0
-    for number, group in enumerate(ordered):
-        if rows >= wanted:
-            return ordered[:number]
-        rows += sizes[group]
-    return ordered
-
-
-def _in_fixed_order(examples: Sequence[Example], sides: dict[str, str], side: str, seed: int) -> list[Example]:
-    rows = [row for row in examples if sides[row.group] == side]
-    return sorted(rows, key=lambda row: (_unit(seed, f"row:{row.id}"), row.id))
+        return max(1, int((places < wanted).sum()))
+    return min(len(sizes), int(np.searchsorted(np.cumsum(sizes), wanted)) + 1)
 
 
 def _rows(wanted: int | float, size: int, available: int, everything: bool) -> int:
@@ -138,7 +176,7 @@ def _rows(wanted: int | float, size: int, available: int, everything: bool) -> i
     return min(count, available)
 
 
-def _unit(seed: int, name: str) -> float:
-    """A number in [0, 1) from a SHA-256 of (seed, name): the same on every machine and Python."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return int.from_bytes(digest[:7], "big") / 2**56
+def _units(names: Iterable[str], count: int, seed: int) -> NDArray[np.uint64]:
+    """56 bits of a SHA-256 of (seed, name) for each name: places on a line, the same on every machine and Python."""
+    hashes = (hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7] for name in names)
+    return np.fromiter((int.from_bytes(each, "big") for each in hashes), np.uint64, count)

@@ -15,7 +15,6 @@ from medft.config.schema import Config
 from medft.console import say
 from medft.data.encode import encode_all
 from medft.data.example import Example
-from medft.data.splits import fingerprint
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.measure import Measurement
 from medft.evaluation.probes import load_probes
@@ -30,7 +29,7 @@ def baseline_key(config: Config, network: Any, tokenizer: Tokenizer, test: Seque
     parts: list[Any] = [
         weights_digest(network),
         shape,
-        fingerprint(rows),
+        [row.fingerprint() for row in rows],
         [(row.prompt, row.answer) for row in encode_all(rows, tokenizer, config.dataset.prompt)],
         config.generation.model_dump(),
         config.seed if config.generation.do_sample else None,

@@ -10,7 +10,8 @@ import torch
 
 from medft.console import track
 from medft.data.collate import pad
-from medft.data.encode import Encoded, Sample
+from medft.data.encode import Encoded
+from medft.data.windows import Sample
 from medft.model.loss import supervised_loss
 
 

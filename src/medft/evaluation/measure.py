@@ -12,7 +12,7 @@ from typing import Any, Self
 from medft.config.schema import Config
 from medft.data.encode import encode_all
 from medft.data.example import Example
-from medft.data.prompt import decode_answer, encode_prompt
+from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.generate import generate
 from medft.evaluation.loss import AnswerLoss, answer_losses
@@ -89,7 +89,7 @@ def measure(network: Any, tokenizer: Tokenizer, test: Sequence[Example], config:
     losses = answer_losses(network, encoded, max_length)
     probes = load_probes(config.evaluation.probes)
     prompts = [row.prompt for row in encoded]
-    prompts += [encode_prompt(probe, tokenizer, config.dataset.prompt) for probe in probes]
+    prompts += encode_prompts(probes, tokenizer, config.dataset.prompt)
     generated = generate(network, prompts, config.generation, config.evaluation.batch_size, config.seed)
     texts = [decode_answer(answer.token_ids, tokenizer) for answer in generated]
     rows = []

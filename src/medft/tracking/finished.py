@@ -1,5 +1,6 @@
 """Finished runs: their logged config, with overrides on top, and their artifacts."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,19 +49,32 @@ def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
     Raises:
         InputError: there is no such run here, or an override does not fit.
     """
-    import mlflow
-
     places = [each for each in overrides if each.startswith(("tracking.uri=", "paths."))]
-    here = compose_config(places)
-    client = connect(here)
-    try:
-        client.get_run(run_id)
-    except mlflow.exceptions.MlflowException:
-        raise InputError(f"run={run_id}: no such run in {tracking_uri(here)}") from None
-    tracker = Tracker(client, run_id)
+    tracker = _find(compose_config(places), run_id)
     logged = OmegaConf.load(_download(tracker, "config.yaml"))
     assert isinstance(logged, DictConfig)
     return FinishedRun(check(overridden(logged, overrides)), tracker)
+
+
+def logged_split(config: Config, run_id: str) -> dict[str, list[str]]:
+    """The ids of each split that a run logged as split.json, looked up where `config` tracks.
+
+    Raises:
+        InputError: there is no such run, or it logged no split.
+    """
+    split = json.loads(_download(_find(config, run_id), "split.json").read_text(encoding="utf-8"))
+    return {name: list(split[name]) for name in ("train", "validation", "test")}
+
+
+def _find(config: Config, run_id: str) -> Tracker:
+    import mlflow
+
+    client = connect(config)
+    try:
+        client.get_run(run_id)
+    except mlflow.exceptions.MlflowException:
+        raise InputError(f"run={run_id}: no such run in {tracking_uri(config)}") from None
+    return Tracker(client, run_id)
 
 
 def split_arguments(argv: Sequence[str], usage: str) -> tuple[str, list[str], list[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from medft.config.locate import checkout_root
 
-_NOT_HASHED = ("paths", "tracking", "judge", "hydra")  # they do not change what is learned or measured
+_NOT_HASHED = ("paths", "tracking", "judge", "audit", "hydra")  # they do not change what is learned or measured
 _PACKAGES = (
     "medft",
     "torch",

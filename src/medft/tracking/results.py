@@ -1,15 +1,34 @@
 """What a run logs once it is measured: metrics, predictions, figure, model, verdicts."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medft.data.audit import Audit
+from medft.data.module import MedicalQA
 from medft.data.tokenizer import Tokenizer
+from medft.data.windows import Cuts
 from medft.evaluation.predictions import Prediction, write_jsonl, write_notebook_json
-from medft.tracking.figures import loss_curves
+from medft.tracking.figures import length_histogram, loss_curves
 from medft.tracking.tracker import Tracker
 
 _REFERENCES = ("reference/unigram_loss", "baseline/loss", "test/loss")
+
+
+def log_audit(tracker: Tracker, output: Path, audit: Audit, data: MedicalQA) -> None:
+    """Log what was found in the data before training: audit.json and its picture."""
+    for file in write_audit(output, audit, data, {audit.max_length: audit.at_max_length}):
+        tracker.log_file(file)
+
+
+def write_audit(folder: Path, audit: Audit, data: MedicalQA, cuts: Mapping[int, Cuts]) -> list[Path]:
+    """Write audit.json and audit.png, the histogram of lengths with a line for each of `cuts`; returns both."""
+    files = [folder / "audit.json", folder / "audit.png"]
+    files[0].write_text(json.dumps(audit.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
+    lengths = {name: tokens.prompt_lengths + tokens.answer_lengths for name, tokens in data.tokens.items()}
+    length_histogram(lengths, cuts, files[1])
+    return files
 
 
 def log_results(

@@ -14,7 +14,7 @@ import yaml
 
 from medft.config.schema import Config
 from medft.console import warn
-from medft.data.splits import Splits, fingerprint
+from medft.data.splits import Splits
 from medft.errors import InputError
 from medft.tracking.provenance import code_tags, config_hash, flatten
 from medft.tracking.store import connect, experiment_id, tracking_uri
@@ -105,14 +105,14 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str, is_
     run_json = {
         "run_id": tracker.run_id,
         "config_hash": digest,
-        "dataset_fingerprint": splits.fingerprint(),
+        "dataset_fingerprint": splits.fingerprint,
         "tracking_uri": tracking_uri(config),
         "output_dir": str(output),
     }
     (output / "run.json").write_text(json.dumps(run_json, indent=2), encoding="utf-8")
     tags = {
         "config_hash": digest,
-        "dataset.fingerprint": splits.fingerprint(),
+        "dataset.fingerprint": splits.fingerprint,
         "device": device,
         "leaking": str(splits.leaking).lower(),
         "output_dir": str(output),
@@ -126,7 +126,10 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str, is_
     config_yaml = output / "config.yaml"
     config_yaml.write_text(yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True), encoding="utf-8")
     tracker.log_file(config_yaml)
-    tracker.log_json(output / "split.json", splits.ids())
+    splits.write_ids(output / "split.json")
+    tracker.log_file(output / "split.json")
+    if splits.skipped.file:
+        tracker.log_file(splits.skipped.file)
 
 
 def _log_inputs(config: Config, splits: Splits) -> None:
@@ -137,7 +140,7 @@ def _log_inputs(config: Config, splits: Splits) -> None:
     source = CodeDatasetSource(tags={"path": str(config.dataset.path or config.dataset.name)})
     contexts = {"train": "training", "validation": "validation", "test": "test"}
     for part, rows in splits.parts().items():
-        dataset = MetaDataset(source, name=f"{config.dataset.name}-{part}", digest=fingerprint(rows)[:36])
+        dataset = MetaDataset(source, name=f"{config.dataset.name}-{part}", digest=rows.fingerprint[:36])
         mlflow.log_input(dataset, context=contexts[part])
 
 
@@ -166,6 +169,6 @@ def _interrupted_run(config: Config, splits: Splits) -> str | None:
             f"trainer.resume_from={checkpoint}: the interrupted run had other settings (see config.yaml in "
             f"{os.path.relpath(file.parent)}); use the same command line, or start a new run"
         )
-    if run["dataset_fingerprint"] != splits.fingerprint():
+    if run["dataset_fingerprint"] != splits.fingerprint:
         raise InputError(f"trainer.resume_from={checkpoint}: the data is not what it was when the run was interrupted")
     return str(run["run_id"])

@@ -1,11 +1,20 @@
 """`dataset=alpaca`: any table in Alpaca form, or one whose columns are mapped to it."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from medft.config.component import Component
-from medft.data.example import Example
-from medft.data.readers.base import Reader, existing, make_example, require_columns, text_of, unique_ids
+from medft.data.example import BadRow, Example
+from medft.data.readers.base import (
+    Located,
+    Paths,
+    Reader,
+    Row,
+    RowError,
+    each_row,
+    existing_files,
+    make_example,
+    text_of,
+)
 from medft.data.readers.tables import rows_of
 from medft.errors import DataError
 
@@ -18,45 +27,55 @@ class Columns(Component):
     output: str = "output"
     id: str | None = None
     group: str | None = None
+    document: str | None = None
 
 
 class Alpaca(Reader):
-    """A JSON, JSONL, CSV or Parquet file, or a data set of the Hugging Face hub as `hub:owner/name`."""
+    """JSON, JSONL, CSV or Parquet files, or a data set of the Hugging Face hub as `hub:owner/name`."""
 
-    path: str
+    path: Paths
     columns: Columns = Columns()
     hub_split: str = "train"
 
-    def read(self) -> Iterator[Example]:
-        """Yield the rows in the source's order."""
-        yield from unique_ids(self._example(where, row) for where, row in self._rows())
+    def read(self) -> Iterator[Example | BadRow]:
+        """Yield the rows in the source's order, several files one after the other."""
+        yield from each_row(self._rows(), self._example)
 
-    def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        if self.path.startswith("hub:"):
-            return _hub_rows(self.path.removeprefix("hub:"), self.hub_split)
-        return rows_of(existing(self.path))
+    def _rows(self) -> Iterator[Located | BadRow]:
+        if isinstance(self.path, str) and self.path.startswith("hub:"):
+            yield from _hub_rows(self.path.removeprefix("hub:"), self.hub_split)
+            return
+        for path in existing_files(self.path):
+            yield from rows_of(path)
 
-    def _example(self, where: str, row: dict[str, Any]) -> Example:
+    def _example(self, row: Row) -> Example:
         names = self.columns
-        required = [names.instruction, names.output, *filter(None, (names.id, names.group))]
-        if names.input and names.input != "input":  # a column that was mapped must be there
-            required.append(names.input)
-        require_columns(required, row, self.path)
+        input_is_mapped = names.input not in (None, "input")  # a column that was mapped must be there
+        if input_is_mapped and names.input not in row:
+            text_of(row, str(names.input))
         return make_example(
-            text_of(row[names.instruction], names.instruction, where),
-            text_of(row[names.output], names.output, where),
-            input=text_of(row.get(names.input), names.input, where, required=False) if names.input else "",
-            id=_name(row[names.id]) if names.id else "",
-            group=_name(row[names.group]) if names.group else "",
+            text_of(row, names.instruction),
+            text_of(row, names.output),
+            input=text_of(row, names.input, required=False) if names.input else "",
+            id=_name(row, names.id),
+            group=_name(row, names.group),
+            document=_name(row, names.document),
         )
 
 
-def _name(value: Any) -> str:
-    """An id or a group as text; empty where the cell is, so that the default takes its place."""
+def _name(row: Row, column: str | None) -> str:
+    """An id, a group or a document as text; empty where the cell is, so that the default takes its place."""
+    if column is None:
+        return ""
+    if column not in row:
+        text_of(row, column)  # says which columns there are
+    value = row[column]
+    if isinstance(value, dict | list):
+        raise RowError(f"column {column!r} is {type(value).__name__}, not a name")
     return "" if value is None else str(value).strip()
 
 
-def _hub_rows(name: str, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _hub_rows(name: str, split: str) -> Iterator[Located]:
     from datasets import load_dataset
 
     try:

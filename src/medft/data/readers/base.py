@@ -4,29 +4,55 @@ A new data set is one file here and one YAML in `conf/dataset/`:
 
     class MyData(Reader):
         path: str
-        def read(self) -> Iterator[Example]: ...
+        def read(self) -> Iterator[Example | BadRow]: ...
 """
 
+import glob
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from medft.config.component import Component
-from medft.data.example import Example, content_id
+from medft.data.example import BadRow, Example, content_id
 from medft.errors import DataError
+
+Row = dict[str, Any]
+Located = tuple[str, Row]  # `file:line` and the row there
+Paths = str | list[str]
 
 
 class Reader(Component):
     """A source of examples. Fields are the options that its YAML may set."""
 
     @abstractmethod
-    def read(self) -> Iterator[Example]:
-        """Yield the source's rows in a fixed order.
+    def read(self) -> Iterator[Example | BadRow]:
+        """Yield the source's rows in a fixed order, and a `BadRow` for each that cannot be used.
+
+        Rows whose answer or question is empty, is no valid Unicode or is larger than `dataset.max_row_bytes` need no
+        check here, and ids need not be unique: whoever reads sees to both.
 
         Raises:
-            DataError: the source is missing or a row cannot be used; names the file and line.
+            DataError: the source is missing or cannot be read on; names the file.
         """
+
+
+class RowError(Exception):
+    """Why one row cannot be used; whoever catches it knows the file and line."""
+
+
+def each_row(rows: Iterable[Located | BadRow], make: Callable[[Row], Example]) -> Iterator[Example | BadRow]:
+    """Turn table rows into examples that know their place, and rows that `make` refuses into `BadRow`."""
+    for found in rows:
+        if isinstance(found, BadRow):
+            yield found
+            continue
+        where, row = found
+        try:
+            yield replace(make(row), where=where)
+        except RowError as error:
+            yield BadRow(where, str(error), row)
 
 
 def existing(path: str, what: str = "file") -> Path:
@@ -41,46 +67,47 @@ def existing(path: str, what: str = "file") -> Path:
     return found
 
 
-def text_of(value: Any, column: str, where: str, required: bool = True) -> str:
-    """A cell as stripped text.
+def existing_files(paths: Paths) -> list[Path]:
+    """The files of a path, of a list of them, or of patterns such as `data/*.csv`, each pattern's in order of name.
 
     Raises:
-        DataError: it is missing or empty though required, or not text.
+        DataError: one is not there, or a pattern fits nothing.
     """
+    found: list[Path] = []
+    for path in [paths] if isinstance(paths, str) else paths:
+        pattern = str(Path(path).expanduser())
+        if Path(pattern).exists() or not glob.has_magic(pattern):
+            found.append(existing(path))
+            continue
+        matches = sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207 (the pattern may be absolute)
+        if not matches:
+            raise DataError(f"dataset.path={path}: no file fits this pattern")
+        found += matches
+    if not found:
+        raise DataError("dataset.path=[]: name a file")
+    return found
+
+
+def text_of(row: Row, column: str, required: bool = True) -> str:
+    """A cell as stripped text; empty where the column may be missing and is.
+
+    Raises:
+        RowError: it is missing or empty though required, or not text.
+    """
+    if required and column not in row:
+        have = ", ".join(map(repr, row)) or "none"
+        raise RowError(
+            f"no column {column!r} (there are: {have}); "
+            "map another with dataset=alpaca dataset.reader.columns.<role>=<column>"
+        )
+    value = row.get(column)
     if value is None or (isinstance(value, str) and not value.strip()):
         if required:
-            raise DataError(f"{where}: column {column!r} is empty")
+            raise RowError(f"column {column!r} is empty")
         return ""
     if not isinstance(value, str):
-        raise DataError(f"{where}: column {column!r} is {type(value).__name__}, not text")
+        raise RowError(f"column {column!r} is {type(value).__name__}, not text")
     return value.strip()
-
-
-def require_columns(names: Iterable[str], present: Iterable[str], where: str) -> None:
-    """Check that the mapped columns exist.
-
-    Raises:
-        DataError: one does not; says which do and how to map another.
-    """
-    have = list(present)
-    for name in names:
-        if name not in have:
-            raise DataError(
-                f"{where}: no column {name!r} (there are: {', '.join(map(repr, have)) or 'none'}); "
-                "map another with dataset=alpaca dataset.reader.columns.<role>=<column>"
-            )
-
-
-def unique_ids(rows: Iterable[Example]) -> Iterator[Example]:
-    """The same rows, where a repeated id gets its occurrence appended (`abc`, `abc#2`): exact copies stay apart."""
-    seen: dict[str, int] = {}
-    for row in rows:
-        seen[row.id] = count = seen.get(row.id, 0) + 1
-        yield (
-            row
-            if count == 1
-            else Example(f"{row.id}#{count}", row.group, row.instruction, row.input, row.output, row.meta)
-        )
 
 
 def make_example(
@@ -90,14 +117,19 @@ def make_example(
     input: str = "",
     id: str = "",
     group: str = "",
+    document: str = "",
     **meta: str,
 ) -> Example:
-    """An example with the default id (hash of the content) and group (the question, ignoring case and spacing)."""
+    """An example with its defaults: the id is a hash of the content, the group the question (ignoring case and
+    spacing), the document the group.
+    """
+    group = group or " ".join(f"{instruction} {input}".lower().split())
     return Example(
         id=id or content_id(instruction, input, output),
-        group=group or " ".join(f"{instruction} {input}".lower().split()),
+        group=group,
         instruction=instruction,
         input=input,
         output=output,
+        document=document or group,
         meta=meta,
     )

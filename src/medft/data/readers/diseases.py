@@ -1,26 +1,25 @@
 """`dataset=diseases`: the first users' CSV."""
 
 from collections.abc import Iterator
+from itertools import chain
 
-from medft.data.example import Example
-from medft.data.readers.base import Reader, existing, make_example, require_columns, text_of, unique_ids
+from medft.data.example import BadRow, Example
+from medft.data.readers.base import Paths, Reader, Row, each_row, existing_files, make_example, text_of
 from medft.data.readers.tables import rows_of
-
-COLUMNS = ("question", "answer", "source", "focus_area")
 
 
 class Diseases(Reader):
-    """A CSV with the columns question, answer, source and focus_area."""
+    """A table with the columns question, answer, source and focus_area."""
 
-    path: str
+    path: Paths
 
-    def read(self) -> Iterator[Example]:
+    def read(self) -> Iterator[Example | BadRow]:
         """Yield the rows in the file's order; the group is the focus area."""
-        yield from unique_ids(self._rows())
+        yield from each_row(chain.from_iterable(map(rows_of, existing_files(self.path))), _example)
 
-    def _rows(self) -> Iterator[Example]:
-        for where, row in rows_of(existing(self.path)):
-            require_columns(COLUMNS, row, self.path)
-            question, answer = (text_of(row[name], name, where) for name in COLUMNS[:2])
-            source, focus = (text_of(row[name], name, where, required=False) for name in COLUMNS[2:])
-            yield make_example(question, answer, group=focus.lower(), source=source, focus=focus)
+
+def _example(row: Row) -> Example:
+    question, answer = text_of(row, "question"), text_of(row, "answer")
+    # the columns must be there, their cells may be empty
+    source, focus = (text_of(row, name, required=name not in row) for name in ("source", "focus_area"))
+    return make_example(question, answer, group=focus.lower(), source=source, focus=focus)

@@ -6,8 +6,8 @@ Ben Abacha and Demner-Fushman, "A Question-Entailment Approach to Question Answe
 import hashlib
 import http.client
 import urllib.request
-import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -16,11 +16,11 @@ from defusedxml.ElementTree import fromstring
 from filelock import FileLock
 
 from medft.console import say, track
-from medft.data.example import Example
-from medft.data.readers.base import Reader, existing, make_example, unique_ids
+from medft.data.example import BadRow, Example
+from medft.data.readers.archive import documents
+from medft.data.readers.base import Reader, existing, make_example
+from medft.data.readers.clean import clean
 from medft.errors import DataError
-
-Document = tuple[str, bytes]  # file name inside the release, XML
 
 
 class MedQuAD(Reader):
@@ -28,73 +28,71 @@ class MedQuAD(Reader):
 
     path: str
     cache_dir: str
+    normalise: bool = True
 
-    def read(self) -> Iterator[Example]:
+    def read(self) -> Iterator[Example | BadRow]:
         """Yield the answered pairs by file name; the group is the subject (the file's Focus) in lower case.
 
         Three collections were released without answers; their pairs are left out and counted.
         """
-        answered = left_out = 0
-        for example in unique_ids(self._pairs()):
-            if example.output:
-                answered += 1
-                yield example
-            else:
+        answered = left_out = bad = 0
+        for found in self._pairs():
+            if isinstance(found, BadRow):
+                bad += 1
+            elif not found.output:
                 left_out += 1
-        if not answered:
+                continue
+            else:
+                answered += 1
+            yield found
+        if not answered and not bad:
             raise DataError(f"dataset.path={self.path}: no MedQuAD XML file with an answered question in it")
         say(f"medquad: {answered:,} answered pairs, {left_out:,} without an answer left out")
 
-    def _pairs(self) -> Iterator[Example]:
+    def _pairs(self) -> Iterator[Example | BadRow]:
         path = _download(self.path, Path(self.cache_dir)) if _is_url(self.path) else existing(self.path)
-        for name, content in track(list(_documents(path)), "Reading MedQuAD"):
-            yield from _parse(content, f"{path}/{name}")
+        for name, content in track(documents(path), "Reading MedQuAD"):
+            yield from self._parse(content, f"{path}/{name}")
+
+    def _parse(self, content: bytes, where: str) -> Iterator[Example | BadRow]:
+        try:
+            root = fromstring(content, forbid_dtd=True)
+        except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+            yield BadRow(where, f"not valid XML: {' '.join(str(error).split())}")
+            return
+        # four files of the release have an older layout: doc, pair, question, answer
+        document = root.get("id") or root.get("docid") or ""
+        source = root.get("source") or root.get("corpus") or ""
+        focus = self._text(_first(root, "Focus", "doctitle-focus"))
+        for number, pair in enumerate([*root.iter("QAPair"), *root.iter("pair")], 1):
+            question = _first(pair, "Question", "question")
+            if question is None or not self._text(question):
+                yield BadRow(f"{where}: pair {number}", "the question is empty")
+                continue
+            example = make_example(
+                self._text(question),
+                self._text(_first(pair, "Answer", "answer")),
+                id=f"{source}-{question.get('qid') or document}",
+                group=focus.lower() or f"{source}-{document}",
+                document=f"{source}-{document}",
+                focus=focus,
+                question_type=question.get("qtype", ""),
+                source=source,
+                url=root.get("url", ""),
+            )
+            yield replace(example, where=f"{where}: pair {number}")
+
+    def _text(self, element: Element | None) -> str:
+        text = "" if element is None else "".join(element.itertext())
+        return clean(text) if self.normalise else text.strip()
+
+
+def _first(element: Element, *names: str) -> Element | None:
+    return next((found for name in names if (found := element.find(name)) is not None), None)
 
 
 def _is_url(path: str) -> bool:
     return path.startswith(("http://", "https://"))
-
-
-def _documents(path: Path) -> Iterator[Document]:
-    """The XML files of a directory or a zip, ordered by name so that the order of rows is fixed."""
-    if path.is_dir():
-        for file in sorted(path.rglob("*.xml")):
-            yield file.relative_to(path).as_posix(), file.read_bytes()
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(name for name in archive.namelist() if name.endswith(".xml")):
-                yield name, archive.read(name)
-    except zipfile.BadZipFile:
-        raise DataError(f"{path}: is neither a directory nor a zip file") from None
-
-
-def _parse(content: bytes, where: str) -> Iterator[Example]:
-    try:
-        root = fromstring(content)
-    except (ParseError, DefusedXmlException) as error:
-        raise DataError(f"{where}: not valid XML: {error}") from None
-    document, source = root.get("id", ""), root.get("source", "")
-    focus = _text(root.find("Focus"))
-    for pair in root.iter("QAPair"):
-        question = pair.find("Question")
-        if question is None or not _text(question):
-            continue
-        yield make_example(
-            _text(question),
-            _text(pair.find("Answer")),
-            id=f"{source}-{question.get('qid') or document}",
-            group=focus.lower() or f"{source}-{document}",
-            focus=focus,
-            question_type=question.get("qtype", ""),
-            source=source,
-            url=root.get("url", ""),
-            document=document,
-        )
-
-
-def _text(element: Element | None) -> str:
-    return "" if element is None else " ".join("".join(element.itertext()).split())
 
 
 def _download(url: str, cache: Path) -> Path:

@@ -1,88 +1,144 @@
-"""Rows out of JSON, JSON lines, CSV and Parquet files, each with the place it came from."""
+"""Rows out of JSON, JSON lines, CSV and Parquet files, plain or gzipped, each with the place it came from."""
 
 import csv
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from medft.data.example import BadRow
+from medft.data.readers.base import Located, Row
 from medft.errors import DataError
 
-Row = dict[str, Any]
 # Medical answers can be long, and csv's own limit of 128 KiB a field ends in an error that helps nobody.
-csv.field_size_limit(16 * 1024 * 1024)
+csv.field_size_limit(16 * 2**20)
+_LONGEST_LINE = 64 * 2**20  # characters
+_LARGEST_JSON = 2**30  # characters: a .json file is read whole
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, Row]]:
-    """Yield (`file:line`, row) for every row of a table file, chosen by its ending.
+def rows_of(path: Path) -> Iterator[Located | BadRow]:
+    """Yield (`file:line`, row) for every row of a table file, chosen by its ending; `.gz` after it is allowed.
+
+    A row that cannot be read becomes a `BadRow` where the next one can still be found.
 
     Raises:
         DataError: the ending is unknown, or the content is not what the ending says.
     """
     readers = {".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".parquet": _parquet}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path}: unknown ending {path.suffix!r}; use {', '.join(readers)}")
+    ending = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+    reader = readers.get(ending.lower())
+    if reader is None or (reader is _parquet and ending != path.suffix):
+        raise DataError(
+            f"{path}: unknown ending {path.suffix!r}; use {', '.join(readers)}, or .gz after the first three"
+        )
     if not path.is_file():
         raise DataError(f"{path}: is not a file")
     try:
         yield from reader(path)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); convert it first") from None
+        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}: {error.reason}); convert it first") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not a whole gzip file: {error}") from None
+    except PermissionError:
+        raise DataError(f"{path}: may not be read (permission denied)") from None
 
 
-def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file, strict=True)
-        line = 1
-        try:
-            for row in table:
-                where, line = f"{path}:{line + 1}", table.line_num
-                if None in row:
-                    raise DataError(f"{where}: more cells than the header has columns")
-                yield where, row
-        except csv.Error as error:
-            raise DataError(f"{path}:{line + 1}: not valid CSV: {error}") from None
+def _open(path: Path) -> TextIO:
+    """The text of a file without its byte order mark, line ends as they are."""
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    number = 0
+    while line := file.readline(_LONGEST_LINE + 1):
+        number += 1
+        if len(line) > _LONGEST_LINE:
+            raise DataError(f"{path}:{number}: the line is longer than {_LONGEST_LINE:,} characters")
+        yield line
+
+
+def _csv(path: Path) -> Iterator[Located | BadRow]:
+    with _open(path) as file:
+        table = csv.reader(_lines(file, path), strict=True)
+        header: list[str] = []
+        while True:
+            where = f"{path}:{table.line_num + 1}"
+            try:
+                cells = next(table, None)
+            except csv.Error as error:
+                raise DataError(f"{where}: not valid CSV: {error}") from None
+            if cells is None:
+                return
+            if not header:
+                header = _header(cells, where)
+            elif cells:  # an empty line has none
+                yield _csv_row(header, cells, where)
+
+
+def _header(cells: list[str], where: str) -> list[str]:
+    repeated = sorted({name for name in cells if cells.count(name) > 1})
+    if repeated:
+        raise DataError(f"{where}: the header names {repeated[0]!r} twice")
+    return [name.strip() for name in cells]
+
+
+def _csv_row(header: list[str], cells: list[str], where: str) -> Located | BadRow:
+    if len(cells) > len(header):
+        return BadRow(where, f"{len(cells)} cells, but the header has {len(header)} columns", cells)
+    return where, dict(zip(header, cells, strict=False)) | dict.fromkeys(header[len(cells) :])
+
+
+def _jsonl(path: Path) -> Iterator[Located | BadRow]:
+    with _open(path) as file:
+        for number, line in enumerate(_lines(file, path), 1):
             if line.strip():
-                yield f"{path}:{number}", _mapping(_parse(line, f"{path}:{number}"), f"{path}:{number}")
+                yield _parsed(line, f"{path}:{number}")
 
 
-def _json(path: Path) -> Iterator[tuple[str, Row]]:
-    content = _parse(path.read_text(encoding="utf-8-sig"), str(path))
+def _json(path: Path) -> Iterator[Located | BadRow]:
+    with _open(path) as file:
+        text = file.read(_LARGEST_JSON + 1)
+    if len(text) > _LARGEST_JSON:
+        raise DataError(f"{path}: longer than {_LARGEST_JSON:,} characters; use .jsonl, which is read line by line")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, list):
         raise DataError(f"{path}: expected a list of objects; one object a line is .jsonl")
     for number, row in enumerate(content, 1):
-        yield f"{path}: row {number}", _mapping(row, f"{path}: row {number}")
+        yield _located(row, f"{path}: row {number}")
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
+def _parquet(path: Path) -> Iterator[Located]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    number = 0
     try:
-        table = pq.ParquetFile(path)
-        number = 0
-        for batch in table.iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}: row {number}", row
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from None
+        with pq.ParquetFile(path) as table:
+            for batch in table.iter_batches(batch_size=1000):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}: row {number}", row
+    except (pa.ArrowException, OSError) as error:
+        place = f" after row {number}" if number else ""
+        raise DataError(f"{path}: not a whole Parquet file{place}: {str(error).splitlines()[0]}") from None
 
 
-def _parse(text: str, where: str) -> Any:
+def _parsed(text: str, where: str) -> Located | BadRow:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not valid JSON: {error}") from None
+        return _located(json.loads(text), where)
+    except (ValueError, RecursionError) as error:
+        return BadRow(where, f"not valid JSON: {error}", text[:1000])
 
 
-def _mapping(row: Any, where: str) -> Row:
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: expected an object, got {type(row).__name__}")
-    return row
+def _located(row: Any, where: str) -> Located | BadRow:
+    if isinstance(row, dict):
+        found: Row = row
+        return where, found
+    return BadRow(where, f"expected an object, got {type(row).__name__}", row)

@@ -1,0 +1,66 @@
+"""Arrow files written in pieces and read as memory maps: what does not fit into memory need not be there."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+PIECE = 1000  # rows written or read at once
+
+
+class Writer:
+    """Writes columns piece by piece to a file that does not bear its name before it is whole.
+
+    Use as a context manager; leaving it without `finish` removes what was written.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)
+        os.close(handle)
+        self.folder, self.schema, self._part = folder, schema, Path(name)
+
+    def __enter__(self) -> "Writer":
+        self._stream = pa.ipc.new_stream(str(self._part), self.schema)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(pa.ArrowException):
+            self._stream.close()
+        self._part.unlink(missing_ok=True)
+
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Append rows, given as columns in the schema's order."""
+        arrays = [pa.array(columns[field.name], type=field.type) for field in self.schema]
+        self._stream.write_batch(pa.record_batch(arrays, schema=self.schema))
+
+    def finish(self, name: str) -> Path:
+        """Give the file its name; a file that bears it already is replaced, whoever reads that one reads on."""
+        self._stream.close()
+        target = self.folder / name
+        self._part.chmod(0o666 & ~_umask())  # temporary files are their owner's alone
+        self._part.replace(target)
+        return target
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def mapped(path: Path) -> Any:
+    """A `datasets.Dataset` over a memory map of the file."""
+    from datasets import Dataset
+
+    return Dataset.from_file(str(path))
+
+
+def pieces(column: pa.ChunkedArray) -> Iterator[list[Any]]:
+    """The values of a column, a piece at a time."""
+    for chunk in column.chunks:
+        yield chunk.to_pylist()

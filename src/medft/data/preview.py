@@ -1,0 +1,32 @@
+"""Samples as the model reads them, with what it learns from marked."""
+
+from rich.text import Text
+
+from medft.console import print_text, say
+from medft.data.module import MedicalQA
+from medft.data.windows import Sample
+
+
+def preview(data: MedicalQA, split: str, rows: int) -> None:
+    """Print every sample of the first rows of a split.
+
+    Tokens that are learned are green in a terminal and stand between ⟦ and ⟧ elsewhere.
+    """
+    samples, examples = data.samples[split], data.splits.parts()[split]
+    say(f"{split}: {len(examples):,} rows, {len(samples):,} samples; learned tokens are green, or between ⟦ and ⟧")
+    owners = samples.windows.row
+    for number in range(min(rows, len(examples))):
+        windows = [samples[int(each)] for each in (owners == number).nonzero()[0]]
+        total = len(data.tokens[split][number].answer)
+        learned = f"{sum(window.supervised for window in windows)} tokens learned, the answer has {total}"
+        say(f"\n{'─' * 8} row {number + 1}: {examples[number].id} ({examples[number].group})")
+        say(f"{learned}; {len(windows)} sample(s)")
+        for place, window in enumerate(windows, 1):
+            say(f"{'·' * 8} sample {place} of {len(windows)}: {len(window.input_ids)} tokens")
+            print_text(_rendered(data, window), marks=("⟦", "⟧"))
+
+
+def _rendered(data: MedicalQA, sample: Sample) -> Text:
+    first = max(sample.supervised_from, 1)
+    text = Text(data.tokenizer.render(sample.input_ids[:first]), style="dim")
+    return text.append(data.tokenizer.render(sample.input_ids[first:]), style="bold green")

@@ -1,0 +1,71 @@
+"""The XML files of a directory or a zip, read without trusting either."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from medft.errors import DataError
+
+Document = tuple[str, bytes]  # file name inside the release, XML
+_LARGEST = 32 * 2**20  # bytes of one file; the largest of MedQuAD has 0.2 MB
+_LARGEST_SUM = 4 * 2**30  # bytes of all files
+_MOST = 1_000_000  # files
+
+
+def documents(path: Path) -> Iterator[Document]:
+    """Yield name and content of each XML file, ordered by name so that the order of rows is fixed.
+
+    Nothing is written anywhere, and sizes are checked while unpacking: a zip may lie about them.
+
+    Raises:
+        DataError: it is neither, it is damaged or encrypted, a name leads out of it, or a size limit is passed.
+    """
+    if path.is_dir():
+        for file in sorted(path.rglob("*.xml")):
+            with file.open("rb") as content:
+                yield file.relative_to(path).as_posix(), _limited(content.read(_LARGEST + 1), str(file))
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield from _zipped(archive, path)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"{path}: neither a directory nor a whole zip file ({error})") from None
+
+
+def _zipped(archive: zipfile.ZipFile, path: Path) -> Iterator[Document]:
+    names = sorted(archive.namelist())
+    if len(names) > _MOST:
+        raise DataError(f"{path}: holds more than {_MOST:,} files")
+    for name in names:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
+            raise DataError(f"{path}: the name {name!r} leads out of the archive")
+    total = 0
+    for name in names:
+        if not name.lower().endswith(".xml") or name.startswith("__MACOSX/"):
+            continue
+        where = f"{path}/{name}"
+        content = _limited(_unpacked(archive, name, where), where)
+        total += len(content)
+        if total > _LARGEST_SUM:
+            raise DataError(f"{path}: unpacks to more than {_LARGEST_SUM:,} bytes")
+        yield name, content
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
+    """One byte more than allowed at most."""
+    try:
+        with archive.open(name) as file:
+            return file.read(_LARGEST + 1)
+    except NotImplementedError as error:
+        raise DataError(f"{where}: {error}; pack it again with the usual compression") from None
+    except RuntimeError as error:  # how zipfile says that a password is needed
+        raise DataError(f"{where}: {error}") from None
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{where}: damaged ({error})") from None
+
+
+def _limited(content: bytes, where: str) -> bytes:
+    if len(content) > _LARGEST:
+        raise DataError(f"{where}: larger than {_LARGEST:,} bytes")
+    return content

@@ -1,0 +1,24 @@
+"""What web pages leave behind in text: tags, character entities, odd white space."""
+
+import html
+import re
+
+# Only names that HTML has, so that "p <0.05" and "<b" in a formula stay: a bare "<" is no tag.
+_NAMES = "a|abbr|b|big|blockquote|br|center|cite|code|dd|div|dl|dt|em|font|h[1-6]|hr|i|img|li|ol|p|pre|q|s|small|span|strike|strong|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul"  # noqa: E501
+_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_HIDDEN = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+# sub- and superscripts, bold and the like stand inside words; the others between them
+_INLINE = re.compile(
+    r"</?(?:a|abbr|b|big|cite|code|em|font|i|q|s|small|span|strike|strong|sub|sup|tt|u)\b", re.IGNORECASE
+)
+_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufeff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def clean(text: str) -> str:
+    """Text without HTML tags, comments, entities and invisible characters, each run of white space made one space.
+
+    Entities are resolved once: `&amp;lt;` becomes `&lt;`, which is what its author wrote.
+    """
+    text = _HIDDEN.sub(" ", text)
+    text = _TAG.sub(lambda tag: "" if _INLINE.match(tag[0]) else " ", text)
+    return " ".join(_INVISIBLE.sub("", html.unescape(text)).split())

@@ -1,0 +1,238 @@
+"""The rows of a data set: read once, checked, and kept in a memory-mapped file that their content names."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from medft.config.schema import DatasetConfig
+from medft.console import track, warn
+from medft.data.arrow import PIECE, Writer, mapped, pieces
+from medft.data.example import BadRow, Example
+from medft.errors import DataError
+
+Indices = NDArray[np.int64]
+
+SKIPPED_ROWS = "skipped_rows.jsonl"  # name of the file of bad rows in a run's folder
+
+_SCHEMA = pa.schema(
+    [(name, pa.large_string() if name == "output" else pa.string())
+     for name in ("id", "group", "document", "instruction", "input", "output", "where", "meta", "fingerprint")]
+)  # fmt: skip
+
+
+class Rows(Sequence[Example]):
+    """Examples on disk: a table and the numbers of those of its rows that belong here, in order."""
+
+    def __init__(self, table: Any, indices: Indices | None = None) -> None:
+        self.table = table
+        self.indices: Indices = np.arange(len(table)) if indices is None else indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, key: int) -> Example: ...
+    @overload
+    def __getitem__(self, key: slice) -> "Rows": ...
+    def __getitem__(self, key: int | slice) -> "Example | Rows":
+        if isinstance(key, slice):
+            return Rows(self.table, self.indices[key])
+        return _example(self.table[int(self.indices[key])])
+
+    def __iter__(self) -> Iterator[Example]:
+        for piece in self.pieces():
+            yield from piece
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rows) and len(self) == len(other) and self.fingerprint == other.fingerprint
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def pieces(self) -> Iterator[list[Example]]:
+        """The examples, some at a time."""
+        for start in range(0, len(self), PIECE):
+            columns = self.table[self.indices[start : start + PIECE]]
+            yield [_example(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+
+    def column(self, name: str) -> Iterator[str]:
+        """One column, some rows in memory at a time."""
+        for start in range(0, len(self), PIECE):
+            yield from self.table.data.column(name).take(pa.array(self.indices[start : start + PIECE])).to_pylist()
+
+    def whole_column(self, name: str) -> Iterator[str]:
+        """One column of all rows of the table, in its own order."""
+        for piece in pieces(self.table.data.column(name)):
+            yield from piece
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the rows' own fingerprints, in order."""
+        digest = hashlib.sha256()
+        for each in self.column("fingerprint"):
+            digest.update(each.encode())
+        return digest.hexdigest()
+
+    def __add__(self, other: "Rows") -> "Rows":
+        return Rows(self.table, np.concatenate([self.indices, other.indices]))
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Rows that could not be used: how many, and the file that has them (None if there are none)."""
+
+    count: int
+    file: Path | None
+
+
+NOTHING_SKIPPED = Skipped(0, None)
+
+
+def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path) -> tuple[Rows, Skipped]:
+    """Read a data set from its source.
+
+    Args:
+        cache: gets the rows as `data/rows-<content>.arrow`.
+        skipped_to: the file for rows that `dataset.on_bad_row=skip` leaves out.
+
+    Raises:
+        DataError: the source is missing, empty or cannot be used; under `dataset.on_bad_row=error` the first bad row.
+    """
+    skip = _Skip(skipped_to) if config.on_bad_row == "skip" else None
+    examples = _checked(config.reader.read(), config.max_row_bytes, skip)
+    rows = store(examples, cache / "data", f"Reading {config.name}")
+    skipped = skip.done() if skip else NOTHING_SKIPPED
+    if not len(rows):
+        place = f" ({config.path})" if config.path else ""
+        also = f"; all {skipped.count} were skipped, see {skipped.file}" if skipped.count else ""
+        raise DataError(f"dataset={config.name}: no rows in it{place}{also}")
+    if skipped.count:
+        warn(f"{skipped.count} bad rows skipped (dataset.on_bad_row=skip): {skipped.file}")
+    return rows, skipped
+
+
+def store(examples: Iterable[Example], folder: Path, description: str = "Reading") -> Rows:
+    """Write examples to a file in `folder` that is named after their content; a repeated id gets its occurrence
+    appended (`abc`, `abc#2`), so that exact copies stay apart.
+    """
+    numbers, digest = _Occurrences(), hashlib.sha256()
+    piece: list[dict[str, str]] = []
+    with Writer(folder, _SCHEMA) as writer:
+        for example in track(examples, description):
+            row = _stored(example, numbers.next(example.id))
+            digest.update(("\x1f".join(row[key] for key in ("fingerprint", "group", "document", "meta"))).encode())
+            piece.append(row)
+            if len(piece) == PIECE:
+                writer.write(_columns(piece))
+                piece = []
+        writer.write(_columns(piece))
+        return Rows(mapped(writer.finish(f"rows-{digest.hexdigest()[:32]}.arrow")))
+
+
+def _columns(piece: list[dict[str, str]]) -> dict[str, list[str]]:
+    return {name: [row[name] for row in piece] for name in _SCHEMA.names}
+
+
+def _stored(example: Example, occurrence: int) -> dict[str, str]:
+    row = {key: value for key, value in vars(example).items() if key != "meta"}
+    if occurrence > 1:
+        row["id"] = f"{example.id}#{occurrence}"
+    fingerprint = Example(row["id"], "", example.instruction, example.input, example.output).fingerprint()
+    document = example.document or example.group
+    return row | {
+        "document": document,
+        "meta": json.dumps(example.meta, ensure_ascii=False),
+        "fingerprint": fingerprint,
+    }
+
+
+def _example(row: dict[str, str]) -> Example:
+    own = {key: value for key, value in row.items() if key != "fingerprint"}
+    return Example(**own | {"meta": json.loads(row["meta"])})
+
+
+class _Occurrences:
+    """Counts how often each id has come, in 8 bytes an id: a dict of a million texts would be half a GiB.
+
+    Ids are told apart by 64 bits of a hash. Should two ids share them, one gets a needless `#2`.
+    """
+
+    _NEW = 100_000
+
+    def __init__(self) -> None:
+        self._sorted = np.empty(0, np.uint64)
+        self._new: set[int] = set()
+        self._repeated: dict[int, int] = {}
+
+    def next(self, id: str) -> int:
+        """1 for an id that has not come before, else how often it has come now."""
+        key = int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "big")
+        if not self._known(key):
+            self._new.add(key)
+            if len(self._new) == self._NEW:
+                self._sorted = np.sort(np.concatenate([self._sorted, np.fromiter(self._new, np.uint64)]))
+                self._new.clear()
+            return 1
+        self._repeated[key] = self._repeated.get(key, 1) + 1
+        return self._repeated[key]
+
+    def _known(self, key: int) -> bool:
+        if key in self._new:
+            return True
+        place = int(np.searchsorted(self._sorted, np.uint64(key)))
+        return place < len(self._sorted) and int(self._sorted[place]) == key
+
+
+class _Skip:
+    """Writes bad rows to a file, which is made with the first of them."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._count = file, 0
+        file.unlink(missing_ok=True)
+
+    def add(self, bad: BadRow) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(json.dumps(asdict(bad), ensure_ascii=False, default=repr) + "\n")
+        self._count += 1
+
+    def done(self) -> Skipped:
+        return Skipped(self._count, self._file if self._count else None)
+
+
+def _checked(found: Iterable[Example | BadRow], max_row_bytes: int, skip: _Skip | None) -> Iterator[Example]:
+    for each in found:
+        bad = each if isinstance(each, BadRow) else _fault(each, max_row_bytes)
+        if bad is None:
+            assert isinstance(each, Example)
+            yield each
+        elif skip is None:
+            raise DataError(f"{bad.where}: {bad.reason}")
+        else:
+            skip.add(bad)
+
+
+def _fault(example: Example, max_row_bytes: int) -> BadRow | None:
+    """What is wrong with a row, whatever reader it comes from."""
+    reason = None
+    try:
+        size = sum(len(text.encode()) for text in (example.instruction, example.input, example.output))
+        if size > max_row_bytes:
+            reason = f"{size:,} bytes are more than dataset.max_row_bytes={max_row_bytes}"
+        f"{example.id}{example.group}{example.document}{example.meta}".encode()
+    except UnicodeEncodeError:
+        reason = "no valid Unicode text (half a surrogate pair)"
+    for name, text in (("question", example.instruction), ("answer", example.output)):
+        if not text.strip():
+            reason = f"the {name} is empty"
+    if reason is None:
+        return None
+    row = {"instruction": example.instruction, "input": example.input, "output": example.output}
+    return BadRow(example.where or example.id, reason, {key: text[:1000] for key, text in row.items()})

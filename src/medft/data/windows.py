@@ -1,0 +1,179 @@
+"""What becomes of answers longer than `dataset.max_length`, and what that costs.
+
+A training sample is a window: a row's prompt and a stretch of its answer. Short rows have one window; longer ones have
+one (`truncate`), none (`drop`) or several (`split`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medft.config.schema import DatasetConfig
+from medft.data.encode import Lengths, Tokens
+from medft.errors import InputError
+
+Numbers = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A training sample: at most `max_length` token ids, of which those from `supervised_from` on are learned."""
+
+    input_ids: list[int]
+    supervised_from: int
+
+    @property
+    def supervised(self) -> int:
+        """How many tokens are learned; the first token of all has nothing to be predicted from."""
+        return len(self.input_ids) - max(self.supervised_from, 1)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Stretches of answers, by row: answer tokens from `start` up to `stop` are learned, each in one window at most."""
+
+    row: Numbers
+    start: Numbers
+    stop: Numbers
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What `dataset.max_length` and `dataset.long_answers` did to a split.
+
+    Attributes:
+        rows: rows of the split.
+        samples: windows made of them.
+        tokens: tokens of the samples.
+        supervised_tokens: answer tokens learned, end-of-text included.
+        answers_cut: rows whose answer lost tokens at its end; no end-of-text is put in place of what was lost.
+        answer_tokens: answer tokens of all rows, end-of-text included.
+        answer_tokens_lost: answer tokens in no sample.
+        unsupervised: rows left out since the prompt alone fills `max_length` and nothing would be learned.
+        dropped: rows left out by `dataset.long_answers=drop`.
+    """
+
+    rows: int
+    samples: int
+    tokens: int
+    supervised_tokens: int
+    answers_cut: int
+    answer_tokens: int
+    answer_tokens_lost: int
+    unsupervised: int
+    dropped: int
+
+
+class Samples(Sequence[Sample]):
+    """The samples of a split, each made when it is asked for.
+
+    Attributes:
+        lengths: tokens of each sample.
+    """
+
+    def __init__(self, tokens: Tokens, windows: Windows, config: DatasetConfig, mark: list[int]) -> None:
+        self.tokens, self.windows, self._config, self._mark = tokens, windows, config, mark
+        prompts = tokens.prompt_lengths[windows.row]
+        mark_room, overlap = context(prompts, config.max_length, len(mark), config.continuation.overlap)
+        extra = np.where(windows.start > 0, mark_room + overlap, 0)
+        self.lengths: Numbers = (prompts + extra + windows.stop - windows.start).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    @overload
+    def __getitem__(self, key: int) -> Sample: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Sample]: ...
+    def __getitem__(self, key: int | slice) -> Any:
+        if isinstance(key, slice):
+            return [self[number] for number in range(*key.indices(len(self)))]
+        row = self.tokens[self.windows.row[key]]
+        start, stop = int(self.windows.start[key]), int(self.windows.stop[key])
+        if start == 0:
+            first = len(row.prompt) if self._config.loss_on == "response" else 1
+            return Sample(row.prompt + row.answer[:stop], first)
+        length = np.array([len(row.prompt)], np.int32)
+        mark_room, overlap = context(
+            length, self._config.max_length, len(self._mark), self._config.continuation.overlap
+        )
+        before = row.prompt + self._mark[: int(mark_room[0])] + row.answer[start - int(overlap[0]) : start]
+        return Sample(before + row.answer[start:stop], len(before))
+
+
+def make_samples(
+    tokens: Tokens, config: DatasetConfig, mark: list[int], policy: str | None = None
+) -> tuple[Samples, Cuts]:
+    """The samples of a split under `dataset.long_answers`, or under another policy, and what that costs.
+
+    Args:
+        mark: token ids of `dataset.continuation.mark`.
+
+    Raises:
+        InputError: the policy is `error` and an answer is too long.
+    """
+    policy = policy or config.long_answers
+    room = np.maximum(0, config.max_length - tokens.prompt_lengths)
+    long = tokens.answer_lengths > room
+    if policy == "error" and long.any():
+        raise InputError(
+            f"dataset.long_answers=error: {int(long.sum())} of {len(tokens)} training rows are longer than "
+            f"dataset.max_length={config.max_length} (the longest has "
+            f"{int((tokens.prompt_lengths + tokens.answer_lengths).max())} tokens); raise it, or choose truncate, "
+            "drop or split"
+        )
+    windows = _windows(tokens, config, room, long, len(mark), policy)
+    samples = Samples(tokens, windows, config, mark)
+    return samples, _cuts(tokens, samples, room, long, policy)
+
+
+def _windows(tokens: Tokens, config: DatasetConfig, room: Lengths, long: Any, mark: int, policy: str) -> Windows:
+    first = np.minimum(tokens.answer_lengths, room).astype(np.int32)  # learned in a row's first window
+    counts = (room > 0).astype(np.int64)
+    if policy == "drop":
+        counts[long] = 0
+    if policy != "split":
+        row = np.flatnonzero(counts).astype(np.int32)
+        return Windows(row, np.zeros(len(row), np.int32), first[row])
+    mark_room, overlap = context(tokens.prompt_lengths, config.max_length, mark, config.continuation.overlap)
+    step = np.maximum(1, room - mark_room - overlap)  # learned in each further window
+    counts += np.where(room > 0, -(-(tokens.answer_lengths - first) // step), 0)
+    row = np.repeat(np.arange(len(tokens), dtype=np.int32), counts)
+    number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    start = np.where(number == 0, 0, first[row] + (number - 1) * step[row]).astype(np.int32)
+    stop = np.where(number == 0, first[row], np.minimum(start + step[row], tokens.answer_lengths[row]))
+    return Windows(row, start, stop.astype(np.int32))
+
+
+def context(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple[Numbers, Numbers]:
+    """Tokens of mark and of overlap in the continued windows of rows with such prompts.
+
+    Both together take half of the room beside the prompt at most, so that even a prompt that nearly fills
+    `max_length` leaves something to be learned in each window.
+    """
+    half = np.maximum(0, max_length - prompts) // 2
+    mark_room = np.where(half >= mark, mark, 0)
+    return mark_room.astype(np.int32), np.minimum(overlap, half - mark_room).astype(np.int32)
+
+
+def _cuts(tokens: Tokens, samples: Samples, room: Lengths, long: Any, policy: str) -> Cuts:
+    supervised = int((samples.windows.stop - samples.windows.start).sum(dtype=np.int64))
+    total = int(tokens.answer_lengths.sum(dtype=np.int64))
+    unsupervised = int((room == 0).sum())
+    return Cuts(
+        rows=len(tokens),
+        samples=len(samples),
+        tokens=int(samples.lengths.sum(dtype=np.int64)),
+        supervised_tokens=supervised,
+        answers_cut=0 if policy in ("split", "drop") else int(long.sum()),
+        answer_tokens=total,
+        answer_tokens_lost=total - supervised,
+        unsupervised=unsupervised,
+        dropped=int(long.sum()) - unsupervised if policy == "drop" else 0,
+    )
