@@ -55,6 +55,7 @@ def train(kind: str, rows: int, medquad: Path | None) -> dict[str, float]:
     import torch
 
     network, samples = build(rows, medquad)
+    samples = list(samples)
     torch.manual_seed(0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     losses, seconds = (with_trainer if kind == "transformers" else with_medft)(network, samples, kind)
@@ -65,17 +66,19 @@ def train(kind: str, rows: int, medquad: Path | None) -> dict[str, float]:
 
 def build(rows: int, medquad: Path | None) -> tuple[Any, list[Any]]:
     from medft.config.compose import compose_config
-    from medft.data.encode import cut, encode_all
-    from medft.data.splits import load_splits
+    from medft.data.encode import Tokens, encode_all
     from medft.data.tokenizer import Gpt2Tokenizer
+    from medft.data.windows import make_samples
+    from medft.experiment import read_splits
     from medft.model.build import build_model
 
     source = ["dataset=medquad", f"dataset.path={medquad.resolve()}"] if medquad else []
     shape = ["model.shape.n_layer=4", "model.shape.n_embd=256", "model.shape.n_head=4"]
-    config = compose_config([*source, *shape])
+    config = compose_config([*source, *shape, f"dataset.max_length={LENGTH}"])
     tokenizer = Gpt2Tokenizer()
-    chosen = load_splits(config.dataset).train[:rows]
-    samples, _ = cut(encode_all(chosen, tokenizer, "alpaca"), LENGTH, "response")
+    chosen = read_splits(config).train[:rows]
+    tokens = Tokens.of(encode_all(chosen, tokenizer, "alpaca"))
+    samples, _ = make_samples(tokens, config.dataset, [])
     return build_model(config.model, None, tokenizer, 0).train(), samples
 
 

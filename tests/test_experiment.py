@@ -62,6 +62,8 @@ def test_everything_is_in_one_run(
         "sample-train", "sample-validation", "sample-test",
     }  # fmt: skip
     assert {path.name for path in artifacts.iterdir()} == {
+        "audit.json",
+        "audit.png",
         "config.yaml", "split.json", "loss_curves.png", "predictions.jsonl", "predictions.json", "probes.json", "model",
     }  # fmt: skip
     assert artifacts.is_relative_to(tmp_path / "root" / "mlruns" / "artifacts")
@@ -92,9 +94,9 @@ def test_artifacts_hold_what_they_say(tiny: Callable[..., Config]) -> None:
     assert tokenizer.encode("What is gout?") == Gpt2Tokenizer().encode("What is gout?")
     nats, tokens = 0.0, 0
     from medft.data.encode import encode_all
-    from medft.data.splits import load_splits
+    from medft.experiment import read_splits
 
-    for row in encode_all(load_splits(config.dataset).test, Gpt2Tokenizer(), "alpaca"):
+    for row in encode_all(read_splits(config).test, Gpt2Tokenizer(), "alpaca"):
         ids = torch.tensor([row.prompt + row.answer])
         labels = ids.clone()
         labels[:, : len(row.prompt)] = -100

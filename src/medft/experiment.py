@@ -44,7 +44,7 @@ def run(config: Config) -> dict[str, float]:
     """
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return _join(config)
-    splits = read_splits(config, config.paths.output)
+    splits = read_splits(config)
     _announce(config, splits)
     judge = config.judge.prepare()
     network, tokenizer = _load_model(config)
@@ -79,18 +79,18 @@ def run(config: Config) -> dict[str, float]:
 
 def _join(config: Config) -> dict[str, float]:
     """What the further processes of a distributed run do: train with the first one, and nothing else."""
-    splits = read_splits(config, config.paths.output)
+    splits = read_splits(config)
     network, tokenizer = _load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
     fit(config, network, data, None)
     return {}
 
 
-def read_splits(config: Config, folder: Path) -> Splits:
-    """The rows of the run, split by rule or as another run had them; skipped rows go to `folder`."""
+def read_splits(config: Config, folder: Path | None = None) -> Splits:
+    """The rows of the run, split by rule or as another run had them; skipped rows go to `folder`, or the run's own."""
     origin = config.dataset.split.from_run
     frozen = logged_split(config, origin) if origin else None
-    return load_splits(config.dataset, config.paths.cache, folder / SKIPPED_ROWS, frozen)
+    return load_splits(config.dataset, config.paths.cache, (folder or config.paths.output) / SKIPPED_ROWS, frozen)
 
 
 def _say_where(config: Config, run_id: str, judged: bool) -> None:

@@ -1,16 +1,19 @@
 """tiktoken and transformers agree, and answers end with the token on which generation stops."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medft.data.encode import cut, encode
+from medft.config.schema import Config
+from medft.data.encode import Tokens, encode_all
 from medft.data.example import Example
-from medft.data.prompt import alpaca_prompt, decode_answer, encode_prompt
+from medft.data.prompt import alpaca_prompt, decode_answer, encode_prompts
 from medft.data.readers.sample import Sample
 from medft.data.tokenizer import Gpt2Tokenizer, OwnTokenizer, gpt2_files
+from medft.data.windows import make_samples
 from medft.errors import ModelError
 
 TRICKY = [
@@ -61,7 +64,7 @@ def test_saved_gpt2_tokenizer_is_read_by_transformers(tmp_path: Path) -> None:
     assert own.end_token_id == 50256
     assert own.encode("Gout hurts.") == Gpt2Tokenizer().encode("Gout hurts.")
     with pytest.raises(ModelError, match="no chat template"):
-        own.encode_chat("hello")
+        own.encode_chats(["hello"])
 
 
 def test_border_between_prompt_and_answer_is_where_one_text_has_it() -> None:
@@ -82,22 +85,24 @@ def test_no_tokenizer_in_a_directory_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_smollm2_answers_end_with_the_token_on_which_generation_stops(smollm2: Path) -> None:
+def test_smollm2_answers_end_with_the_token_on_which_generation_stops(
+    smollm2: Path, compose: Callable[..., Config]
+) -> None:
     from transformers import AutoModelForCausalLM
 
     tokenizer = OwnTokenizer(smollm2, None, None)
-    encoded = encode(Example("1", "g", "What is gout?", "", "A disease."), tokenizer, "chat")
-    [sample], _ = cut([encoded], 512, "response")
+    encoded = encode_all([Example("1", "g", "What is gout?", "", "A disease.")], tokenizer, "chat")
+    [sample] = make_samples(Tokens.of(encoded), compose().dataset, [])[0]
     stops_on = AutoModelForCausalLM.from_pretrained(smollm2).generation_config.eos_token_id
     assert sample.input_ids[-1] == tokenizer.end_token_id == stops_on == 2
-    chat = tokenizer.decode(encode_prompt(Example("1", "g", "What is gout?", "", ""), tokenizer, "chat"))
+    chat = tokenizer.decode(encode_prompts([Example("1", "g", "What is gout?", "", "")], tokenizer, "chat")[0])
     assert chat.rstrip().endswith("assistant")
-    plain = tokenizer.encode_chat("What is gout?")
+    plain = tokenizer.encode_chats(["What is gout?"])[0]
     assert (
         plain
         == tokenizer._inner.apply_chat_template(
             [{"role": "user", "content": "What is gout?"}], add_generation_prompt=True, return_dict=True
         )["input_ids"]
     )
-    assert tokenizer.encode_chat("a<|im_end|>b").count(2) == plain.count(2)
+    assert tokenizer.encode_chats(["a<|im_end|>b"])[0].count(2) == plain.count(2)
     assert decode_answer([*tokenizer.encode(" Hello. "), 2, 5, 5], tokenizer) == "Hello."

@@ -9,8 +9,7 @@ import torch
 
 from medft.config.schema import Config
 from medft.data.encode import encode_all
-from medft.data.prompt import encode_prompt
-from medft.data.splits import load_splits
+from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
 from medft.evaluation.baseline import baseline_key, cached, weights_digest
@@ -18,6 +17,7 @@ from medft.evaluation.generate import generate
 from medft.evaluation.loss import answer_losses
 from medft.evaluation.measure import Measurement, measure
 from medft.evaluation.probes import load_probes
+from medft.experiment import read_splits
 from medft.model.build import build_model
 
 TOKENIZER = Gpt2Tokenizer()
@@ -33,7 +33,7 @@ def network(config: Config, seed: int = 1) -> torch.nn.Module:
 def test_loss_is_that_of_transformers(tiny: Callable[..., Config]) -> None:
     config = tiny()
     model = network(config)
-    rows = encode_all(load_splits(config.dataset).test, TOKENIZER, "alpaca")
+    rows = encode_all(read_splits(config).test, TOKENIZER, "alpaca")
     for row, found in zip(rows, answer_losses(model, rows, 1024), strict=True):
         ids = torch.tensor([row.prompt + row.answer])
         labels = ids.clone()
@@ -45,7 +45,7 @@ def test_loss_is_that_of_transformers(tiny: Callable[..., Config]) -> None:
 
 def test_tokens_beyond_the_limit_are_counted(tiny: Callable[..., Config]) -> None:
     config = tiny()
-    rows = encode_all(load_splits(config.dataset).test, TOKENIZER, "alpaca")
+    rows = encode_all(read_splits(config).test, TOKENIZER, "alpaca")
     limit = max(len(row.prompt) for row in rows) + 10
     for row, found in zip(rows, answer_losses(network(config), rows, limit), strict=True):
         assert found.tokens + found.cut == len(row.answer)
@@ -56,7 +56,7 @@ def test_tokens_beyond_the_limit_are_counted(tiny: Callable[..., Config]) -> Non
 def test_answers_do_not_depend_on_the_batch(tiny: Callable[..., Config]) -> None:
     config = tiny("generation.max_new_tokens=12")
     model = network(config)
-    prompts = [encode_prompt(row, TOKENIZER, "alpaca") for row in load_splits(config.dataset).test]
+    prompts = encode_prompts(read_splits(config).test, TOKENIZER, "alpaca")
     alone = generate(model, prompts, config.generation, 1, seed=0)
     together = generate(model, prompts, config.generation, 4, seed=0)
     assert alone == together
@@ -104,16 +104,16 @@ TRAINING = ["dataset.max_length=16", "dataset.loss_on=all", "dataset.collate=pad
 
 
 def key(config: Config, model: torch.nn.Module) -> str:
-    return baseline_key(config, model, TOKENIZER, load_splits(config.dataset).test, "cpu")
+    return baseline_key(config, model, TOKENIZER, read_splits(config).test, "cpu")
 
 
 def test_no_training_setting_changes_what_is_measured(tiny: Callable[..., Config]) -> None:
     config = tiny()
     model = network(config)
-    expected = measure(model, TOKENIZER, load_splits(config.dataset).test, config)
+    expected = measure(model, TOKENIZER, read_splits(config).test, config)
     for setting in TRAINING:
         other = tiny(setting)
-        assert measure(model, TOKENIZER, load_splits(other.dataset).test, other) == expected, setting
+        assert measure(model, TOKENIZER, read_splits(other).test, other) == expected, setting
         assert key(other, model) == key(config, model), setting
 
 
@@ -132,10 +132,10 @@ def test_baseline_key_follows_what_is_measured(tiny: Callable[..., Config]) -> N
 
 def test_summary_is_a_mean_over_tokens(tiny: Callable[..., Config]) -> None:
     config = tiny()
-    found = measure(network(config), TOKENIZER, load_splits(config.dataset).test, config)
+    found = measure(network(config), TOKENIZER, read_splits(config).test, config)
     summary = found.summary()
     nats, tokens = sum(row.nats for row in found.rows), sum(row.tokens for row in found.rows)
-    text_bytes = sum(len(row.output.encode()) for row in load_splits(config.dataset).test)
+    text_bytes = sum(len(row.output.encode()) for row in read_splits(config).test)
     assert summary["loss"] == pytest.approx(nats / tokens)
     assert summary["perplexity"] == pytest.approx(math.exp(nats / tokens))
     assert summary["bits_per_byte"] == pytest.approx(nats / math.log(2) / text_bytes)

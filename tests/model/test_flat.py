@@ -6,8 +6,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from medft.config.compose import compose_config
 from medft.data.collate import Batch, flatten, pad
-from medft.data.encode import Encoded, Sample, cut
+from medft.data.encode import Encoded, Tokens
+from medft.data.windows import Sample, make_samples
 from medft.errors import ModelError
 from medft.model.attention import check_flat, flat
 from medft.model.finetune import prepare
@@ -37,8 +39,9 @@ def samples(loss_on: str) -> list[Sample]:
     encoded = []
     for prompt, answer in ((5, 12), (1, 3), (9, 30), (2, 1), (7, 7)):
         ids = torch.randint(1, 101, (prompt + answer,), generator=generator).tolist()
-        encoded.append(Encoded("x", ids[:prompt], [*ids[prompt:], 0]))
-    return cut(encoded, 32, loss_on)[0]
+        encoded.append(Encoded(ids[:prompt], [*ids[prompt:], 0]))
+    config = compose_config(["dataset.max_length=32", f"dataset.loss_on={loss_on}"])
+    return list(make_samples(Tokens.of(encoded), config.dataset, [])[0])
 
 
 def loss_and_gradients(network: PreTrainedModel, batches: list[Batch]) -> tuple[torch.Tensor, list[torch.Tensor]]:

@@ -11,9 +11,9 @@ from pytorch_lightning.loggers import Logger
 from medft.config.schema import Config
 from medft.data.collate import pad
 from medft.data.module import MedicalQA
-from medft.data.splits import load_splits
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
+from medft.experiment import read_splits
 from medft.model.build import build_model
 from medft.model.loss import supervised_loss
 from medft.training import fit as fit_room
@@ -42,7 +42,7 @@ class Record(Logger):
 
 def train(config: Config) -> tuple[FitResult, Record, dict[str, torch.Tensor]]:
     tokenizer = Gpt2Tokenizer()
-    data = MedicalQA(config.dataset, load_splits(config.dataset), tokenizer, config.seed)
+    data = MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache)
     record = Record()
     result = fit(config, build_model(config.model, None, tokenizer, config.seed), data, record)
     return result, record, {name: p.clone() for name, p in result.network.state_dict().items()}
@@ -161,7 +161,7 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[...
 
 
 def validation_loss(result: FitResult, config: Config) -> float:
-    data = MedicalQA(config.dataset, load_splits(config.dataset), Gpt2Tokenizer(), 0)
+    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache)
     with torch.no_grad():
         pairs = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in data._validation]
     return float(sum(loss for loss, _ in pairs) / sum(tokens for _, tokens in pairs))
@@ -177,7 +177,7 @@ def test_a_limit_of_steps_ends_with_a_validation(tiny: Callable[..., Config], ma
 
 def test_loaded_models_train_with_their_dropout(tiny: Callable[..., Config]) -> None:
     config = tiny("model.dropout=0.5")
-    data = MedicalQA(config.dataset, load_splits(config.dataset), Gpt2Tokenizer(), config.seed)
+    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), config.seed, config.paths.cache)
     curves = []
     for mode in (True, False):  # as made from scratch, and as from_pretrained and evaluation leave a model
         record = Record()
@@ -206,7 +206,7 @@ def test_the_true_355m_shape_loads_and_trains_two_steps(compose: Callable[..., C
     with torch.no_grad():
         expected = AutoModelForCausalLM.from_pretrained(folder).eval()(ids).logits
         assert torch.equal(network(ids).logits, expected)
-    data = MedicalQA(config.dataset, load_splits(config.dataset), Gpt2Tokenizer(), 0)
+    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache)
     record = Record()
     result = fit(config, network, data, record)
     assert result.steps == 2

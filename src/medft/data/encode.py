@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -53,6 +53,14 @@ class Tokens(Sequence[Encoded]):
         self.prompt_lengths, self.answer_lengths = (
             pc.list_value_length(table.data.column(name)).to_numpy() for name in _SCHEMA.names
         )
+
+    @classmethod
+    def of(cls, rows: Sequence[Encoded]) -> Self:
+        """The same in memory, for a few rows."""
+        from datasets import Dataset
+
+        columns = {name: [getattr(row, name) for row in rows] for name in _SCHEMA.names}
+        return cls(Dataset(pa.table(columns, schema=_SCHEMA)))
 
     def __len__(self) -> int:
         return len(self._table)

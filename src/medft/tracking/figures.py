@@ -47,7 +47,7 @@ def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts], path:
     axes = figure.subplots()
     shortest = min(int(each.min()) for each in lengths.values())
     longest = max([*(int(each.max()) for each in lengths.values()), *cuts])
-    bins = [shortest * (1.15 * longest / shortest) ** (number / 60) for number in range(61)]
+    bins = [shortest * (1.15 * longest / shortest) ** (number / 32) for number in range(33)]
     for name, each in lengths.items():
         filled = name == "train"
         axes.hist(each, bins=bins, weights=[1 / len(each)] * len(each), label=f"{name} ({len(each):,} rows)",
@@ -59,7 +59,8 @@ def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts], path:
         text = (
             f"{length}: {found.answers_cut / max(1, found.rows):.0%} of answers cut,\n{lost:.0%} of answer tokens lost"
         )
-        axes.text(length * 1.02, top * (0.98 - 0.11 * number), text, color="tab:red", fontsize=7, va="top")
+        axes.text(length * 1.02, top * (0.98 - 0.11 * number), text, color="tab:red", fontsize=7, va="top",
+                  bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("tokens of a row: prompt + answer + end-of-text (log scale)")
