@@ -62,9 +62,8 @@ def test_everything_is_in_one_run(
         "sample-train", "sample-validation", "sample-test",
     }  # fmt: skip
     assert {path.name for path in artifacts.iterdir()} == {
-        "audit.json",
-        "audit.png",
-        "config.yaml", "split.json", "loss_curves.png", "predictions.jsonl", "predictions.json", "probes.json", "model",
+        "audit.json", "audit.png", "config.yaml", "split.json",
+        "loss_curves.png", "predictions.jsonl", "predictions.json", "probes.json", "model",
     }  # fmt: skip
     assert artifacts.is_relative_to(tmp_path / "root" / "mlruns" / "artifacts")
     last = capsys.readouterr().out.splitlines()

@@ -1,33 +1,52 @@
 """Who trains and who tests does not depend on anything but the data and dataset.split."""
 
 import itertools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import pytest
 
-from medft.config.schema import SplitConfig
+from medft.config.compose import compose_config
+from medft.config.schema import Config, DatasetConfig
 from medft.data.example import Example
-from medft.data.readers.base import make_example, unique_ids
+from medft.data.readers.base import make_example
 from medft.data.readers.sample import Sample
-from medft.data.splits import split
+from medft.data.rows import Rows, store
+from medft.data.splits import Splits, split
 from medft.errors import InputError
+from medft.experiment import read_splits
+
+BASE = compose_config().dataset
+SHARES = {"seed": 20, "validation": 0.05, "test": 0.1, "train_on_all": False, "from_run": None}
+COUNTS = {"test": 20, "validation": 10}
 
 
-def config(**changes: object) -> SplitConfig:
-    return SplitConfig(**{"seed": 20, "validation": 0.05, "test": 0.1, "train_on_all": False, **changes})
+def config(size: int | None = None, dedup: str = "none", **changes: object) -> DatasetConfig:
+    split_config = BASE.split.model_copy(update=SHARES | changes)
+    return BASE.model_copy(update={"split": split_config, "size": size, "dedup": dedup})
 
 
-def rows(count: int = 400, groups: int = 60) -> list[Example]:
-    return [make_example(f"q{n}", f"a{n}", group=f"g{n % groups}") for n in range(count)]
+def kept(examples: Iterable[Example]) -> Rows:
+    return store(examples, Path.cwd() / "rows")  # every test has a working directory of its own
 
 
-def groups(examples: list[Example]) -> set[str]:
+def rows(count: int = 400, groups: int = 60) -> Rows:
+    return kept(make_example(f"q{n}", f"a{n}", group=f"g{n % groups}") for n in range(count))
+
+
+def groups(examples: Sequence[Example]) -> set[str]:
     return {row.group for row in examples}
+
+
+def ids(examples: Sequence[Example]) -> list[str]:
+    return [row.id for row in examples]
 
 
 @pytest.mark.parametrize("size", [40, 100, 399, None])
 @pytest.mark.parametrize(("test", "validation"), [(0.1, 0.05), (20, 10), (0.2, 10), (20, 0.1)])
 def test_no_group_is_on_two_sides(size: int | None, test: float, validation: float) -> None:
-    found = split(rows(), config(test=test, validation=validation), size)
+    found = split(rows(), config(size, test=test, validation=validation))
     for one, other in itertools.combinations(found.parts().values(), 2):
         assert not groups(one) & groups(other)
     assert min(map(len, found.parts().values())) > 0
@@ -38,9 +57,9 @@ def test_no_group_is_on_two_sides(size: int | None, test: float, validation: flo
 
 
 def test_size_moves_no_row_and_is_a_prefix() -> None:
-    whole = split(rows(), config(test=20, validation=10), None)
+    whole = split(rows(), config(**COUNTS))
     for size in (40, 100, 250):
-        part = split(rows(), config(test=20, validation=10), size)
+        part = split(rows(), config(size, **COUNTS))
         assert part.size_used == size
         assert part.test == whole.test
         assert part.validation == whole.validation
@@ -48,40 +67,42 @@ def test_size_moves_no_row_and_is_a_prefix() -> None:
 
 
 def test_shares_grow_with_size_and_keep_their_sides() -> None:
-    small, large = (split(rows(), config(), size) for size in (100, 300))
+    small, large = (split(rows(), config(size)) for size in (100, 300))
     assert (len(small.test), len(large.test)) == (10, 30)
     assert large.test[:10] == small.test
 
 
 def test_a_new_document_moves_no_other() -> None:
-    before = split(rows(), config(), None)
-    after = split([*rows(), make_example("new", "new", group="new")], config(), None)
+    before = split(rows(), config())
+    after = split(kept([*rows(), make_example("new", "new", group="new")]), config())
     assert groups(before.test) <= groups(after.test) | {"new"}
     assert not groups(before.test) & groups(after.train)
 
 
 def test_another_split_seed_is_another_split() -> None:
-    assert groups(split(rows(), config(), None).test) != groups(split(rows(), config(seed=1), None).test)
+    assert groups(split(rows(), config()).test) != groups(split(rows(), config(seed=1)).test)
 
 
 def test_the_split_is_the_same_on_every_machine() -> None:
     # written down once: a change here makes older runs incomparable
-    found = split(list(Sample().read()), config(test=21, validation=14), None)
+    found = split(kept(Sample().read()), config(test=21, validation=14))
     assert groups(found.test) == {"Gastroesophageal Reflux Disease", "Shingles", "Type 2 Diabetes"}
     assert groups(found.validation) == {"COPD", "Kidney Stones"}
+    assert ids(found.test)[:2] == ["shingles-outlook", "gastroesophageal-reflux-disease-causes"]
+    assert ids(found.train)[:2] == ["influenza-outlook", "high-blood-pressure-outlook"]
 
 
 def test_train_on_all_leaks_and_says_so() -> None:
-    found = split(rows(), config(test=20, validation=10, train_on_all=True), 100)
+    found = split(rows(), config(100, **COUNTS, train_on_all=True))
     assert found.leaking
     assert len(found.train) == 100
-    assert set(found.test) <= set(found.train)
+    assert set(ids(found.test)) <= set(ids(found.train))
 
 
 def test_larger_size_than_data_uses_all() -> None:
-    found = split(rows(), config(), 5000)
+    found = split(rows(), config(5000))
     assert found.size_used == found.available == 400
-    exact = split(rows(), config(test=20, validation=10), 5000)
+    exact = split(rows(), config(5000, **COUNTS))
     assert (len(exact.test), len(exact.validation)) == (20, 10)
     assert exact.size_used + exact.left_over == 400
 
@@ -89,21 +110,102 @@ def test_larger_size_than_data_uses_all() -> None:
 @pytest.mark.parametrize(
     ("changes", "size", "message"),
     [
-        ({"test": 20, "validation": 10}, 30, "dataset.size=30 leaves no training rows"),
+        (COUNTS, 30, "dataset.size=30 leaves no training rows"),
         ({"test": 390, "validation": 10}, None, "leave none to train on"),
     ],
 )
 def test_splits_that_cannot_be_are_refused(changes: dict[str, object], size: int | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        split(rows(), config(**changes), size)
+        split(rows(), config(size, **changes))
 
 
 def test_fewer_than_three_groups_are_refused() -> None:
     with pytest.raises(InputError, match="2 group"):
-        split(rows(groups=2), config(), None)
+        split(rows(groups=2), config())
 
 
-def test_copies_of_a_row_get_ids_of_their_own_and_stay_together() -> None:
-    found = list(unique_ids([make_example("Q ?", "A"), make_example("Q ?", "A"), make_example("q  ?", "B")]))
-    assert len({row.id for row in found}) == 3
-    assert len(groups(found)) == 1
+def with_copies() -> Rows:
+    """60 groups; each fifth row has a copy in another group."""
+    plain = list(rows())
+    copies = [
+        make_example(row.instruction.upper(), row.output, group=f"g{n % 59}x") for n, row in enumerate(plain[::5])
+    ]
+    return kept([*plain, *copies])
+
+
+@pytest.mark.parametrize("sizes", [COUNTS, {"test": 0.1, "validation": 0.05}, {"test": 15, "validation": 0.1}])
+def test_dedup_takes_nothing_from_test_and_leaves_no_copy_in_training(sizes: dict[str, object]) -> None:
+    plain = split(with_copies(), config(None, **sizes))
+    assert plain.duplicates == 0
+    for dedup in ("exact", "near"):
+        found = split(with_copies(), config(None, dedup, **sizes))
+        assert ids(found.test) == ids(plain.test)
+        texts = {(row.instruction.lower(), row.output) for row in [*found.test, *found.validation]}
+        trained = [(row.instruction.lower(), row.output) for row in found.train]
+        assert not texts & set(trained)
+        assert len(set(trained)) == len(trained)
+        assert found.duplicates > 0
+        assert found.size_used + found.duplicates + found.left_over >= found.available - len(plain.test)
+
+
+SOURCES = {
+    "sample": ["dataset=sample"],
+    "alpaca": ["dataset=alpaca", "dataset.path=data.jsonl", "dataset.reader.columns.group=group"],
+    "alpaca gz": ["dataset=alpaca", 'dataset.path=["data.csv.gz"]', "dataset.on_bad_row=skip"],
+}
+ELSEWHERE = [
+    "seed=7", "dataset.size=90", "dataset.size=120", "dataset.max_length=64", "dataset.long_answers=split",
+    "dataset.long_answers=error", "dataset.long_answers=drop", "dataset.batch_size=2", "dataset.collate=pad",
+    "dataset.loss_on=all", "dataset.dedup=exact", "dataset.dedup=near", "trainer.max_epochs=5", "optimizer=sgd", "optimizer.lr=0.1",
+    "finetune=full", "scheduler=constant", "dataset.split.train_on_all=true", "audit.max_rows=10",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("dedup", ["none", "exact", "near"])
+def test_no_setting_moves_a_row_to_or_from_the_test_side(
+    compose: Callable[..., Config], source: str, dedup: str
+) -> None:
+    import gzip
+
+    lines = [{"instruction": row.instruction, "output": row.output, "group": row.group} for row in with_copies()]
+    Path("data.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    table = "\n".join(f"{row['instruction']},{row['output']}" for row in lines)
+    Path("data.csv.gz").write_bytes(gzip.compress(f"instruction,output\n{table}\n,no question\n".encode()))
+    fixed = [*SOURCES[source], f"dataset.dedup={dedup}",
+             "dataset.split.test=20", "dataset.split.validation=10"]  # fmt: skip
+    expected = read_splits(compose(*fixed))
+    test = set(ids(expected.test))
+    for change in ELSEWHERE:
+        found = read_splits(compose(*fixed, change))
+        assert ids(found.test) == ids(expected.test), change
+        if "train_on_all" not in change:
+            assert not test & {*ids(found.train), *ids(found.validation)}, change
+
+
+def test_a_frozen_split_is_taken_whole_and_only_training_follows_size() -> None:
+    whole = split(rows(), config(**COUNTS))
+    frozen = {name: ids(part)[::-1] for name, part in whole.parts().items()}
+    found = split(rows(), config(seed=3, from_run="abc", test=5), frozen)
+    assert {name: ids(part) for name, part in found.parts().items()} == frozen
+    small = split(rows(), config(100, from_run="abc"), frozen)
+    assert ids(small.train) == frozen["train"][:70]
+    assert (ids(small.test), ids(small.validation)) == (frozen["test"], frozen["validation"])
+    with pytest.raises(InputError, match=r"from_run=abc: 1 of its \d+ rows are not in this data \(the first: 'gone'\)"):
+        split(rows(), config(from_run="abc"), {**frozen, "train": [*frozen["train"], "gone"]})
+
+
+def test_a_frozen_split_of_a_leaking_run_does_not_leak_by_itself() -> None:
+    leaking = split(rows(), config(**COUNTS, train_on_all=True))
+    frozen = {name: ids(part) for name, part in leaking.parts().items()}
+    found = split(rows(), config(from_run="abc"), frozen)
+    assert not set(ids(found.train)) & set(ids(found.test))
+    again = split(rows(), config(from_run="abc", train_on_all=True), frozen)
+    assert set(ids(again.test)) <= set(ids(again.train))
+
+
+def test_split_json_holds_the_ids(tmp_path: Path) -> None:
+    found: Splits = split(kept([*rows(), make_example('ä"\n', "b", id='x"\n', group="zz")]), config(**COUNTS))
+    found.write_ids(tmp_path / "split.json")
+    written = json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))
+    assert written == {name: ids(part) for name, part in found.parts().items()}

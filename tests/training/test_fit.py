@@ -163,7 +163,7 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[...
 def validation_loss(result: FitResult, config: Config) -> float:
     data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache)
     with torch.no_grad():
-        pairs = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in data._validation]
+        pairs = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in data.samples["validation"]]
     return float(sum(loss for loss, _ in pairs) / sum(tokens for _, tokens in pairs))
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
@@ -107,9 +108,10 @@ def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path) -> tuple[Row
     """
     skip = _Skip(skipped_to) if config.on_bad_row == "skip" else None
     examples = _checked(config.reader.read(), config.max_row_bytes, skip)
-    rows = store(examples, cache / "data", f"Reading {config.name}")
+    first = next(examples, None)
+    rows = store(chain([first], examples), cache / "data", f"Reading {config.name}") if first else None
     skipped = skip.done() if skip else NOTHING_SKIPPED
-    if not len(rows):
+    if rows is None:
         place = f" ({config.path})" if config.path else ""
         also = f"; all {skipped.count} were skipped, see {skipped.file}" if skipped.count else ""
         raise DataError(f"dataset={config.name}: no rows in it{place}{also}")

@@ -3,9 +3,13 @@
 import html
 import re
 
-# Only names that HTML has, so that "p <0.05" and "<b" in a formula stay: a bare "<" is no tag.
-_NAMES = "a|abbr|b|big|blockquote|br|center|cite|code|dd|div|dl|dt|em|font|h[1-6]|hr|i|img|li|ol|p|pre|q|s|small|span|strike|strong|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul"  # noqa: E501
-_TAG = re.compile(rf"</?(?:{_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+# Only names that HTML has, and only attributes with a value, so that "p <0.05" and "a<b then c>d" stay as they are.
+_NAMES = (
+    "a|abbr|b|big|blockquote|br|center|cite|code|dd|div|dl|dt|em|font|h[1-6]|hr|i|img|li|ol|p|pre|q|s|small|span|"
+    "strike|strong|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul"
+)
+_ATTRIBUTE = r"""\s+[\w-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)"""
+_TAG = re.compile(rf"</?(?:{_NAMES})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
 _HIDDEN = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 # sub- and superscripts, bold and the like stand inside words; the others between them
 _INLINE = re.compile(

@@ -37,12 +37,23 @@ def rows_of(path: Path) -> Iterator[Located | BadRow]:
         raise DataError(f"{path}: is not a file")
     try:
         yield from reader(path)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}: {error.reason}); convert it first") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}:{_not_utf8(path)}: is not UTF-8 text; convert the file first") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file: {error}") from None
     except PermissionError:
         raise DataError(f"{path}: may not be read (permission denied)") from None
+
+
+def _not_utf8(path: Path) -> int:
+    """The first line that is not UTF-8."""
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
 
 
 def _open(path: Path) -> TextIO:
@@ -107,7 +118,8 @@ def _json(path: Path) -> Iterator[Located | BadRow]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON: {error}") from None
+        place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(f"{path}{place}: not valid JSON: {_reason(error)}") from None
     if not isinstance(content, list):
         raise DataError(f"{path}: expected a list of objects; one object a line is .jsonl")
     for number, row in enumerate(content, 1):
@@ -134,7 +146,13 @@ def _parsed(text: str, where: str) -> Located | BadRow:
     try:
         return _located(json.loads(text), where)
     except (ValueError, RecursionError) as error:
-        return BadRow(where, f"not valid JSON: {error}", text[:1000])
+        return BadRow(where, f"not valid JSON: {_reason(error)}", text[:1000])
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} (character {error.colno} of the line)"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
 
 
 def _located(row: Any, where: str) -> Located | BadRow:
