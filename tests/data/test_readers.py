@@ -1,23 +1,22 @@
 """Each reader on real and made files, and each kind of wrong file: one line with file and line, exit code 2."""
 
 import csv
+import gzip
 import http.server
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medft.config.schema import Config
-from medft.data.example import Example
+from medft.data.example import BadRow, Example
 from medft.data.readers.alpaca import Alpaca, Columns
 from medft.data.readers.diseases import Diseases
 from medft.data.readers.medquad import MedQuAD
 from medft.data.readers.sample import Sample
-from medft.data.splits import load_splits
 from medft.errors import DataError
 
 ROWS = [
@@ -77,50 +76,78 @@ def test_empty_ids_and_groups_take_their_defaults(tmp_path: Path) -> None:
     assert found[0].group != found[1].group
 
 
-def test_a_mapped_input_column_must_be_there(tmp_path: Path) -> None:
+def bad(found: Iterable[Example | BadRow]) -> list[str]:
+    return [f"{each.where}: {each.reason}" for each in found if isinstance(each, BadRow)]
+
+
+@pytest.mark.parametrize("role", ["instruction", "input", "output", "id", "group", "document"])
+def test_a_mapped_column_must_be_there(tmp_path: Path, role: str) -> None:
     path = write(tmp_path / "d.csv", ROWS)
-    with pytest.raises(DataError, match="no column 'contxt'"):
-        list(Alpaca(path=str(path), columns=Columns(input="contxt")).read())
+    found = bad(Alpaca(path=str(path), columns=Columns(**{role: "contxt"})).read())
+    assert len(found) == 3
+    assert found[0].startswith(f"{path}:2: no column 'contxt' (there are: 'instruction', 'input', 'output')")
 
 
-BAD: list[tuple[str, str, str]] = [
-    ("d.csv", "instruction,answer\nQ,A\n", "d.csv: no column 'output' (there are: 'instruction', 'answer')"),
-    ("d.csv", "instruction,output\nQ,A\nQ2,\n", "d.csv:3: column 'output' is empty"),
-    ("d.csv", "instruction,output\nQ,A,B\n", "d.csv:2: more cells than the header has columns"),
-    ("d.csv", 'instruction,output\nQ,"A\n', "d.csv:2: not valid CSV"),
-    ("d.jsonl", '{"instruction": "Q", "output": "A"}\n{"instruction"', "d.jsonl:2: not valid JSON"),
-    ("d.jsonl", '{"instruction": "Q", "output": 3}\n', "d.jsonl:1: column 'output' is int, not text"),
-    ("d.jsonl", "[1]\n", "d.jsonl:1: expected an object, got list"),
-    ("d.json", '{"a": 1}', "d.json: expected a list of objects"),
-    ("d.txt", "x", "d.txt: unknown ending '.txt'; use .csv, .json, .jsonl, .parquet"),
-    ("d.parquet", "not parquet", "d.parquet: not a Parquet file"),
-]
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes(b'\xef\xbb\xbfinstruction,output\r\n\r\n"Q\r\n1","A\r\n\r\n"\r\nQ2,\r\n\r\n\r\nQ3,A\r\n')
+    found = list(Alpaca(path=str(path)).read())
+    assert [each.where.removeprefix(f"{path}:") for each in found] == ["3", "7", "10"]
+    assert isinstance(found[1], BadRow)
+    assert [(each.instruction, each.output) for each in found if isinstance(each, Example)] == [
+        ("Q\r\n1", "A"), ("Q3", "A"),
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "content", "message"), BAD)
-def test_wrong_files_are_named_with_their_line(tmp_path: Path, name: str, content: str, message: str) -> None:
-    (tmp_path / name).write_text(content)
-    with pytest.raises(DataError) as caught:
-        list(Alpaca(path=str(tmp_path / name)).read())
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
+def test_gzip_is_read_as_what_it_holds(tmp_path: Path, ending: str) -> None:
+    plain = write(tmp_path / f"data.{ending}", ROWS)
+    packed = tmp_path / f"packed.{ending}.gz"
+    packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + plain.read_bytes()))
+    assert list(Alpaca(path=str(packed)).read()) == list(Alpaca(path=str(plain)).read())
 
 
-def test_latin1_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_bytes("instruction,output\nQ,é\n".encode("latin-1"))
-    with pytest.raises(DataError, match="is not UTF-8"):
-        list(Alpaca(path=str(tmp_path / "d.csv")).read())
+def test_several_files_and_patterns_are_one_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jsonl", "a.csv", "c[1].json"):
+        write(tmp_path / name, [{"instruction": f"Q {name}", "output": "A"}])
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub" / "d.parquet", [{"instruction": "Q d", "output": "A"}])
+
+    def asked(path: str | list[str]) -> list[str]:
+        return [each.instruction for each in Alpaca(path=path).read() if isinstance(each, Example)]
+
+    assert asked(["b.jsonl", "a.csv"]) == ["Q b.jsonl", "Q a.csv"]
+    assert asked("*.[cj]s*") == ["Q a.csv", "Q b.jsonl", "Q c[1].json"]
+    assert asked("c[1].json") == ["Q c[1].json"]  # a file of that name comes before a pattern
+    assert asked("**/*.parquet") == ["Q d"]
+    for nothing in ("*.csvx", ["a.csv", "*.csvx"]):
+        with pytest.raises(DataError, match=r"dataset.path=\*.csvx: no file fits this pattern"):
+            asked(nothing)
+    with pytest.raises(DataError, match="name a file"):
+        asked([])
+
+
+def test_a_hub_data_set_is_read_by_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    table = datasets.Dataset.from_list(ROWS)
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: asked.append((name, split)) or table)
+    found = list(Alpaca(path="hub:owner/name", hub_split="test").read())
+    assert asked == [("owner/name", "test")]
+    assert texts(iter(found)) == [tuple(row.values()) for row in ROWS]
+    assert found[1].where == "hub:owner/name[test]: row 2"
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line() -> None:
+    with pytest.raises(DataError, match=r"dataset.path=hub:no/such: .*; download it elsewhere and give the file"):
+        list(Alpaca(path="hub:no/such").read())
 
 
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(DataError, match=r"dataset.path=nowhere.csv: no such file"):
         list(Diseases(path="nowhere.csv").read())
-
-
-def test_an_empty_data_set_is_refused(compose: Callable[..., Config], tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("instruction,output\n")
-    with pytest.raises(DataError, match="dataset=alpaca: no rows in it"):
-        load_splits(compose("dataset=alpaca", f"dataset.path={tmp_path / 'd.csv'}").dataset)
 
 
 def test_the_first_users_csv(real_data: Path) -> None:
@@ -152,6 +179,8 @@ def test_medquad_directory(release: Path, tmp_path: Path, capsys: pytest.Capture
     assert [row.id for row in rows] == ["Test-1-1", "Test-2-1"]
     assert rows[0].output == "Uric acid & crystals."
     assert rows[0].group == "gout"
+    assert rows[0].document == "Test-1"
+    assert rows[0].where.endswith("MedQuAD-master/1_Test_QA/0001.xml: pair 1")
     assert rows[0].meta["question_type"] == "causes"
     assert "2 answered pairs, 2 without an answer left out" in capsys.readouterr().out
 
@@ -183,31 +212,36 @@ def test_medquad_url_is_downloaded_once(release: Path, tmp_path: Path) -> None:
     assert asked.count("/m.zip") == 1
 
 
-def test_medquad_refuses_what_is_none(tmp_path: Path) -> None:
-    (tmp_path / "x.zip").write_text("no zip")
-    with pytest.raises(DataError, match="neither a directory nor a zip"):
-        list(MedQuAD(path=str(tmp_path / "x.zip"), cache_dir=str(tmp_path)).read())
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no MedQuAD XML file with an answered question"):
-        list(MedQuAD(path=str(tmp_path / "empty"), cache_dir=str(tmp_path)).read())
-    (tmp_path / "empty" / "a.xml").write_text("<Document>")
-    with pytest.raises(DataError, match=r"a\.xml: not valid XML"):
-        list(MedQuAD(path=str(tmp_path / "empty"), cache_dir=str(tmp_path)).read())
+def test_medquad_text_as_it_stands(release: Path, tmp_path: Path) -> None:
+    [row, _] = MedQuAD(path=str(release), cache_dir=str(tmp_path), normalise=False).read()
+    assert row.output == "Uric  acid &\ncrystals."
 
 
-def test_entities_are_not_expanded(tmp_path: Path) -> None:
-    bomb = '<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><Document id="1"><Focus>&b;</Focus></Document>'
-    (tmp_path / "a.xml").write_text(bomb)
-    with pytest.raises(DataError, match="not valid XML"):
-        list(MedQuAD(path=str(tmp_path), cache_dir=str(tmp_path)).read())
+def test_medquads_older_layout_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        '<doc docid="7" corpus="N" url="u"><doctitle-focus>ALS</doctitle-focus><qaPairs><pair pid="1">'
+        '<question qid="7-1" qtype="information">what is als?</question><answer>A disease.</answer>'
+        "</pair></qaPairs></doc>"
+    )
+    [row] = MedQuAD(path=str(tmp_path), cache_dir=str(tmp_path)).read()
+    assert (row.id, row.group, row.document, row.output) == ("N-7-1", "als", "N-7", "A disease.")
+
+
+def test_one_broken_document_can_be_skipped(release: Path, tmp_path: Path) -> None:
+    (release / "0.xml").write_text("<Document>")
+    found = list(MedQuAD(path=str(release), cache_dir=str(tmp_path)).read())
+    assert len(found) == 3
+    assert bad(found) == [f"{release}/0.xml: not valid XML: no element found: line 1, column 10"]
 
 
 def test_real_medquad(medquad_zip: Path, tmp_path: Path) -> None:
     rows = list(MedQuAD(path=str(medquad_zip), cache_dir=str(tmp_path)).read())
-    assert len(rows) == 15_408
+    assert len(rows) == 15_424
     assert len({row.id for row in rows}) == len(rows)
     assert len({row.group for row in rows}) > 4000
+    assert len({row.document for row in rows}) == 5315
     assert all(row.instruction and row.output for row in rows)
+    assert not any("  " in text or "<" + "br" in text for row in rows for text in (row.instruction, row.output))
 
 
 def test_sample_has_seven_questions_for_each_of_thirty_diseases() -> None:

@@ -156,8 +156,8 @@ SOURCES = {
 ELSEWHERE = [
     "seed=7", "dataset.size=90", "dataset.size=120", "dataset.max_length=64", "dataset.long_answers=split",
     "dataset.long_answers=error", "dataset.long_answers=drop", "dataset.batch_size=2", "dataset.collate=pad",
-    "dataset.loss_on=all", "dataset.dedup=exact", "dataset.dedup=near", "trainer.max_epochs=5", "optimizer=sgd", "optimizer.lr=0.1",
-    "finetune=full", "scheduler=constant", "dataset.split.train_on_all=true", "audit.max_rows=10",
+    "dataset.loss_on=all", "dataset.dedup=exact", "dataset.dedup=near", "trainer.max_epochs=5", "optimizer=sgd",
+    "optimizer.lr=0.1", "finetune=full", "scheduler=constant", "dataset.split.train_on_all=true", "audit.max_rows=10",
 ]  # fmt: skip
 
 

@@ -28,5 +28,5 @@ def preview(data: MedicalQA, split: str, rows: int) -> None:
 
 def _rendered(data: MedicalQA, sample: Sample) -> Text:
     first = max(sample.supervised_from, 1)
-    text = Text(data.tokenizer.render(sample.input_ids[:first]), style="dim")
+    text = Text().append(data.tokenizer.render(sample.input_ids[:first]), style="dim")
     return text.append(data.tokenizer.render(sample.input_ids[first:]), style="bold green")

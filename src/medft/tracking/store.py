@@ -1,5 +1,6 @@
 """Where runs are kept: a sqlite database with artifacts beside it, unless the user names a server."""
 
+import logging
 import os
 import shlex
 import shutil
@@ -38,6 +39,7 @@ def connect(config: Config) -> Any:
     """An MLflow client; a new local database is set up under a lock, so that parallel jobs do not race."""
     import mlflow
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     uri = tracking_uri(config)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)

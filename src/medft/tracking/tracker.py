@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -73,7 +72,6 @@ def tracked_run(config: Config, splits: Splits, device: str) -> Iterator[Tracker
     """A run that is RUNNING inside the context, and FINISHED, FAILED or KILLED after it."""
     import mlflow
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     client = connect(config)
     resumed = _interrupted_run(config, splits)
     run = mlflow.start_run(

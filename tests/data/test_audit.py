@@ -1,0 +1,167 @@
+"""The audit finds every planted leak, counts what is cut, and finds nothing where nothing is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medft.config.schema import Config
+from medft.data.audit import Audit, audit
+from medft.data.audit_table import print_audit, print_lengths, warn_of_leaks
+from medft.data.example import Example
+from medft.data.module import MedicalQA
+from medft.data.tokenizer import Gpt2Tokenizer
+from medft.errors import InputError
+from medft.experiment import read_splits
+from tests.data.test_duplicates import changed, text
+
+COLUMNS = ["dataset=alpaca", "dataset.path=data.jsonl", "dataset.reader.columns.id=id",
+           "dataset.reader.columns.group=group", "dataset.reader.columns.document=document",
+           "dataset.split.test=0.3", "dataset.split.validation=0.1"]  # fmt: skip
+
+
+def audited(config: Config) -> tuple[Audit, MedicalQA]:
+    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), config.seed, config.paths.cache)
+    return audit(config, data), data
+
+
+def line(example: Example | None = None, **changes: str) -> dict[str, str]:
+    names = ("id", "group", "document", "instruction", "output")
+    return {name: getattr(example, name) for name in names if example} | changes
+
+
+def write(lines: list[dict[str, str]]) -> None:
+    Path("data.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+
+def plain(count: int = 400) -> list[dict[str, str]]:
+    words = [text(number, 60) for number in range(count)]
+    return [
+        {"id": f"r{n}", "group": f"g{n % 100}", "document": f"d{n % 100}", "instruction": " ".join(each[:8]),
+         "output": " ".join(each[8:])}
+        for n, each in enumerate(words)
+    ]  # fmt: skip
+
+
+def planted(compose: Callable[..., Config]) -> None:
+    """Plain rows, and beside them in groups of the test side: copies, near copies, and rows of training documents."""
+    write(plain())
+    splits = read_splits(compose(*COLUMNS))
+    train = [line(each) for each in splits.train]
+    groups = [row.group for row in splits.test]
+    copies = [row | {"id": f"exact{n}", "group": groups[n], "document": groups[n],
+                     "output": row["output"].upper()} for n, row in enumerate(train[:20])]  # fmt: skip
+    near = [row | {"id": f"near{n}", "group": groups[n], "document": groups[n],
+                   "output": " ".join(changed(row["output"].split(), 2))}
+            for n, row in enumerate(train[20:40])]  # fmt: skip
+    documents = sorted({row["document"] for row in train})[:5]
+    shared = [line(id=f"doc{n}", group=groups[n], document=name, instruction=f"What is {name}?",
+                   output=" ".join(text(5000 + n))) for n, name in enumerate(documents)]  # fmt: skip
+    write([*plain(), *copies, *near, *shared])
+
+
+def test_planted_leaks_are_all_found(compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+    planted(compose)
+    found, _ = audited(compose(*COLUMNS))
+    leak = found.shared["train-test"]
+    assert (leak.exact, leak.near, leak.documents, leak.groups) == (20, 20, 5, 0)
+    assert not found.shared["train-validation"]
+    pairs = {kind: {each["second"] for each in leak.examples if each["kind"] == kind} for kind in ("exact", "near")}
+    assert pairs == {"exact": {f"exact{n}" for n in range(20)}, "near": {f"near{n}" for n in range(20)}}
+    named = [each["name"] for each in leak.examples if each["kind"] == "document"]
+    assert len(named) == 5
+    print_audit(found)
+    warn_of_leaks(found, "warn")
+    told = "train-test: 20 exact and 20 near duplicates, 0 groups and 5 documents on both sides"
+    assert told in capsys.readouterr().err
+    with pytest.raises(InputError, match=f"dataset.on_leak=error: {told}"):
+        warn_of_leaks(found, "error")
+
+
+@pytest.mark.parametrize("dedup", ["exact", "near"])
+def test_dedup_takes_planted_duplicates_away(compose: Callable[..., Config], dedup: str) -> None:
+    planted(compose)
+    found, _ = audited(compose(*COLUMNS, f"dataset.dedup={dedup}"))
+    leak = found.shared["train-test"]
+    assert (leak.exact, leak.near, leak.documents) == (0, 0 if dedup == "near" else 20, 5)
+    assert found.deduplicated == (40 if dedup == "near" else 20)
+
+
+def test_copies_inside_a_split_are_counted(compose: Callable[..., Config]) -> None:
+    copies = [row | {"id": f"{row['id']}x"} for row in plain()[:10]] + [plain()[0] | {"id": "y"}]
+    near = [row | {"id": f"{row['id']}n", "output": row["output"] + " more"} for row in plain()[:4]]
+    write([*plain(), *copies, *near])
+    found, _ = audited(compose(*COLUMNS))
+    assert sum(part.exact_duplicates for part in found.parts.values()) == 11
+    assert sum(part.near_duplicates for part in found.parts.values()) == 4
+    assert not found.leaks()
+
+
+def test_the_sample_data_leaks_nothing(compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+    found, _ = audited(compose())
+    assert found.leaks() == []
+    assert [part.exact_duplicates + part.near_duplicates for part in found.parts.values()] == [0, 0, 0]
+    print_audit(found)
+    assert "no row, group or document is on two sides of the split" in capsys.readouterr().out
+
+
+def test_training_on_all_is_a_leak(compose: Callable[..., Config]) -> None:
+    found, _ = audited(compose("dataset.split.train_on_all=true"))
+    leak = found.shared["train-test"]
+    assert (leak.exact, leak.groups, leak.documents) == (21, 3, 3)
+
+
+def test_a_sample_is_searched_above_max_rows_and_it_says_so(
+    compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted(compose)
+    found, _ = audited(compose(*COLUMNS, "audit.max_rows=100"))
+    again, _ = audited(compose(*COLUMNS, "audit.max_rows=100"))
+    assert found.to_dict() == again.to_dict()
+    assert (found.near_searched, found.near_sampled) == (100, True)
+    assert found.shared["train-test"].exact == 20  # always over all rows
+    assert found.shared["train-test"].near < 20
+    print_audit(found)
+    assert "sought among 100 rows (audit.max_rows): there may be more" in capsys.readouterr().out
+    assert not audited(compose(*COLUMNS))[0].near_sampled
+
+
+@pytest.mark.parametrize("policy", ["truncate", "drop", "split"])
+@pytest.mark.parametrize("collate", ["flatten", "pad"])
+def test_what_is_counted_is_what_the_batches_hold(compose: Callable[..., Config], policy: str, collate: str) -> None:
+    config = compose("dataset.max_length=160", f"dataset.long_answers={policy}", f"dataset.collate={collate}")
+    found, data = audited(config)
+    part = found.parts["train"]
+    samples = list(data.samples["train"])
+    assert part.cuts.samples == len(samples)
+    assert part.cuts.tokens == sum(len(sample.input_ids) for sample in samples)
+    assert part.cuts.supervised_tokens == sum(sample.supervised for sample in samples)
+    if collate == "pad":
+        loader = data.train_dataloader()
+        cells = sum(batch["input_ids"].numel() + len(batch["input_ids"]) for batch in loader)  # inputs are one shorter
+        assert part.padding_share == pytest.approx(1 - part.cuts.tokens / cells)
+        assert part.padding_share > 0.01
+    else:
+        assert part.padding_share == 0
+
+
+def test_lengths_tried_are_those_of_a_run_at_that_length(
+    compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, _ = audited(compose("audit.max_lengths=[96,64,512]"))
+    assert list(found.lengths) == [64, 96, 512]
+    for length, cuts in found.lengths.items():
+        alone, _ = audited(compose(f"dataset.max_length={length}"))
+        assert alone.at_max_length == cuts == alone.parts["train"].cuts
+    assert found.lengths[64].answer_tokens_lost > found.lengths[512].answer_tokens_lost
+    print_lengths(found)
+    assert "64" in capsys.readouterr().out
+
+
+def test_validation_and_test_do_not_follow_the_policy(compose: Callable[..., Config]) -> None:
+    seen = []
+    for policy in ("truncate", "drop", "split"):
+        found, data = audited(compose("dataset.max_length=160", f"dataset.long_answers={policy}"))
+        seen.append((list(data.samples["validation"]), found.parts["validation"], found.parts["test"]))
+    assert seen[0] == seen[1] == seen[2]

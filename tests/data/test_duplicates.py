@@ -1,0 +1,91 @@
+"""Copies and near copies are found, and nothing else is."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medft.data.duplicates import NearIndex, content_keys, without_duplicates
+from medft.data.example import Example
+from medft.data.readers.base import make_example
+from medft.data.rows import Rows, store
+
+WORDS = [f"word{number}" for number in range(3000)]
+
+
+def text(seed: int, words: int = 80) -> list[str]:
+    return random.Random(seed).choices(WORDS, k=words)
+
+
+def changed(words: list[str], count: int) -> list[str]:
+    """The same with some words at the end replaced, so that the shared share of triples is known."""
+    return [*words[: len(words) - count], *(f"new{number}" for number in range(count))]
+
+
+def jaccard(one: list[str], other: list[str]) -> float:
+    a, b = ({tuple(each[start : start + 3]) for start in range(len(each) - 2)} for each in (one, other))
+    return len(a & b) / len(a | b)
+
+
+def row(words: list[str], **names: str) -> Example:
+    return make_example(" ".join(words[:8]), " ".join(words[8:]), **names)
+
+
+def test_case_and_spacing_do_not_make_a_row_another(tmp_path: Path) -> None:
+    rows = [make_example("What is  Gout?", "A\nDisease."), make_example("what is gout?", "a disease."),
+            make_example("What is gout?", "A disease"), make_example("What is", "gout? A disease.")]  # fmt: skip
+    keys = content_keys(store(rows, tmp_path))
+    assert keys[0] == keys[1]
+    assert len(set(keys.tolist())) == 3
+
+
+@pytest.mark.parametrize(("new_words", "found"), [(0, True), (3, True), (7, True), (12, False), (40, False)])
+def test_the_threshold_is_a_share_of_word_triples(new_words: int, found: bool) -> None:
+    one, other = text(1), changed(text(1), new_words)
+    assert (jaccard(one, other) >= 0.8) == found
+    index = NearIndex(0.8)
+    assert index.partners(row(one)) == []
+    assert index.partners(row(other)) == ([0] if found else [])
+
+
+def test_pairs_at_the_threshold_are_found_nearly_always() -> None:
+    index, pairs = NearIndex(0.8), []
+    for seed in range(300):
+        one, other = text(seed), changed(text(seed), 8)
+        pairs.append((index.partners(row(one)), index.partners(row(other))))
+        assert jaccard(one, other) == pytest.approx(0.814, abs=0.01)
+    assert all(not first for first, _ in pairs)
+    assert sum(second == [2 * number] for number, (_, second) in enumerate(pairs)) >= 297
+
+
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=6))
+@settings(deadline=None, max_examples=50)
+def test_any_text_is_near_to_itself(texts: list[str]) -> None:
+    index = NearIndex(1.0)
+    for each in texts:
+        index.add(Example("", "", "q", "", each), always=True)
+    assert all(index.add(Example("", "", "Q", "", each)) for each in texts)
+
+
+def pools(tmp_path: Path) -> tuple[Rows, dict[str, np.ndarray]]:
+    """Test: a, near a, a again. Validation: b, near test's a, c. Training: d, d again, b, near c, near d, e."""
+    a, b, c, d, e = (text(seed) for seed in range(5))
+    near = {name: changed(words, 3) for name, words in zip("acd", (a, c, d), strict=True)}
+    rows = [a, near["a"], a, b, changed(a, 2), c, d, d, b, near["c"], near["d"], e]
+    stored = store([row(words, id=str(number)) for number, words in enumerate(rows)], tmp_path)
+    return stored, {"train": np.arange(6, 12), "validation": np.arange(3, 6), "test": np.arange(3)}
+
+
+@pytest.mark.parametrize(
+    ("dedup", "train", "validation"),
+    [("none", [6, 7, 8, 9, 10, 11], [3, 4, 5]), ("exact", [6, 9, 10, 11], [3, 4, 5]), ("near", [6, 11], [3, 5])],
+)
+def test_what_dedup_keeps(tmp_path: Path, dedup: str, train: list[int], validation: list[int]) -> None:
+    rows, given = pools(tmp_path)
+    found = without_duplicates(rows, given, dedup, 0.8)
+    assert {name: pool.tolist() for name, pool in found.items()} == {
+        "train": train, "validation": validation, "test": [0, 1, 2],
+    }  # fmt: skip
