@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medft.data.duplicates import NearIndex, content_keys, without_duplicates
+from medft.data.duplicates import NearDuplicates, content_keys, without_duplicates
 from medft.data.example import Example
 from medft.data.readers.base import make_example
 from medft.data.rows import Rows, store
@@ -46,28 +46,33 @@ def test_case_and_spacing_do_not_make_a_row_another(tmp_path: Path) -> None:
 def test_the_threshold_is_a_share_of_word_triples(new_words: int, found: bool) -> None:
     one, other = text(1), changed(text(1), new_words)
     assert (jaccard(one, other) >= 0.8) == found
-    index = NearIndex(0.8)
-    assert index.partners(row(one)) == []
-    assert index.partners(row(other)) == ([0] if found else [])
+    index = NearDuplicates([row(one), row(other)], 0.8)
+    assert index.earlier(0) == []
+    assert index.earlier(1) == ([0] if found else [])
 
 
 def test_pairs_at_the_threshold_are_found_nearly_always() -> None:
-    index, pairs = NearIndex(0.8), []
-    for seed in range(300):
-        one, other = text(seed), changed(text(seed), 8)
-        pairs.append((index.partners(row(one)), index.partners(row(other))))
-        assert jaccard(one, other) == pytest.approx(0.814, abs=0.01)
-    assert all(not first for first, _ in pairs)
-    assert sum(second == [2 * number] for number, (_, second) in enumerate(pairs)) >= 297
+    pairs = [(text(seed), changed(text(seed), 8)) for seed in range(300)]
+    assert all(jaccard(one, other) == pytest.approx(0.814, abs=0.01) for one, other in pairs)
+    index = NearDuplicates([row(each) for pair in pairs for each in pair], 0.8)
+    found = [index.earlier(number) for number in range(600)]
+    assert not any(found[::2])
+    assert sum(second == [2 * number] for number, second in enumerate(found[1::2])) >= 297
+
+
+def test_what_is_found_is_what_comparing_all_pairs_finds() -> None:
+    texts = [changed(text(seed // 4, 60), seed % 4 * 3) for seed in range(120)]
+    index = NearDuplicates([row(each) for each in texts], 0.7)
+    for number, each in enumerate(texts):
+        assert index.earlier(number) == [n for n in range(number) if jaccard(texts[n], each) >= 0.7]
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=6))
 @settings(deadline=None, max_examples=50)
 def test_any_text_is_near_to_itself(texts: list[str]) -> None:
-    index = NearIndex(1.0)
-    for each in texts:
-        index.add(Example("", "", "q", "", each), always=True)
-    assert all(index.add(Example("", "", "Q", "", each)) for each in texts)
+    rows = [Example("", "", question, "", each) for question in "qQ" for each in texts]
+    index = NearDuplicates(rows, 1.0)
+    assert all(number - len(texts) in index.earlier(number) for number in range(len(texts), len(rows)))
 
 
 def pools(tmp_path: Path) -> tuple[Rows, dict[str, np.ndarray]]:

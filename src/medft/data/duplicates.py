@@ -5,8 +5,7 @@ Broder, "On the resemblance and containment of documents", SEQUENCES 1997.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,16 @@ from medft.data.example import Example
 from medft.data.rows import Indices, Rows
 
 Keys = NDArray[np.uint64]
+Hashes = NDArray[np.uint32]
+_ORDER = ("test", "validation", "train")  # who keeps a row that several have
 
 _WORD = re.compile(r"\w+")
 _TRIPLE = 3  # words of a shingle
-_PERMUTATIONS = 126
-# 21 bands of 6: of pairs that share 0.8 of their triples 99.8% are found, of 0.7 93%; what is found is then compared
-# exactly, so that none is found wrongly
-_BANDS = (21, 6)
+# 21 bands of 6: of pairs that share 0.8 of their triples 99.8% are compared, of 0.7 93%. The comparison is exact, so
+# that none is found wrongly.
+_BANDS, _BAND = 21, 6
+# What signatures say of two rows is off by more than this once in 400 times, and a hundred times faster.
+_MARGIN = 0.1
 
 
 def content_keys(rows: Rows) -> Keys:
@@ -43,90 +45,98 @@ def without_duplicates(rows: Rows, pools: Mapping[str, Indices], dedup: str, thr
     """
     if dedup == "none":
         return dict(pools)
-    kept, seen = {}, np.empty(0, np.uint64)
-    index = NearIndex(threshold) if dedup == "near" else None
-    for name in ("test", "validation", "train"):
-        pool = pools[name]
-        keys = content_keys(Rows(rows.table, pool))
-        new = np.isin(keys, seen, invert=True)
-        first = np.zeros(len(keys), bool)
-        first[np.unique(keys, return_index=True)[1]] = True
-        keep = np.ones(len(pool), bool) if name == "test" else new & first
-        seen = np.union1d(seen, keys)
-        pool = pool[keep]
-        if index:
-            examples = track(Rows(rows.table, pool), f"Near duplicates in {name}", len(pool))
-            near = np.fromiter((index.add(each, always=name == "test") for each in examples), bool, len(pool))
-            pool = pool[~near | (name == "test")]
-        kept[name] = pool
+    kept = _without_copies(rows, pools)
+    if dedup == "near":
+        kept = _without_near(rows, kept, threshold)
     return {name: kept[name] for name in pools}
 
 
-class NearIndex:
-    """Finds earlier rows that share at least `threshold` of their word triples (Jaccard) with a new one."""
+def _without_copies(rows: Rows, pools: Mapping[str, Indices]) -> dict[str, Indices]:
+    kept, seen = {}, np.empty(0, np.uint64)
+    for name in _ORDER:
+        keys = content_keys(Rows(rows.table, pools[name]))
+        first = np.zeros(len(keys), bool)
+        first[np.unique(keys, return_index=True)[1]] = True
+        keep = name == "test" or first & np.isin(keys, seen, invert=True)
+        kept[name] = pools[name][np.broadcast_to(keep, len(keys))]
+        seen = np.union1d(seen, keys)
+    return kept
 
-    def __init__(self, threshold: float) -> None:
-        from datasketch import MinHashLSH
 
+def _without_near(rows: Rows, pools: Mapping[str, Indices], threshold: float) -> dict[str, Indices]:
+    order = np.concatenate([pools[name] for name in _ORDER])
+    index = NearDuplicates(Rows(rows.table, order), threshold)
+    keep = np.zeros(len(order), bool)
+    keep[: len(pools["test"])] = True
+    for number in track(range(len(pools["test"]), len(order)), "Comparing near duplicates", len(order)):
+        keep[number] = not keep[index.earlier(number)].any()
+    borders = np.cumsum([len(pools[name]) for name in _ORDER])[:-1]
+    parts = zip(_ORDER, np.split(order, borders), np.split(keep, borders), strict=True)
+    return {name: pool[kept] for name, pool, kept in parts}
+
+
+class NearDuplicates:
+    """Finds rows that share at least `threshold` of their word triples (Jaccard), in 2 KB of memory a row.
+
+    MinHash signatures are cut into bands; rows that agree in a whole band are compared.
+    """
+
+    def __init__(self, rows: Sequence[Example], threshold: float) -> None:
         self._threshold = threshold
-        self._lsh: Any = MinHashLSH(num_perm=_PERMUTATIONS, params=_BANDS)
-        self._texts: list[str] = []
-        self._signatures = np.empty((1024, _PERMUTATIONS), np.uint32)
+        self._triples = [_triples(example) for example in track(rows, "Word triples of rows", len(rows))]
+        self._signatures = np.empty((len(rows), _BANDS * _BAND), np.uint32)
+        for number, signature in enumerate(track(_signatures(self._triples), "Signatures of rows", len(rows))):
+            self._signatures[number] = signature
+        bands = np.split(self._signatures, _BANDS, axis=1)
+        self._bands = [_Band(np.ascontiguousarray(band)) for band in bands] if len(rows) else []
 
-    def add(self, example: Example, always: bool = False) -> bool:
-        """Whether there is such an earlier row; the new one is remembered if there is none, or `always`."""
-        text = _text(example)
-        signature = _signature(text)
-        found = bool(self._near(signature, text))
-        if always or not found:
-            self._insert(signature, text)
-        return found
-
-    def partners(self, example: Example) -> list[int]:
-        """The numbers of all such earlier rows; the new one gets the next number, from 0."""
-        text = _text(example)
-        signature = _signature(text)
-        found = self._near(signature, text)
-        self._insert(signature, text)
-        return found
-
-    def _insert(self, signature: Any, text: str) -> None:
-        number = len(self._texts)
-        if number == len(self._signatures):
-            self._signatures = np.concatenate([self._signatures, np.empty_like(self._signatures)])
-        self._signatures[number] = signature.hashvalues
-        self._lsh.insert(number, signature)
-        self._texts.append(text)
-
-    def _near(self, signature: Any, text: str) -> list[int]:
-        mine = _triples(text)
-        candidates = np.array(sorted(self._lsh.query(signature)), np.int64)
-        # what signatures say of two texts is off by more than 0.1 once in 400 times, and a hundred times faster
-        estimates = (self._signatures[candidates] == signature.hashvalues).mean(axis=1)
-        candidates = candidates[estimates >= self._threshold - 0.1].tolist()
-        return [each for each in candidates if _jaccard(mine, _triples(self._texts[each])) >= self._threshold]
+    def earlier(self, number: int) -> list[int]:
+        """The numbers of all rows before this one that are near to it, in order."""
+        candidates = np.unique(np.concatenate([band.before(number) for band in self._bands]))
+        estimates = (self._signatures[candidates] == self._signatures[number]).mean(axis=1)
+        close = candidates[estimates >= self._threshold - _MARGIN].tolist()
+        mine = self._triples[number]
+        return [each for each in close if _jaccard(mine, self._triples[each]) >= self._threshold]
 
 
-def _text(example: Example) -> str:
-    return " ".join(_WORD.findall(f"{example.instruction} {example.input} {example.output}".lower()))
+class _Band:
+    """Rows with the same values in one band, found without a dict."""
+
+    def __init__(self, values: NDArray[np.uint32]) -> None:
+        whole = values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
+        inverse = np.unique(whole, return_inverse=True)[1]
+        self._order = np.argsort(inverse, kind="stable").astype(np.int32)
+        self._place = np.empty_like(self._order)
+        self._place[self._order] = np.arange(len(whole))
+        self._start = np.searchsorted(inverse[self._order], inverse).astype(np.int32)
+
+    def before(self, number: int) -> NDArray[np.int32]:
+        """Rows before this one with the same values."""
+        return self._order[self._start[number] : self._place[number]]
 
 
-@lru_cache(maxsize=4096)
-def _triples(text: str) -> frozenset[str]:
-    words = text.split()
-    return frozenset(" ".join(words[start : start + _TRIPLE]) for start in range(max(1, len(words) - _TRIPLE + 1)))
+def _triples(example: Example) -> Hashes:
+    """32 bits of a hash of each triple of words in the row's three texts, sorted, each once."""
+    words = _WORD.findall(f"{example.instruction} {example.input} {example.output}".lower())
+    shingles = {" ".join(words[start : start + _TRIPLE]) for start in range(max(1, len(words) - _TRIPLE + 1))}
+    digests = b"".join(hashlib.blake2b(shingle.encode(), digest_size=4).digest() for shingle in shingles)
+    return np.unique(np.frombuffer(digests, np.uint32))
 
 
-def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    return len(one & other) / len(one | other)
+def _jaccard(one: Hashes, other: Hashes) -> float:
+    both = len(np.intersect1d(one, other, assume_unique=True))
+    return both / (len(one) + len(other) - both)
 
 
-def _signature(text: str) -> Any:
+def _signatures(triples: Iterable[Hashes]) -> Iterator[NDArray[Any]]:
+    """The MinHash signature of each set of triples, of `_BANDS * _BAND` numbers."""
     from datasketch import MinHash
 
-    signature = MinHash(num_perm=_PERMUTATIONS, seed=1)
-    signature.update_batch([triple.encode() for triple in sorted(_triples(text))])
-    return signature
+    empty = MinHash(num_perm=_BANDS * _BAND, seed=1, hashfunc=int)
+    for each in triples:
+        signature = empty.copy()
+        signature.update_batch(each.tolist())
+        yield signature.hashvalues
 
 
 def hashed(names: Iterable[str], count: int) -> Keys:

@@ -8,8 +8,7 @@ import numpy as np
 
 from medft.config.schema import AuditConfig
 from medft.console import track
-from medft.data.duplicates import NearIndex, content_keys, hashed
-from medft.data.example import Example
+from medft.data.duplicates import NearDuplicates, content_keys, hashed
 from medft.data.rows import Rows
 
 _SHOWN = 100  # pairs, groups and documents named for each two splits
@@ -72,19 +71,23 @@ class Overlap:
 
     def _search(self, config: AuditConfig, threshold: float) -> None:
         """Find near duplicates among distinct texts, held-out rows first."""
-        index, known = NearIndex(threshold), dict[int, int]()
-        rows = _sample(self._parts, config)
-        total = min(config.max_rows, sum(map(len, self._parts.values())))
-        for name, number, example in track(rows, "Looking for near duplicates", total):
+        known: dict[int, int] = {}
+        firsts: list[tuple[str, int]] = []
+        for name, number, id in _sample(self._parts, config):
             self.searched += 1
             key = int(self._keys[name][number])
             if key not in known:
-                known[key] = len(self._copies)
-                for partner in index.partners(example):
-                    self._near[partner].add(known[key])
-                    self._near[known[key]].add(partner)
+                known[key] = len(firsts)
+                firsts.append((name, number))
                 self._copies.append({})
-            self._copies[known[key]].setdefault(name, []).append(example.id)
+            self._copies[known[key]].setdefault(name, []).append(id)
+        table = self._parts["train"].table
+        rows = Rows(table, np.array([self._parts[name].indices[number] for name, number in firsts], np.int64))
+        index = NearDuplicates(rows, threshold)
+        for number in track(range(len(rows)), "Comparing near duplicates", len(rows)):
+            for partner in index.earlier(number):
+                self._near[partner].add(number)
+                self._near[number].add(partner)
 
     def _exact(self, one: str, other: str) -> Iterator[tuple[str, str]]:
         """Ids of the first rows with a copy on the other side."""
@@ -107,8 +110,8 @@ class Overlap:
         return [name for name, shared in zip(names, np.isin(hashed(names, len(names)), here), strict=True) if shared]
 
 
-def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[str, int, Example]]:
-    """At most `max_rows` rows with their numbers: held-out rows first, as a leak weighs most, up to half of them."""
+def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[str, int, str]]:
+    """Split, number and id of at most `max_rows` rows: held-out rows first, up to half of all."""
     generator, left = np.random.default_rng(config.seed), config.max_rows
     held_out = max(1, config.max_rows // 4)
     for name in ("test", "validation", "train"):
@@ -116,5 +119,5 @@ def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[st
         take = min(len(rows), left if name == "train" else held_out)
         left -= take
         numbers = np.sort(generator.choice(len(rows), take, replace=False))
-        chosen = Rows(rows.table, rows.indices[numbers])
-        yield from ((name, int(number), example) for number, example in zip(numbers, chosen, strict=True))
+        ids = Rows(rows.table, rows.indices[numbers]).column("id")
+        yield from ((name, int(number), id) for number, id in zip(numbers, ids, strict=True))
