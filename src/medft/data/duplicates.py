@@ -30,7 +30,7 @@ _MARGIN = 0.1
 
 def content_keys(rows: Rows) -> Keys:
     """64 bits of a hash of each row's three texts, ignoring case and spacing."""
-    texts = zip(rows.column("instruction"), rows.column("input"), rows.column("output"), strict=True)
+    texts = rows.columns("instruction", "input", "output")
     return hashed(("\x1f".join(" ".join(text.lower().split()) for text in row) for row in texts), len(rows))
 
 

@@ -65,8 +65,15 @@ class Rows(Sequence[Example]):
 
     def column(self, name: str) -> Iterator[str]:
         """One column, some rows in memory at a time."""
+        return (value for (value,) in self.columns(name))
+
+    def columns(self, *names: str) -> Iterator[tuple[str, ...]]:
+        """Several columns, some rows in memory at a time."""
+        # not pyarrow's take, which may copy a whole column first
+        table = self.table.select_columns(list(names))
         for start in range(0, len(self), PIECE):
-            yield from self.table.data.column(name).take(pa.array(self.indices[start : start + PIECE])).to_pylist()
+            piece = table[self.indices[start : start + PIECE]]
+            yield from zip(*(piece[name] for name in names), strict=True)
 
     def whole_column(self, name: str) -> Iterator[str]:
         """One column of all rows of the table, in its own order."""

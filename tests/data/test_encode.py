@@ -1,0 +1,74 @@
+"""Token ids on disk are those in memory, and the same rows are tokenized once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medft.config.schema import Config
+from medft.data.encode import encode_all, tokenize
+from medft.data.module import MedicalQA
+from medft.data.readers.base import make_example
+from medft.data.rows import store
+from medft.data.tokenizer import Gpt2Tokenizer
+from medft.experiment import read_splits
+
+
+class Counting(Gpt2Tokenizer):
+    """Counts the texts it encodes."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:  # type: ignore[override]
+        self.texts += len(texts)
+        return super().encode_batch(texts)
+
+
+@pytest.mark.parametrize("count", [1, 1000, 1203])
+def test_tokens_on_disk_are_those_in_memory(tmp_path: Path, count: int) -> None:
+    rows = store([make_example(f"q{n}", f"answer {n} " * (n % 5 + 1)) for n in range(count)], tmp_path)
+    tokens = tokenize(rows, Gpt2Tokenizer(), "alpaca", tmp_path)
+    expected = encode_all(list(rows), Gpt2Tokenizer(), "alpaca")
+    assert [tokens[number] for number in range(count)] == expected
+    assert list(tokens.answers()) == [row.answer for row in expected]
+    assert tokens.prompt_lengths.tolist() == [len(row.prompt) for row in expected]
+    assert tokens.answer_lengths.tolist() == [len(row.answer) for row in expected]
+
+
+def test_a_sweep_tokenizes_once(compose: Callable[..., Config]) -> None:
+    tokenizer = Counting()
+    seen = []
+    for change in ("dataset.max_length=64", "dataset.max_length=512", "dataset.long_answers=split", "seed=3"):
+        config = compose(change)
+        MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache)
+        seen.append(tokenizer.texts)
+    assert seen == [2 * 210] * 4
+    config = compose("dataset.size=100")  # other training rows, the same held-out ones
+    MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache)
+    assert tokenizer.texts == 2 * (210 + 65)
+
+
+def test_other_texts_prompts_and_tokenizers_are_encoded_anew(tmp_path: Path) -> None:
+    class Other(Counting):
+        fingerprint = "other"
+
+    rows = store([make_example("q", "a")], tmp_path)
+    for tokenizer, style in ((Counting(), "alpaca"), (Other(), "alpaca")):
+        assert tokenize(rows, tokenizer, style, tmp_path).prompt_lengths[0] > 0
+        assert tokenizer.texts == 2
+    changed = store([make_example("q", "a!", id=rows[0].id)], tmp_path)
+    tokenizer = Counting()
+    tokenize(changed, tokenizer, "alpaca", tmp_path)
+    assert tokenizer.texts == 2
+
+
+def test_tokenizing_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    class Failing(Gpt2Tokenizer):
+        def encode_batch(self, texts: list[str]) -> list[list[int]]:  # type: ignore[override]
+            raise OSError("disk full")
+
+    rows = store([make_example("q", "a")], tmp_path / "rows")
+    with pytest.raises(OSError, match="disk full"):
+        tokenize(rows, Failing(), "alpaca", tmp_path)
+    assert [path.suffix for path in (tmp_path / "data").iterdir()] == [".lock"]
