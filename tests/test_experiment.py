@@ -17,7 +17,7 @@ from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.predictions import read_jsonl
-from medft.experiment import run
+from medft.experiment import read_splits, run
 
 SIDE = {"loss", "perplexity", "bits_per_byte", "rouge1", "rouge2", "rougeL", "chrf", "token_f1", "exact_match",
         "length_ratio", "repeat_share", "limit_share"}  # fmt: skip
@@ -93,7 +93,6 @@ def test_artifacts_hold_what_they_say(tiny: Callable[..., Config]) -> None:
     assert tokenizer.encode("What is gout?") == Gpt2Tokenizer().encode("What is gout?")
     nats, tokens = 0.0, 0
     from medft.data.encode import encode_all
-    from medft.experiment import read_splits
 
     for row in encode_all(read_splits(config).test, Gpt2Tokenizer(), "alpaca"):
         ids = torch.tensor([row.prompt + row.answer])
@@ -294,3 +293,60 @@ def test_system_metrics_are_logged_when_asked(tiny: Callable[..., Config], monke
     names = set(logged(config)[0].data.metrics)
     assert any(name.startswith("system/") for name in names)
     assert {name for name in names if not name.startswith("system/")} == METRICS
+
+
+def test_another_runs_rows_are_taken_whatever_the_split_says(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    first = tiny(f"paths.output_dir={tmp_path / 'first'}")
+    run(first)
+    found, _, artifacts = logged(first)
+    origin = f"dataset.split.from_run={found.info.run_id}"
+    second = tiny(origin, "dataset.split.seed=1", "dataset.size=null", f"paths.output_dir={tmp_path / 'second'}")
+    run(second)
+    split = (artifacts / "split.json").read_bytes()
+    assert (logged(second)[2] / "split.json").read_bytes() == split
+    other = tiny(origin, "dataset.size=40", f"paths.output_dir={tmp_path / 'third'}")
+    assert [row.id for row in read_splits(other).train] == json.loads(split)["train"][: 40 - 14]
+    with pytest.raises(InputError, match="run=nowhere: no such run"):
+        read_splits(tiny("dataset.split.from_run=nowhere"))
+
+
+def test_the_audit_is_logged_and_a_leak_can_stop_a_run(
+    tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaking = ("dataset.split.train_on_all=true", f"paths.output_dir={tmp_path / 'leaking'}")
+    with pytest.raises(InputError, match="dataset.on_leak=error: train-test: 7 exact"):
+        run(tiny(*leaking, "dataset.on_leak=error"))
+    assert not (tmp_path / "root" / "mlruns" / "mlflow.db").exists()
+    run(tiny(*leaking))
+    assert "warning: train-test: 7 exact and 0 near duplicates" in capsys.readouterr().err
+    found, _, artifacts = logged(tiny(*leaking))
+    audited = json.loads((artifacts / "audit.json").read_text())
+    assert audited["shared"]["train-test"]["exact"] == 7
+    assert audited["parts"]["train"]["cuts"]["rows"] == 60
+    assert found.data.tags["cuts.train.samples"] == "60"
+    assert (artifacts / "audit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_skipped_rows_are_part_of_the_run(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    rows = [{"instruction": f"Question {n}?", "output": f"Answer {n}." if n % 10 else ""} for n in range(100)]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    config = tiny("dataset=alpaca", f"dataset.path={tmp_path / 'data.jsonl'}", "dataset.on_bad_row=skip")
+    run(config)
+    _, _, artifacts = logged(config)
+    skipped = [json.loads(line) for line in (artifacts / "skipped_rows.jsonl").read_text().splitlines()]
+    assert [each["where"].rpartition(":")[2] for each in skipped] == [str(n + 1) for n in range(0, 100, 10)]
+    assert {each["reason"] for each in skipped} == {"column 'output' is empty"}
+    assert json.loads((artifacts / "audit.json").read_text())["skipped"] == 10
+
+
+def test_long_answers_are_learned_whole_under_split(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    results = {}
+    for policy in ("truncate", "split"):
+        config = tiny("dataset.max_length=80", f"dataset.long_answers={policy}", "optimizer.lr=0.01",
+                      f"paths.output_dir={tmp_path / policy}")  # fmt: skip
+        metrics = run(config)
+        tags = logged(config)[0].data.tags
+        assert tags["cuts.train.rows"] == "46"
+        results[policy] = (metrics["test/loss"], int(tags["cuts.train.supervised_tokens"]))
+    assert results["split"][1] > 1.5 * results["truncate"][1]
+    assert results["split"][0] < results["truncate"][0]
