@@ -59,6 +59,13 @@ def test_split_learns_every_answer_token_once(
     assert prompt_tokens == (sum(len(row.prompt) - 1 for row in kept) if loss_on == "all" else 0)
 
 
+def test_windows_made_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Tokens.of([Encoded([7] * (row + 1), [*range(50), END]) for row in range(11)])
+    whole = make_samples(rows, config(20, "split"), [5])[0].windows
+    monkeypatch.setattr("medft.data.windows._ROWS", 3)
+    assert make_samples(rows, config(20, "split"), [5])[0].windows.tolist() == whole.tolist()
+
+
 @given(encoded, lengths, overlaps, marks)
 @settings(deadline=None)
 def test_each_continued_window_has_prompt_mark_and_what_came_before(
@@ -66,8 +73,8 @@ def test_each_continued_window_has_prompt_mark_and_what_came_before(
 ) -> None:
     samples, _ = make_samples(Tokens.of(rows), config(max_length, "split", overlap), mark)
     for number, sample in enumerate(samples):
-        row = rows[samples.windows.row[number]]
-        start = int(samples.windows.start[number])
+        row = rows[samples.windows["row"][number]]
+        start = int(samples.windows["start"][number])
         before = sample.input_ids[: sample.supervised_from]
         assert before[: len(row.prompt)] == row.prompt
         if start == 0:
@@ -78,7 +85,7 @@ def test_each_continued_window_has_prompt_mark_and_what_came_before(
         kept = min(overlap, half - len(marked))
         assert before == row.prompt + marked + row.answer[start - kept : start]
         assert len(learned(sample)) >= min(half, len(row.answer) - start)
-        assert (END in sample.input_ids) == (samples.windows.stop[number] == len(row.answer))
+        assert (END in sample.input_ids) == (samples.windows["stop"][number] == len(row.answer))
 
 
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=300)), min_size=1, max_size=4),
@@ -90,7 +97,7 @@ def test_what_split_learns_decodes_to_the_answers(texts: list[tuple[str, str]], 
     rows = encode_all(examples, tokenizer, "alpaca")
     samples, _ = make_samples(Tokens.of(rows), config(max_length, "split"), tokenizer.encode("[...]"))
     for number, (row, (_, answer)) in enumerate(zip(rows, texts, strict=True)):
-        own = [samples[int(each)] for each in (samples.windows.row == number).nonzero()[0]]
+        own = samples.of_row(number)
         ids = [token for sample in own for token in learned(sample)]
         if len(row.prompt) < max_length:
             assert tokenizer.decode(ids) == answer.encode("utf-8", "replace").decode() + "<|endoftext|>"

@@ -3,11 +3,13 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 PIECE = 1000  # rows written or read at once
 
@@ -51,6 +53,14 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def on_disk(pieces: Iterable[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    """One array out of pieces, in a nameless file that goes with it: it can be larger than memory."""
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
+            file.write(np.ascontiguousarray(piece, dtype).data)
+        return np.memmap(file, dtype, "r") if file.tell() else np.empty(0, dtype)
 
 
 def mapped(path: Path) -> Any:

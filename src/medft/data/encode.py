@@ -13,7 +13,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from medft.console import track
-from medft.data.arrow import PIECE, Writer, mapped
+from medft.data.arrow import PIECE, Writer, mapped, on_disk
 from medft.data.example import Example
 from medft.data.prompt import encode_prompts
 from medft.data.rows import Rows
@@ -51,7 +51,8 @@ class Tokens(Sequence[Encoded]):
     def __init__(self, table: Any) -> None:
         self._table = table
         self.prompt_lengths, self.answer_lengths = (
-            pc.list_value_length(table.data.column(name)).to_numpy() for name in _SCHEMA.names
+            on_disk((pc.list_value_length(chunk).to_numpy() for chunk in table.data.column(name).chunks), np.int32)
+            for name in _SCHEMA.names
         )
 
     @classmethod

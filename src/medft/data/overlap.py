@@ -8,7 +8,7 @@ import numpy as np
 
 from medft.config.schema import AuditConfig
 from medft.console import track
-from medft.data.duplicates import NearDuplicates, content_keys, hashed
+from medft.data.duplicates import NearDuplicates, among, content_keys, hashed
 from medft.data.rows import Rows
 
 _SHOWN = 100  # pairs, groups and documents named for each two splits
@@ -44,6 +44,7 @@ class Overlap:
     def __init__(self, parts: Mapping[str, Rows], config: AuditConfig, threshold: float) -> None:
         self._parts = parts
         self._keys = {name: content_keys(rows) for name, rows in parts.items()}
+        self._distinct = {name: np.unique(keys) for name, keys in self._keys.items()}
         self._copies: list[dict[str, list[str]]] = []  # by text: ids of the rows that have it, by split
         self._near: dict[int, set[int]] = defaultdict(set)  # by text: the numbers of texts near to it
         self.searched = 0
@@ -51,13 +52,12 @@ class Overlap:
 
     def inside(self, name: str) -> tuple[int, int]:
         """Rows of a split that repeat an earlier row of it, exactly and nearly."""
-        keys = self._keys[name]
         near = sum(
             any(other < number and name in self._copies[other] for other in self._near[number])
             for number, copies in enumerate(self._copies)
             if name in copies
         )
-        return len(keys) - len(np.unique(keys)), near
+        return len(self._keys[name]) - len(self._distinct[name]), near
 
     def between(self, one: str, other: str) -> Shared:
         """What two splits share."""
@@ -66,7 +66,7 @@ class Overlap:
         examples += [{"kind": "near", "first": a, "second": b} for a, b in near[:_SHOWN]]
         names = {kind: self._common(one, other, kind) for kind in ("group", "document")}
         examples += [{"kind": kind, "name": name} for kind, found in names.items() for name in found[:_SHOWN]]
-        count = int(np.isin(self._keys[other], self._keys[one]).sum())
+        count = int(among(self._keys[other], self._distinct[one]).sum())
         return Shared(count, len(near), len(names["group"]), len(names["document"]), examples)
 
     def _search(self, config: AuditConfig, threshold: float) -> None:
@@ -82,7 +82,7 @@ class Overlap:
                 self._copies.append({})
             self._copies[known[key]].setdefault(name, []).append(id)
         table = self._parts["train"].table
-        rows = Rows(table, np.array([self._parts[name].indices[number] for name, number in firsts], np.int64))
+        rows = Rows(table, np.array([self._parts[name].indices[number] for name, number in firsts], np.int32))
         index = NearDuplicates(rows, threshold)
         for number in track(range(len(rows)), "Comparing near duplicates", len(rows)):
             for partner in index.earlier(number):
@@ -92,7 +92,7 @@ class Overlap:
     def _exact(self, one: str, other: str) -> Iterator[tuple[str, str]]:
         """Ids of the first rows with a copy on the other side."""
         keys, others = self._keys[one], self._keys[other]
-        for number in np.flatnonzero(np.isin(others, keys))[:_SHOWN]:
+        for number in np.flatnonzero(among(others, self._distinct[one]))[:_SHOWN]:
             first = int(np.flatnonzero(keys == others[number])[0])
             yield self._parts[one][first].id, self._parts[other][int(number)].id
 
@@ -105,9 +105,9 @@ class Overlap:
                     yield from ((self._copies[partner][one][0], id) for id in copies[other])
 
     def _common(self, one: str, other: str, kind: str) -> list[str]:
-        here = hashed(self._parts[one].column(kind), len(self._parts[one]))
+        here = np.unique(hashed(self._parts[one].column(kind), len(self._parts[one])))
         names = sorted(set(self._parts[other].column(kind)))
-        return [name for name, shared in zip(names, np.isin(hashed(names, len(names)), here), strict=True) if shared]
+        return [name for name, shared in zip(names, among(hashed(names, len(names)), here), strict=True) if shared]
 
 
 def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[str, int, str]]:

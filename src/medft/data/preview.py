@@ -14,9 +14,8 @@ def preview(data: MedicalQA, split: str, rows: int) -> None:
     """
     samples, examples = data.samples[split], data.splits.parts()[split]
     say(f"{split}: {len(examples):,} rows, {len(samples):,} samples; learned tokens are green, or between ⟦ and ⟧")
-    owners = samples.windows.row
     for number in range(min(rows, len(examples))):
-        windows = [samples[int(each)] for each in (owners == number).nonzero()[0]]
+        windows = samples.of_row(number)
         total = len(data.tokens[split][number].answer)
         learned = f"{sum(window.supervised for window in windows)} tokens learned, the answer has {total}"
         say(f"\n{'─' * 8} row {number + 1}: {examples[number].id} ({examples[number].group})")

@@ -19,7 +19,7 @@ from medft.data.arrow import PIECE, Writer, mapped, pieces
 from medft.data.example import BadRow, Example
 from medft.errors import DataError
 
-Indices = NDArray[np.int64]
+Indices = NDArray[np.int32]
 
 SKIPPED_ROWS = "skipped_rows.jsonl"  # name of the file of bad rows in a run's folder
 
@@ -34,7 +34,7 @@ class Rows(Sequence[Example]):
 
     def __init__(self, table: Any, indices: Indices | None = None) -> None:
         self.table = table
-        self.indices: Indices = np.arange(len(table)) if indices is None else indices
+        self.indices: Indices = np.arange(len(table), dtype=np.int32) if indices is None else indices
 
     def __len__(self) -> int:
         return len(self.indices)

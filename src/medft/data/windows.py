@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig
+from medft.data.arrow import on_disk
 from medft.data.encode import Lengths, Tokens
 from medft.errors import InputError
 
 Numbers = NDArray[np.int32]
+
+# A window: of which row; answer tokens from start up to stop are learned, each in one window; tokens of the sample.
+_WINDOW = np.dtype([("row", np.int32), ("start", np.int32), ("stop", np.int32), ("length", np.int32)])
+_ROWS = 100_000  # rows whose windows are made at once
 
 
 @dataclass(frozen=True)
@@ -29,18 +34,6 @@ class Sample:
     def supervised(self) -> int:
         """How many tokens are learned; the first token of all has nothing to be predicted from."""
         return len(self.input_ids) - max(self.supervised_from, 1)
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Stretches of answers, by row: answer tokens from `start` up to `stop` are learned, each in one window at most."""
-
-    row: Numbers
-    start: Numbers
-    stop: Numbers
-
-    def __len__(self) -> int:
-        return len(self.row)
 
 
 @dataclass(frozen=True)
@@ -74,15 +67,23 @@ class Samples(Sequence[Sample]):
     """The samples of a split, each made when it is asked for.
 
     Attributes:
-        lengths: tokens of each sample.
+        windows: in a file; fields `row`, `start`, `stop`, `length`.
     """
 
-    def __init__(self, tokens: Tokens, windows: Windows, config: DatasetConfig, mark: list[int]) -> None:
-        self.tokens, self.windows, self._config, self._mark = tokens, windows, config, mark
-        prompts = tokens.prompt_lengths[windows.row]
-        mark_room, overlap = context(prompts, config.max_length, len(mark), config.continuation.overlap)
-        extra = np.where(windows.start > 0, mark_room + overlap, 0)
-        self.lengths: Numbers = (prompts + extra + windows.stop - windows.start).astype(np.int32)
+    def __init__(self, tokens: Tokens, config: DatasetConfig, mark: list[int], policy: str) -> None:
+        self._tokens, self._config, self._mark = tokens, config, mark
+        starts = range(0, len(tokens), _ROWS)
+        self.windows = on_disk((_windows(tokens, start, config, len(mark), policy) for start in starts), _WINDOW)
+
+    @property
+    def lengths(self) -> Numbers:
+        """Tokens of each sample."""
+        found: Numbers = self.windows["length"]
+        return found
+
+    def of_row(self, row: int) -> list[Sample]:
+        """The samples made of one row."""
+        return [self[int(number)] for number in np.flatnonzero(self.windows["row"] == row)]
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -94,8 +95,8 @@ class Samples(Sequence[Sample]):
     def __getitem__(self, key: int | slice) -> Any:
         if isinstance(key, slice):
             return [self[number] for number in range(*key.indices(len(self)))]
-        row = self.tokens[self.windows.row[key]]
-        start, stop = int(self.windows.start[key]), int(self.windows.stop[key])
+        number, start, stop, _ = self.windows[key].tolist()
+        row = self._tokens[number]
         if start == 0:
             first = len(row.prompt) if self._config.loss_on == "response" else 1
             return Sample(row.prompt + row.answer[:stop], first)
@@ -128,27 +129,31 @@ def make_samples(
             f"{int((tokens.prompt_lengths + tokens.answer_lengths).max())} tokens); raise it, or choose truncate, "
             "drop or split"
         )
-    windows = _windows(tokens, config, room, long, len(mark), policy)
-    samples = Samples(tokens, windows, config, mark)
+    samples = Samples(tokens, config, mark, policy)
     return samples, _cuts(tokens, samples, room, long, policy)
 
 
-def _windows(tokens: Tokens, config: DatasetConfig, room: Lengths, long: Any, mark: int, policy: str) -> Windows:
-    first = np.minimum(tokens.answer_lengths, room).astype(np.int32)  # learned in a row's first window
-    counts = (room > 0).astype(np.int64)
-    if policy == "drop":
-        counts[long] = 0
-    if policy != "split":
-        row = np.flatnonzero(counts).astype(np.int32)
-        return Windows(row, np.zeros(len(row), np.int32), first[row])
-    mark_room, overlap = context(tokens.prompt_lengths, config.max_length, mark, config.continuation.overlap)
+def _windows(tokens: Tokens, begin: int, config: DatasetConfig, mark: int, policy: str) -> NDArray[np.void]:
+    """The windows of up to `_ROWS` rows from row `begin` on."""
+    prompts, answers = (each[begin : begin + _ROWS] for each in (tokens.prompt_lengths, tokens.answer_lengths))
+    room = np.maximum(0, config.max_length - prompts)
+    first = np.minimum(answers, room)  # learned in a row's first window
+    mark_room, overlap = context(prompts, config.max_length, mark, config.continuation.overlap)
     step = np.maximum(1, room - mark_room - overlap)  # learned in each further window
-    counts += np.where(room > 0, -(-(tokens.answer_lengths - first) // step), 0)
-    row = np.repeat(np.arange(len(tokens), dtype=np.int32), counts)
+    counts = (room > 0).astype(np.int32)
+    if policy == "drop":
+        counts[answers > room] = 0
+    if policy == "split":
+        counts += np.where(room > 0, -(-(answers - first) // step), 0)
+    row = np.repeat(np.arange(len(prompts), dtype=np.int32), counts)
     number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    start = np.where(number == 0, 0, first[row] + (number - 1) * step[row]).astype(np.int32)
-    stop = np.where(number == 0, first[row], np.minimum(start + step[row], tokens.answer_lengths[row]))
-    return Windows(row, start, stop.astype(np.int32))
+    found = np.empty(len(row), _WINDOW)
+    found["row"] = row + begin
+    found["start"] = np.where(number == 0, 0, first[row] + (number - 1) * step[row])
+    found["stop"] = np.where(number == 0, first[row], np.minimum(found["start"] + step[row], answers[row]))
+    before = np.where(number == 0, 0, (mark_room + overlap)[row])
+    found["length"] = prompts[row] + before + found["stop"] - found["start"]
+    return found
 
 
 def context(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple[Numbers, Numbers]:
@@ -163,7 +168,7 @@ def context(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple
 
 
 def _cuts(tokens: Tokens, samples: Samples, room: Lengths, long: Any, policy: str) -> Cuts:
-    supervised = int((samples.windows.stop - samples.windows.start).sum(dtype=np.int64))
+    supervised = int((samples.windows["stop"] - samples.windows["start"]).sum(dtype=np.int64))
     total = int(tokens.answer_lengths.sum(dtype=np.int64))
     unsupervised = int((room == 0).sum())
     return Cuts(

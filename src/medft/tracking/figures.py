@@ -41,6 +41,7 @@ def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts], path:
         lengths: by split, tokens of each row (prompt + answer + end-of-text).
         cuts: by length, what cutting the training rows there loses.
     """
+    import numpy as np
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), dpi=130, layout="constrained")
@@ -50,9 +51,10 @@ def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts], path:
     bins = [shortest * (1.15 * longest / shortest) ** (number / 32) for number in range(33)]
     for name, each in lengths.items():
         filled = name == "train"
-        axes.hist(each, bins=bins, weights=[1 / len(each)] * len(each), label=f"{name} ({len(each):,} rows)",
+        axes.hist(each, bins=bins, weights=np.full(len(each), 1 / len(each)), label=f"{name} ({len(each):,} rows)",
                   histtype="stepfilled" if filled else "step", alpha=0.35 if filled else 1.0)  # fmt: skip
-    top = axes.get_ylim()[1]
+    top = 1.15 * axes.get_ylim()[1]  # room for the words above the bars
+    axes.set_ylim(top=top)
     for number, (length, found) in enumerate(cuts.items()):
         lost = found.answer_tokens_lost / max(1, found.answer_tokens)
         axes.axvline(length, color="tab:red", linestyle="--", linewidth=1)

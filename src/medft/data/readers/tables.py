@@ -132,8 +132,9 @@ def _parquet(path: Path) -> Iterator[Located]:
 
     number = 0
     try:
-        with pq.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=1000):
+        # with its own settings it would read far ahead and keep hundreds of MiB
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as table:
+            for batch in table.iter_batches(batch_size=1000, use_threads=False):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}: row {number}", row
