@@ -123,7 +123,7 @@ def rss_anon() -> float:
 
 def prepare_with_medft(file: Path, watch: Watch) -> tuple[int, Any]:
     from medft.config.compose import compose_config
-    from medft.data.audit import audit
+    from medft.data.audit.audit import audit
     from medft.data.module import MedicalQA
     from medft.data.tokenizer import Gpt2Tokenizer
     from medft.experiment import read_splits

@@ -8,8 +8,8 @@ from transformers import PreTrainedModel
 
 from medft.config.schema import Config
 from medft.console import say, warn
-from medft.data.audit import audit
-from medft.data.audit_table import print_audit, warn_of_leaks
+from medft.data.audit.audit import audit
+from medft.data.audit.table import print_audit, warn_of_leaks
 from medft.data.example import Example
 from medft.data.module import MedicalQA
 from medft.data.rows import SKIPPED_ROWS
@@ -44,12 +44,12 @@ def run(config: Config) -> dict[str, float]:
     """
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return _join(config)
-    splits = read_splits(config)
+    splits = read_splits(config, config.paths.output)
     _announce(config, splits)
     judge = config.judge.prepare()
     network, tokenizer = _load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
-    audited = audit(config, data)
+    audited = audit(config, data, context_length(network))
     print_audit(audited)
     warn_of_leaks(audited, config.dataset.on_leak)
     device = device_name(config.trainer)
@@ -87,10 +87,11 @@ def _join(config: Config) -> dict[str, float]:
 
 
 def read_splits(config: Config, folder: Path | None = None) -> Splits:
-    """The rows of the run, split by rule or as another run had them; skipped rows go to `folder`, or the run's own."""
+    """The rows of the run, split by rule or as another run had them; skipped rows are written to `folder`."""
     origin = config.dataset.split.from_run
     frozen = logged_split(config, origin) if origin else None
-    return load_splits(config.dataset, config.paths.cache, (folder or config.paths.output) / SKIPPED_ROWS, frozen)
+    skipped_to = folder / SKIPPED_ROWS if folder else None
+    return load_splits(config.dataset, config.paths.cache, skipped_to, frozen)
 
 
 def _say_where(config: Config, run_id: str, judged: bool) -> None:

@@ -1,6 +1,8 @@
 """medft data preview, audit and export, as typed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,13 +45,12 @@ def test_export_holds_all_rows_and_can_be_read_again(tmp_path: Path, capsys: pyt
         "train": 175, "validation": 14, "test": 21,
     }  # fmt: skip
     assert set(lines[0]) == {"instruction", "input", "output", "split", "id", "group", "document", "fingerprint"}
-    assert "results:       out.jsonl (210 rows)" in capsys.readouterr().out
-    again = ["dataset=alpaca", "dataset.path=out.jsonl", "dataset.reader.columns.id=id",
-             "dataset.reader.columns.group=group", "dataset.split.test=21", "dataset.split.validation=14"]  # fmt: skip
+    out = capsys.readouterr().out
+    assert "results:       out.jsonl (210 rows)" in out
+    told = next(line for line in out.splitlines() if line.startswith("read it again: "))
+    again = [*told.removeprefix("read it again: ").split(), "dataset.split.test=21", "dataset.split.validation=14"]
     assert main(["data", "export", "to=again.jsonl", *again]) == 0
-    assert [json.loads(line) for line in Path("again.jsonl").read_text(encoding="utf-8").splitlines()] == [
-        line | {"document": line["group"]} for line in lines
-    ]
+    assert [json.loads(line) for line in Path("again.jsonl").read_text(encoding="utf-8").splitlines()] == lines
     assert main(["data", "export", "to=out.jsonl"]) == 2
     assert "exists already" in capsys.readouterr().err
 
@@ -95,7 +96,7 @@ def test_audit_tries_several_lengths(capsys: pytest.CaptureFixture[str], tmp_pat
             "audit.max_lengths.0: must be greater than or equal to 8 (got 4)",
         ),
         (["data", "audit", "dataset.dedup=fuzzy"], "dataset.dedup: must be 'none', 'exact' or 'near' (got 'fuzzy')"),
-        (["data", "preview", "dataset.split.from_run=nope"], "run=nope: no such run in sqlite"),
+        (["data", "preview", "dataset.split.from_run=nope"], "dataset.split.from_run=nope: no such run in sqlite"),
     ],
 )
 def test_wrong_use_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +105,19 @@ def test_wrong_use_is_one_line(arguments: list[str], message: str, capsys: pytes
     assert line.startswith(f"error: {message}")
 
 
-def test_help_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "--help"]) == 0
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["audit", "--help"], ["preview", "rows=2", "-h"]])
+def test_help_needs_nothing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", *arguments]) == 0
     assert "medft data export to=FILE.jsonl" in capsys.readouterr().out
+
+
+def test_audit_shows_what_a_policy_of_error_would_refuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "audit", "dataset.max_length=96", "dataset.long_answers=error"]) == 0
+    told = capsys.readouterr()
+    assert "answers cut" in told.out
+    assert "dataset.long_answers=error: a training would end here, 175 rows are longer" in told.err
+
+
+def test_help_comes_without_torch() -> None:
+    code = "import sys; from medft.cli.main import main; main(['data', '--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

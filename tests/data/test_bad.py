@@ -60,6 +60,7 @@ MESSAGES = {
     "absolute.zip": "absolute.zip: the name '/tmp/evil.xml' leads out of the archive",
     "too_large.zip": "too_large.zip/a.xml: larger than 33,554,432 bytes",
     "lying.zip": "lying.zip/a.xml: damaged (Bad CRC-32 for file 'a.xml')",
+    "same_name.zip": "same_name.zip: two files are called 'a.xml'",
     "damaged.zip": "damaged.zip/a.xml: damaged (",
     "secret.zip": "secret.zip/a.xml: File 'a.xml' is encrypted, password required for extraction",
     "odd_method.zip": "odd_method.zip/a.xml: That compression method is not supported; pack it again",

@@ -22,6 +22,8 @@ from medft.data.readers.clean import clean
         ("p <0.05 and x > 3, if a<b then c>d", "p <0.05 and x > 3, if a<b then c>d"),
         ("<script>alert(1)</script>text<!-- note -->", "text"),
         ("<STYLE type=x>p {}</STYLE> T", "T"),
+        ("a <!-- never closed", "a <!-- never closed"),
+        ("<script>x</script>a<script>y</SCRIPT >b<script>c", "a b<script>c"),
         ("soft\u00adhyphen zero\u200bwidth \ufeffmark\x00", "softhyphen zerowidth mark"),
         ("a\u00a0b\u2003c", "a b c"),
         ("<patient> and <3 months>", "<patient> and <3 months>"),

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medft.config.compose import compose_config
+from medft.data.audit.overlap import Overlap
 from medft.data.duplicates import NearDuplicates, content_keys, without_duplicates
 from medft.data.example import Example
 from medft.data.readers.base import make_example
@@ -47,24 +49,27 @@ def test_the_threshold_is_a_share_of_word_triples(new_words: int, found: bool) -
     one, other = text(1), changed(text(1), new_words)
     assert (jaccard(one, other) >= 0.8) == found
     index = NearDuplicates([row(one), row(other)], 0.8)
-    assert index.earlier(0) == []
-    assert index.earlier(1) == ([0] if found else [])
+    assert index.nearest(0, range(2)) == (1 if found else None)
+    assert index.nearest(1, range(1)) == (0 if found else None)
 
 
 def test_pairs_at_the_threshold_are_found_nearly_always() -> None:
     pairs = [(text(seed), changed(text(seed), 8)) for seed in range(300)]
     assert all(jaccard(one, other) == pytest.approx(0.814, abs=0.01) for one, other in pairs)
     index = NearDuplicates([row(each) for pair in pairs for each in pair], 0.8)
-    found = [index.earlier(number) for number in range(600)]
-    assert not any(found[::2])
-    assert sum(second == [2 * number] for number, second in enumerate(found[1::2])) >= 297
+    found = [index.nearest(number, range(number)) for number in range(600)]
+    assert set(found[::2]) == {None}
+    assert sum(second == 2 * number for number, second in enumerate(found[1::2])) >= 297
 
 
 def test_what_is_found_is_what_comparing_all_pairs_finds() -> None:
     texts = [changed(text(seed // 4, 60), seed % 4 * 3) for seed in range(120)]
     index = NearDuplicates([row(each) for each in texts], 0.7)
     for number, each in enumerate(texts):
-        assert index.earlier(number) == [n for n in range(number) if jaccard(texts[n], each) >= 0.7]
+        for among in (range(number), range(60), range(60, 120)):
+            near = [n for n in among if n != number and jaccard(texts[n], each) >= 0.7]
+            found = index.nearest(number, among)
+            assert (found in near) if near else found is None
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=6))
@@ -72,7 +77,7 @@ def test_what_is_found_is_what_comparing_all_pairs_finds() -> None:
 def test_any_text_is_near_to_itself(texts: list[str]) -> None:
     rows = [Example("", "", question, "", each) for question in "qQ" for each in texts]
     index = NearDuplicates(rows, 1.0)
-    assert all(number - len(texts) in index.earlier(number) for number in range(len(texts), len(rows)))
+    assert all(index.nearest(number, range(number)) is not None for number in range(len(texts), len(rows)))
 
 
 def pools(tmp_path: Path) -> tuple[Rows, dict[str, np.ndarray]]:
@@ -94,3 +99,16 @@ def test_what_dedup_keeps(tmp_path: Path, dedup: str, train: list[int], validati
     assert {name: pool.tolist() for name, pool in found.items()} == {
         "train": train, "validation": validation, "test": [0, 1, 2],
     }  # fmt: skip
+
+
+def test_rows_of_one_template_do_not_take_forever(tmp_path: Path) -> None:
+    words = text(1, 200)
+    rows = [row([*words, f"only{number}"], id=str(number)) for number in range(3000)]
+    stored = store(rows, tmp_path)
+    pools = {"test": np.arange(500), "validation": np.arange(500, 1000), "train": np.arange(1000, 3000)}
+    found = without_duplicates(stored, pools, "near", 0.8)
+    assert {name: len(pool) for name, pool in found.items()} == {"test": 500, "validation": 0, "train": 0}
+    parts = {name: Rows(stored.table, pool) for name, pool in pools.items()}
+    overlap = Overlap(parts, compose_config().audit, 0.8)
+    assert overlap.between("train", "test").near == 500
+    assert overlap.inside("train") == (0, 1999)

@@ -99,6 +99,15 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(" instruction ,output,,\nQ,A,,\nQ2,A2\n")
+    assert texts(Alpaca(path=str(path)).read()) == [("Q", "", "A"), ("Q2", "", "A2")]
+    path.write_text("instruction, instruction,output\nQ,R,A\n")
+    with pytest.raises(DataError, match="the header names 'instruction' twice"):
+        list(Alpaca(path=str(path)).read())
+
+
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
 def test_gzip_is_read_as_what_it_holds(tmp_path: Path, ending: str) -> None:
     plain = write(tmp_path / f"data.{ending}", ROWS)
@@ -121,6 +130,7 @@ def test_several_files_and_patterns_are_one_data_set(tmp_path: Path, monkeypatch
     assert asked("*.[cj]s*") == ["Q a.csv", "Q b.jsonl", "Q c[1].json"]
     assert asked("c[1].json") == ["Q c[1].json"]  # a file of that name comes before a pattern
     assert asked("**/*.parquet") == ["Q d"]
+    assert len(asked("**")) == 4  # not the folder itself
     for nothing in ("*.csvx", ["a.csv", "*.csvx"]):
         with pytest.raises(DataError, match=r"dataset.path=\*.csvx: no file fits this pattern"):
             asked(nothing)
@@ -225,6 +235,13 @@ def test_medquads_older_layout_is_read_too(tmp_path: Path) -> None:
     )
     [row] = MedQuAD(path=str(tmp_path), cache_dir=str(tmp_path)).read()
     assert (row.id, row.group, row.document, row.output) == ("N-7-1", "als", "N-7", "A disease.")
+
+
+def test_every_xml_file_of_a_directory_counts_and_no_folder(release: Path, tmp_path: Path) -> None:
+    (release / "folder.xml").mkdir()
+    (release / "folder.xml" / "3.XML").write_text(DOCUMENT.format(id=3))
+    found = MedQuAD(path=str(release), cache_dir=str(tmp_path)).read()
+    assert sorted(row.id for row in found if isinstance(row, Example)) == ["Test-1-1", "Test-2-1", "Test-3-1"]
 
 
 def test_one_broken_document_can_be_skipped(release: Path, tmp_path: Path) -> None:

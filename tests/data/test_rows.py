@@ -46,10 +46,22 @@ def test_copies_of_a_row_get_ids_of_their_own_and_stay_together(tmp_path: Path) 
 
 
 def test_many_repeated_ids_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medft.data.rows._Occurrences._NEW", 10)
+    monkeypatch.setattr("medft.data.rows._UniqueIds._NEW", 10)
     rows = [make_example(f"q{n}", "a", id=f"i{n % 40}") for n in range(120)]
     expected = [f"i{n % 40}" + ("" if n < 40 else f"#{n // 40 + 1}") for n in range(120)]
     assert [row.id for row in store(rows, tmp_path)] == expected
+
+
+def test_an_id_that_looks_numbered_is_not_given_twice(tmp_path: Path) -> None:
+    rows = [make_example(f"q{n}", "a", id=id) for n, id in enumerate(["a", "a#2", "a", "a", "a#2", "a"])]
+    assert [row.id for row in store(rows, tmp_path)] == ["a", "a#2", "a#3", "a#4", "a#2#2", "a#5"]
+
+
+def test_skipped_rows_can_be_counted_only(compose: Callable[..., Config], tmp_path: Path) -> None:
+    config = given(compose, "skip", [BadRow("f:1", "no", None), *examples(2)])
+    found, skipped = read_rows(config.dataset, tmp_path, None)
+    assert (len(found), skipped.count, skipped.file) == (2, 1, None)
+    assert [path.name for path in tmp_path.rglob("*.jsonl")] == []
 
 
 def test_the_file_is_named_after_its_content(tmp_path: Path) -> None:

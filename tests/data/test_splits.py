@@ -148,6 +148,19 @@ def test_dedup_takes_nothing_from_test_and_leaves_no_copy_in_training(sizes: dic
         assert found.size_used + found.duplicates + found.left_over >= found.available - len(plain.test)
 
 
+@pytest.mark.parametrize(("validation", "missing"), [(10, "train"), (1, "validation")])
+def test_dedup_that_leaves_nothing_says_so(validation: int, missing: str) -> None:
+    same = kept(make_example("q", "a", group=f"g{n}") for n in range(40))
+    first = split(same, config(test=10, validation=validation))
+    assert len(first.train)
+    rows = same
+    if missing == "validation":
+        texts = {row.id: f"q {n}" for n, row in enumerate(first.train)}
+        rows = kept(make_example(texts.get(row.id, "q"), "a", group=row.group, id=row.id) for row in same)
+    with pytest.raises(InputError, match=f"dataset.dedup=exact leaves no {missing} rows"):
+        split(rows, config(None, "exact", test=10, validation=validation))
+
+
 SOURCES = {
     "sample": ["dataset=sample"],
     "alpaca": ["dataset=alpaca", "dataset.path=data.jsonl", "dataset.reader.columns.group=group"],

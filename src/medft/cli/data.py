@@ -3,13 +3,16 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medft.config.compose import compose_config
 from medft.config.schema import Config
-from medft.console import say
-from medft.data.module import MedicalQA
-from medft.data.splits import Splits
+from medft.console import say, warn
 from medft.errors import InputError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and help should come at once
+    from medft.data.module import MedicalQA
+    from medft.data.splits import Splits
 
 _USAGE = """\
 medft data preview [split=train] [rows=3] [KEY=VALUE ...]   prompts as the model reads them, learned tokens marked
@@ -22,7 +25,7 @@ KEY=VALUE as for medft train: dataset=medquad dataset.path=FILE.zip dataset.max_
 def data(argv: list[str]) -> int:
     """Run one of the three; returns the exit code."""
     command, arguments = (argv[0], argv[1:]) if argv else ("", [])
-    if command in ("", "--help", "-h", "help"):
+    if command in ("", "help") or {"--help", "-h"} & set(argv):
         print(_USAGE)
         return 0
     commands = {"preview": _preview, "audit": _audit, "export": _export}
@@ -46,10 +49,13 @@ def _preview(arguments: list[str]) -> None:
 def _audit(arguments: list[str]) -> None:
     config = compose_config(_lengths(arguments))
 
-    from medft.data.audit import audit
-    from medft.data.audit_table import print_audit, print_lengths, warn_of_leaks
+    from medft.data.audit.audit import audit
+    from medft.data.audit.table import print_audit, print_lengths, warn_of_leaks
     from medft.tracking.results import write_audit
 
+    refuses = config.dataset.long_answers == "error"
+    if refuses:  # whoever asks what is too long wants to see it
+        config = config.model_copy(update={"dataset": config.dataset.model_copy(update={"long_answers": "truncate"})})
     prepared = _prepare(config)
     found = audit(config, prepared)
     print_lengths(found)
@@ -58,6 +64,10 @@ def _audit(arguments: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = write_audit(folder, found, prepared, found.lengths)
     warn_of_leaks(found, config.dataset.on_leak)
+    if refuses and found.at_max_length.answers_cut:
+        warn(
+            f"dataset.long_answers=error: a training would end here, {found.at_max_length.answers_cut} rows are longer"
+        )
     say(f"results:       {' '.join(map(str, files))}")
 
 
@@ -71,13 +81,15 @@ def _export(arguments: list[str]) -> None:
     from medft.data.export import export
 
     count = export(_splits(compose_config(overrides)), target)
+    columns = " ".join(f"dataset.reader.columns.{name}={name}" for name in ("id", "group", "document"))
+    say(f"read it again: dataset=alpaca dataset.path={target} {columns}")
     say(f"results:       {target} ({count:,} rows)")
 
 
 def _own(arguments: Sequence[str], **defaults: str) -> tuple[dict[str, str], list[str]]:
     """The command's own arguments, and the overrides."""
     given = dict(each.split("=", 1) for each in arguments if each.split("=", 1)[0] in defaults and "=" in each)
-    return defaults | given, [each for each in arguments if each.split("=", 1)[0] not in defaults]
+    return defaults | given, [each for each in arguments if "=" not in each or each.split("=", 1)[0] not in defaults]
 
 
 def _lengths(arguments: Sequence[str]) -> list[str]:
@@ -97,13 +109,14 @@ def _folder(config: Config) -> Path:
     return Path(config.paths.output_dir or Path(config.paths.root_dir) / "outputs" / f"audit-{config.dataset.name}")
 
 
-def _splits(config: Config) -> Splits:
+def _splits(config: Config) -> "Splits":
     from medft.experiment import read_splits
 
     return read_splits(config, _folder(config))
 
 
-def _prepare(config: Config) -> MedicalQA:
+def _prepare(config: Config) -> "MedicalQA":
+    from medft.data.module import MedicalQA
     from medft.data.tokenizer import load_tokenizer
     from medft.model.sources.resolve import resolve
 

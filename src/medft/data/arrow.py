@@ -55,9 +55,9 @@ def _umask() -> int:
     return mask
 
 
-def on_disk(pieces: Iterable[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    """One array out of pieces, in a nameless file that goes with it: it can be larger than memory."""
-    with tempfile.TemporaryFile() as file:
+def on_disk(pieces: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
+    """One array out of pieces, in a nameless file in `folder` that goes with it: it can be larger than memory."""
+    with tempfile.TemporaryFile(dir=folder) as file:
         for piece in pieces:
             file.write(np.ascontiguousarray(piece, dtype).data)
         return np.memmap(file, dtype, "r") if file.tell() else np.empty(0, dtype)

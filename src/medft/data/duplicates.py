@@ -26,6 +26,9 @@ _TRIPLE = 3  # words of a shingle
 _BANDS, _BAND = 21, 6
 # What signatures say of two rows is off by more than this once in 400 times, and a hundred times faster.
 _MARGIN = 0.1
+# Where thousands of rows are made from one template, this many of a band, and of all bands the closest so many, are
+# compared: without a limit the time would grow with the square of the rows.
+_MOST = 50
 
 
 def content_keys(rows: Rows) -> Keys:
@@ -79,7 +82,7 @@ def _without_near(rows: Rows, pools: Mapping[str, Indices], threshold: float) ->
     keep = np.zeros(len(order), bool)
     keep[: len(pools["test"])] = True
     for number in track(range(len(pools["test"]), len(order)), "Comparing near duplicates", len(order)):
-        keep[number] = not keep[index.earlier(number)].any()
+        keep[number] = index.nearest(number, range(number), keep) is None
     borders = np.cumsum([len(pools[name]) for name in _ORDER])[:-1]
     parts = zip(_ORDER, np.split(order, borders), np.split(keep, borders), strict=True)
     return {name: pool[kept] for name, pool, kept in parts}
@@ -100,13 +103,18 @@ class NearDuplicates:
         bands = np.split(self._signatures, _BANDS, axis=1)
         self._bands = [_Band(np.ascontiguousarray(band)) for band in bands] if len(rows) else []
 
-    def earlier(self, number: int) -> list[int]:
-        """The numbers of all rows before this one that are near to it, in order."""
-        candidates = np.unique(np.concatenate([band.before(number) for band in self._bands]))
+    def nearest(self, number: int, among: range, keep: NDArray[np.bool_] | None = None) -> int | None:
+        """The row of `among`, and of `keep`, that seems closest and is near; None if there is none."""
+        found = [band.rows(number, among, keep) for band in self._bands]
+        candidates = np.unique(np.concatenate(found))
+        candidates = candidates[candidates != number]
         estimates = (self._signatures[candidates] == self._signatures[number]).mean(axis=1)
-        close = candidates[estimates >= self._threshold - _MARGIN].tolist()
+        closest = np.argsort(-estimates, kind="stable")[:_MOST]
         mine = self._triples[number]
-        return [each for each in close if _jaccard(mine, self._triples[each]) >= self._threshold]
+        for place in closest[estimates[closest] >= self._threshold - _MARGIN].tolist():
+            if _jaccard(mine, self._triples[candidates[place]]) >= self._threshold:
+                return int(candidates[place])
+        return None
 
 
 class _Band:
@@ -114,15 +122,16 @@ class _Band:
 
     def __init__(self, values: NDArray[np.uint32]) -> None:
         whole = values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
-        inverse = np.unique(whole, return_inverse=True)[1]
-        self._order = np.argsort(inverse, kind="stable").astype(np.int32)
-        self._place = np.empty_like(self._order)
-        self._place[self._order] = np.arange(len(whole))
-        self._start = np.searchsorted(inverse[self._order], inverse).astype(np.int32)
+        self._group = np.unique(whole, return_inverse=True)[1].astype(np.int32)
+        self._order = np.argsort(self._group, kind="stable").astype(np.int32)  # by group, inside it by number
+        self._start = np.searchsorted(self._group[self._order], np.arange(self._group.max() + 2)).astype(np.int32)
 
-    def before(self, number: int) -> NDArray[np.int32]:
-        """Rows before this one with the same values."""
-        return self._order[self._start[number] : self._place[number]]
+    def rows(self, number: int, among: range, keep: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+        """Rows with the same values as this one: the last `_MOST` of those asked for."""
+        group = self._group[number]
+        same = self._order[self._start[group] : self._start[group + 1]]
+        same = same[same.searchsorted(among.start) : same.searchsorted(among.stop)]
+        return same[-_MOST:] if keep is None else same[keep[same]][-_MOST:]
 
 
 def _triples(example: Example) -> Hashes:

@@ -46,12 +46,15 @@ class Tokens(Sequence[Encoded]):
 
     Attributes:
         prompt_lengths, answer_lengths: tokens of each row; end-of-text counts to the answer.
+        folder: where large arrays made of them may lie; None = where temporary files do.
     """
 
-    def __init__(self, table: Any) -> None:
-        self._table = table
+    def __init__(self, table: Any, folder: Path | None) -> None:
+        self._table, self.folder = table, folder
         self.prompt_lengths, self.answer_lengths = (
-            on_disk((pc.list_value_length(chunk).to_numpy() for chunk in table.data.column(name).chunks), np.int32)
+            on_disk(
+                (pc.list_value_length(each).to_numpy() for each in table.data.column(name).chunks), np.int32, folder
+            )
             for name in _SCHEMA.names
         )
 
@@ -61,7 +64,7 @@ class Tokens(Sequence[Encoded]):
         from datasets import Dataset
 
         columns = {name: [getattr(row, name) for row in rows] for name in _SCHEMA.names}
-        return cls(Dataset(pa.table(columns, schema=_SCHEMA)))
+        return cls(Dataset(pa.table(columns, schema=_SCHEMA)), None)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -88,7 +91,7 @@ def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -
     with FileLock(folder / f"{name}.lock"):
         if not (folder / name).exists():
             _write(rows, tokenizer, prompt_style, folder, name)
-    return Tokens(mapped(folder / name))
+    return Tokens(mapped(folder / name), folder)
 
 
 def _write(rows: Rows, tokenizer: Tokenizer, prompt_style: str, folder: Path, name: str) -> None:

@@ -1,4 +1,6 @@
-"""The prepared rows as a file for other tools, or for `dataset=alpaca` again."""
+"""The prepared rows as a file for other tools, or for `dataset=alpaca` again.
+
+Read again it is split anew, so the columns id and group must be mapped, and `dataset.split` set as before."""
 
 import json
 from pathlib import Path

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from medft.config.schema import DatasetConfig
 from medft.data.collate import Batch, Collate, make_collate
@@ -43,13 +43,13 @@ class MedicalQA(LightningDataModule):
         self._check()
 
     def _check(self) -> None:
-        if not all(self.samples.values()):
-            cuts = self.cuts["train"]
-            reason = "every training row is" if cuts.dropped else "every prompt alone is as long or"
-            raise InputError(
-                f"dataset.max_length={self.config.max_length}: {reason} longer, no answer token is left to learn; "
-                "raise it"
-            )
+        for name, samples in self.samples.items():
+            if not len(samples):
+                reason = "row is" if self.cuts[name].dropped else "prompt alone is as long or"
+                raise InputError(
+                    f"dataset.max_length={self.config.max_length}: every {name} {reason} longer, no answer token is "
+                    "left to learn; raise it"
+                )
 
     def train_batches(self, processes: int = 1) -> int:
         """Micro-batches of one epoch in one process."""
@@ -67,7 +67,7 @@ class MedicalQA(LightningDataModule):
         """Batches in the fixed order of the split."""
         rank, processes = _place(self.trainer)
         rows = self.samples["validation"]
-        return self._loader(rows[rank::processes] or rows[:1], None)
+        return self._loader(rows, range(rank, len(rows), processes) or range(1))
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of the current epoch are done: where a resumed run goes on."""
@@ -78,7 +78,7 @@ class MedicalQA(LightningDataModule):
         """Skip what the interrupted run had seen of its epoch."""
         self._resume_at = state_dict["batches_done"] % self.train_batches(_place(self.trainer)[1])
 
-    def _loader(self, samples: Sequence[Sample], order: EpochOrder | None) -> DataLoader[Batch]:
+    def _loader(self, samples: Sequence[Sample], order: Sampler[int] | range) -> DataLoader[Batch]:
         return DataLoader(
             samples,  # type: ignore[arg-type]
             batch_size=self.config.batch_size,

@@ -103,12 +103,12 @@ class Skipped:
 NOTHING_SKIPPED = Skipped(0, None)
 
 
-def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path) -> tuple[Rows, Skipped]:
+def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path | None) -> tuple[Rows, Skipped]:
     """Read a data set from its source.
 
     Args:
         cache: gets the rows as `data/rows-<content>.arrow`.
-        skipped_to: the file for rows that `dataset.on_bad_row=skip` leaves out.
+        skipped_to: the file for rows that `dataset.on_bad_row=skip` leaves out; None = they are only counted.
 
     Raises:
         DataError: the source is missing, empty or cannot be used; under `dataset.on_bad_row=error` the first bad row.
@@ -120,9 +120,9 @@ def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path) -> tuple[Row
     skipped = skip.done() if skip else NOTHING_SKIPPED
     if rows is None:
         place = f" ({config.path})" if config.path else ""
-        also = f"; all {skipped.count} were skipped, see {skipped.file}" if skipped.count else ""
+        also = f"; all {skipped.count} were skipped, see {skipped.file}" if skipped.file else ""
         raise DataError(f"dataset={config.name}: no rows in it{place}{also}")
-    if skipped.count:
+    if skipped.file:
         warn(f"{skipped.count} bad rows skipped (dataset.on_bad_row=skip): {skipped.file}")
     return rows, skipped
 
@@ -131,11 +131,11 @@ def store(examples: Iterable[Example], folder: Path, description: str = "Reading
     """Write examples to a file in `folder` that is named after their content; a repeated id gets its occurrence
     appended (`abc`, `abc#2`), so that exact copies stay apart.
     """
-    numbers, digest = _Occurrences(), hashlib.sha256()
+    ids, digest = _UniqueIds(), hashlib.sha256()
     piece: list[dict[str, str]] = []
     with Writer(folder, _SCHEMA) as writer:
         for example in track(examples, description):
-            row = _stored(example, numbers.next(example.id))
+            row = _stored(example, ids.unique(example.id))
             digest.update(("\x1f".join(row[key] for key in ("fingerprint", "group", "document", "meta"))).encode())
             piece.append(row)
             if len(piece) == PIECE:
@@ -149,11 +149,9 @@ def _columns(piece: list[dict[str, str]]) -> dict[str, list[str]]:
     return {name: [row[name] for row in piece] for name in _SCHEMA.names}
 
 
-def _stored(example: Example, occurrence: int) -> dict[str, str]:
-    row = {key: value for key, value in vars(example).items() if key != "meta"}
-    if occurrence > 1:
-        row["id"] = f"{example.id}#{occurrence}"
-    fingerprint = Example(row["id"], "", example.instruction, example.input, example.output).fingerprint()
+def _stored(example: Example, id: str) -> dict[str, str]:
+    row = {key: value for key, value in vars(example).items() if key != "meta"} | {"id": id}
+    fingerprint = Example(id, "", example.instruction, example.input, example.output).fingerprint()
     document = example.document or example.group
     return row | {
         "document": document,
@@ -167,8 +165,8 @@ def _example(row: dict[str, str]) -> Example:
     return Example(**own | {"meta": json.loads(row["meta"])})
 
 
-class _Occurrences:
-    """Counts how often each id has come, in 8 bytes an id: a dict of a million texts would be half a GiB.
+class _UniqueIds:
+    """Tells new ids from repeated ones in 8 bytes an id: a set of a million texts would be a hundred MiB.
 
     Ids are told apart by 64 bits of a hash. Should two ids share them, one gets a needless `#2`.
     """
@@ -178,39 +176,44 @@ class _Occurrences:
     def __init__(self) -> None:
         self._sorted = np.empty(0, np.uint64)
         self._new: set[int] = set()
-        self._repeated: dict[int, int] = {}
+        self._repeated: dict[str, int] = {}
 
-    def next(self, id: str) -> int:
-        """1 for an id that has not come before, else how often it has come now."""
+    def unique(self, id: str) -> str:
+        """The id itself, or where it has come before the first of `id#2`, `id#3` ... that has not."""
+        found = id
+        while not self._add(found):
+            self._repeated[id] = self._repeated.get(id, 1) + 1
+            found = f"{id}#{self._repeated[id]}"
+        return found
+
+    def _add(self, id: str) -> bool:
+        """False if the id is known already."""
         key = int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "big")
-        if not self._known(key):
-            self._new.add(key)
-            if len(self._new) == self._NEW:
-                self._sorted = np.sort(np.concatenate([self._sorted, np.fromiter(self._new, np.uint64)]))
-                self._new.clear()
-            return 1
-        self._repeated[key] = self._repeated.get(key, 1) + 1
-        return self._repeated[key]
-
-    def _known(self, key: int) -> bool:
-        if key in self._new:
-            return True
         place = int(np.searchsorted(self._sorted, np.uint64(key)))
-        return place < len(self._sorted) and int(self._sorted[place]) == key
+        if key in self._new or (place < len(self._sorted) and int(self._sorted[place]) == key):
+            return False
+        self._new.add(key)
+        if len(self._new) == self._NEW:
+            self._sorted = np.sort(np.concatenate([self._sorted, np.fromiter(self._new, np.uint64)]))
+            self._new.clear()
+        return True
 
 
 class _Skip:
-    """Writes bad rows to a file, which is made with the first of them."""
+    """Counts bad rows and writes them to a file, if there is one; it is made with the first of them."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self._file, self._count = file, 0
-        file.unlink(missing_ok=True)
+        if file:
+            file.unlink(missing_ok=True)
 
     def add(self, bad: BadRow) -> None:
+        self._count += 1
+        if self._file is None:
+            return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(json.dumps(asdict(bad), ensure_ascii=False, default=repr) + "\n")
-        self._count += 1
 
     def done(self) -> Skipped:
         return Skipped(self._count, self._file if self._count else None)

@@ -68,12 +68,12 @@ class Splits:
         return hashlib.sha256("".join(rows.fingerprint for rows in self.parts().values()).encode()).hexdigest()
 
 
-def load_splits(config: DatasetConfig, cache: Path, skipped_to: Path, frozen: Frozen | None = None) -> Splits:
+def load_splits(config: DatasetConfig, cache: Path, skipped_to: Path | None, frozen: Frozen | None = None) -> Splits:
     """Read the data set and split it.
 
     Args:
         cache: keeps the rows as memory-mapped files.
-        skipped_to: the file for rows that `dataset.on_bad_row=skip` leaves out.
+        skipped_to: the file for rows that `dataset.on_bad_row=skip` leaves out; None = they are only counted.
         frozen: the ids of `dataset.split.from_run`.
 
     Raises:
@@ -101,6 +101,9 @@ def split(
             f"dataset.size={wanted} leaves no training rows: {sizes['validation']} go to validation "
             f"(dataset.split.validation) and {sizes['test']} to test (dataset.split.test)"
         )
+    for name in ("train", "validation"):
+        if not sizes[name]:
+            raise InputError(f"dataset.dedup={config.dedup} leaves no {name} rows: all repeat rows of another split")
     sizes["train"] = min(left, sizes["train"])
     train, validation, test = (Rows(rows.table, kept[name][: sizes[name]]) for name in SIDES)
     used = sum(sizes.values())

@@ -73,7 +73,8 @@ class Samples(Sequence[Sample]):
     def __init__(self, tokens: Tokens, config: DatasetConfig, mark: list[int], policy: str) -> None:
         self._tokens, self._config, self._mark = tokens, config, mark
         starts = range(0, len(tokens), _ROWS)
-        self.windows = on_disk((_windows(tokens, start, config, len(mark), policy) for start in starts), _WINDOW)
+        pieces = (_windows(tokens, start, config, len(mark), policy) for start in starts)
+        self.windows = on_disk(pieces, _WINDOW, tokens.folder)
 
     @property
     def lengths(self) -> Numbers:

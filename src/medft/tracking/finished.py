@@ -53,7 +53,18 @@ def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
     tracker = _find(compose_config(places), run_id)
     logged = OmegaConf.load(_download(tracker, "config.yaml"))
     assert isinstance(logged, DictConfig)
+    _complete(logged)
     return FinishedRun(check(overridden(logged, overrides)), tracker)
+
+
+def _complete(logged: DictConfig) -> None:
+    """Give a run of an older version the keys it did not know yet, at their defaults, which change nothing."""
+    defaults = compose_raw([])
+    for section in ("", "dataset", "dataset.split"):
+        own, new = (OmegaConf.select(each, section) if section else each for each in (logged, defaults))
+        for key in new:
+            if key not in own:
+                own[key] = new._get_node(key)
 
 
 def logged_split(config: Config, run_id: str) -> dict[str, list[str]]:
@@ -62,7 +73,10 @@ def logged_split(config: Config, run_id: str) -> dict[str, list[str]]:
     Raises:
         InputError: there is no such run, or it logged no split.
     """
-    split = json.loads(_download(_find(config, run_id), "split.json").read_text(encoding="utf-8"))
+    try:
+        split = json.loads(_download(_find(config, run_id), "split.json").read_text(encoding="utf-8"))
+    except InputError as error:
+        raise InputError(f"dataset.split.from_run={run_id}: {str(error).split(': ', 1)[1]}") from None
     return {name: list(split[name]) for name in ("train", "validation", "test")}
 
 

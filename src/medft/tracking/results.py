@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medft.data.audit import Audit
+from medft.data.audit.audit import Audit
 from medft.data.module import MedicalQA
 from medft.data.tokenizer import Tokenizer
 from medft.data.windows import Cuts

@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def zipped(name: str = "a.xml", content: bytes = b"") -> bytearray:
     return bytearray(buffer.getvalue())
 
 
+def same_name() -> bytearray:
+    """Two files of one name, which a zip allows."""
+    buffer = io.BytesIO(bytes(zipped()))
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr(zipfile.ZipInfo("a.xml", (2020, 1, 1, 0, 0, 0)), "<Document/>", zipfile.ZIP_DEFLATED)
+    return bytearray(buffer.getvalue())
+
+
 def central(data: bytearray) -> int:
     return data.index(b"PK\x01\x02")
 
@@ -86,6 +96,7 @@ def broken_zips() -> dict[str, bytes]:
         "damaged.zip": zipped(),
         "secret.zip": zipped(),
         "odd_method.zip": zipped(),
+        "same_name.zip": same_name(),
         "lying.zip": zipped(content=b" " * (33 * 2**20)),
     }
     middle = 30 + len("a.xml") + 20  # inside the compressed bytes

@@ -22,7 +22,7 @@ def documents(path: Path) -> Iterator[Document]:
         DataError: it is neither, it is damaged or encrypted, a name leads out of it, or a size limit is passed.
     """
     if path.is_dir():
-        for file in sorted(path.rglob("*.xml")):
+        for file in sorted(each for each in path.rglob("*") if each.suffix.lower() == ".xml" and each.is_file()):
             with file.open("rb") as content:
                 yield file.relative_to(path).as_posix(), _limited(content.read(_LARGEST + 1), str(file))
         return
@@ -37,7 +37,9 @@ def _zipped(archive: zipfile.ZipFile, path: Path) -> Iterator[Document]:
     names = sorted(archive.namelist())
     if len(names) > _MOST:
         raise DataError(f"{path}: holds more than {_MOST:,} files")
-    for name in names:
+    for name, next_name in zip(names, [*names[1:], ""], strict=True):
+        if name == next_name:
+            raise DataError(f"{path}: two files are called {name!r}")
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
             raise DataError(f"{path}: the name {name!r} leads out of the archive")
     total = 0

@@ -79,7 +79,8 @@ def existing_files(paths: Paths) -> list[Path]:
         if Path(pattern).exists() or not glob.has_magic(pattern):
             found.append(existing(path))
             continue
-        matches = sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207 (the pattern may be absolute)
+        found_here = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (the pattern may be absolute)
+        matches = sorted(each for each in found_here if each.is_file())
         if not matches:
             raise DataError(f"dataset.path={path}: no file fits this pattern")
         found += matches

@@ -10,7 +10,11 @@ _NAMES = (
 )
 _ATTRIBUTE = r"""\s+[\w-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)"""
 _TAG = re.compile(rf"</?(?:{_NAMES})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
-_HIDDEN = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+# what a page does not show: its beginning and its end
+_HIDDEN = [
+    (re.compile(opening, re.IGNORECASE), re.compile(closing, re.IGNORECASE))
+    for opening, closing in (("<!--", "-->"), (r"<script\b", r"</script\s*>"), (r"<style\b", r"</style\s*>"))
+]
 # sub- and superscripts, bold and the like stand inside words; the others between them
 _INLINE = re.compile(
     r"</?(?:a|abbr|b|big|cite|code|em|font|i|q|s|small|span|strike|strong|sub|sup|tt|u)\b", re.IGNORECASE
@@ -23,6 +27,16 @@ def clean(text: str) -> str:
 
     Entities are resolved once: `&amp;lt;` becomes `&lt;`, which is what its author wrote.
     """
-    text = _HIDDEN.sub(" ", text)
+    for opening, closing in _HIDDEN:
+        text = _without(text, opening, closing)
     text = _TAG.sub(lambda tag: "" if _INLINE.match(tag[0]) else " ", text)
     return " ".join(_INVISIBLE.sub("", html.unescape(text)).split())
+
+
+def _without(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
+    """Text without all that stands between an opening and the closing after it; one that is never closed stays."""
+    kept, at = [], 0
+    while (begin := opening.search(text, at)) and (end := closing.search(text, begin.end())):
+        kept.append(text[at : begin.start()])
+        at = end.end()
+    return " ".join([*kept, text[at:]])

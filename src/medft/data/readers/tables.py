@@ -91,16 +91,19 @@ def _csv(path: Path) -> Iterator[Located | BadRow]:
 
 
 def _header(cells: list[str], where: str) -> list[str]:
-    repeated = sorted({name for name in cells if cells.count(name) > 1})
+    names = [name.strip() for name in cells]
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated:
         raise DataError(f"{where}: the header names {repeated[0]!r} twice")
-    return [name.strip() for name in cells]
+    return names
 
 
 def _csv_row(header: list[str], cells: list[str], where: str) -> Located | BadRow:
     if len(cells) > len(header):
         return BadRow(where, f"{len(cells)} cells, but the header has {len(header)} columns", cells)
-    return where, dict(zip(header, cells, strict=False)) | dict.fromkeys(header[len(cells) :])
+    row = dict.fromkeys(header) | dict(zip(header, cells, strict=False))
+    row.pop("", None)  # columns without a name, which spreadsheets like to add
+    return where, row
 
 
 def _jsonl(path: Path) -> Iterator[Located | BadRow]:

@@ -1,6 +1,5 @@
 """What the splits of a run have in common, inside each and between two: copies, near duplicates, groups, documents."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import numpy as np
 from medft.config.schema import AuditConfig
 from medft.console import track
 from medft.data.duplicates import NearDuplicates, among, content_keys, hashed
-from medft.data.rows import Rows
+from medft.data.rows import Indices, Rows
 
 _SHOWN = 100  # pairs, groups and documents named for each two splits
 
@@ -45,18 +44,17 @@ class Overlap:
         self._parts = parts
         self._keys = {name: content_keys(rows) for name, rows in parts.items()}
         self._distinct = {name: np.unique(keys) for name, keys in self._keys.items()}
-        self._copies: list[dict[str, list[str]]] = []  # by text: ids of the rows that have it, by split
-        self._near: dict[int, set[int]] = defaultdict(set)  # by text: the numbers of texts near to it
-        self.searched = 0
-        self._search(config, threshold)
+        self._texts: dict[str, list[list[str]]] = {}  # by split: for each text compared, the ids that have it
+        self._text_keys: dict[str, list[int]] = {}
+        self._first: dict[str, int] = {}  # by split: the number of its first text in the index
+        self._index = self._search(config, threshold)
+        self.searched = sum(len(ids) for texts in self._texts.values() for ids in texts)
 
     def inside(self, name: str) -> tuple[int, int]:
         """Rows of a split that repeat an earlier row of it, exactly and nearly."""
-        near = sum(
-            any(other < number and name in self._copies[other] for other in self._near[number])
-            for number, copies in enumerate(self._copies)
-            if name in copies
-        )
+        first, count = self._first[name], len(self._texts[name])
+        numbers = track(range(first, first + count), f"Near duplicates inside {name}", count)
+        near = sum(self._index.nearest(number, range(first, number)) is not None for number in numbers)
         return len(self._keys[name]) - len(self._distinct[name]), near
 
     def between(self, one: str, other: str) -> Shared:
@@ -69,25 +67,22 @@ class Overlap:
         count = int(among(self._keys[other], self._distinct[one]).sum())
         return Shared(count, len(near), len(names["group"]), len(names["document"]), examples)
 
-    def _search(self, config: AuditConfig, threshold: float) -> None:
-        """Find near duplicates among distinct texts, held-out rows first."""
-        known: dict[int, int] = {}
-        firsts: list[tuple[str, int]] = []
-        for name, number, id in _sample(self._parts, config):
-            self.searched += 1
-            key = int(self._keys[name][number])
-            if key not in known:
-                known[key] = len(firsts)
-                firsts.append((name, number))
-                self._copies.append({})
-            self._copies[known[key]].setdefault(name, []).append(id)
+    def _search(self, config: AuditConfig, threshold: float) -> NearDuplicates:
+        """Index the distinct texts of each split, those of one split after those of another."""
+        indices: list[int] = []
+        for name, numbers in _sample(self._parts, config):
+            self._first[name] = len(indices)
+            rows = Rows(self._parts[name].table, self._parts[name].indices[numbers])
+            ids: dict[int, list[str]] = {}
+            for number, key, id in zip(
+                rows.indices, self._keys[name][numbers].tolist(), rows.column("id"), strict=True
+            ):
+                if key not in ids:
+                    indices.append(int(number))
+                ids.setdefault(key, []).append(id)
+            self._texts[name], self._text_keys[name] = list(ids.values()), list(ids)
         table = self._parts["train"].table
-        rows = Rows(table, np.array([self._parts[name].indices[number] for name, number in firsts], np.int32))
-        index = NearDuplicates(rows, threshold)
-        for number in track(range(len(rows)), "Comparing near duplicates", len(rows)):
-            for partner in index.earlier(number):
-                self._near[partner].add(number)
-                self._near[number].add(partner)
+        return NearDuplicates(Rows(table, np.array(indices, np.int32)), threshold)
 
     def _exact(self, one: str, other: str) -> Iterator[tuple[str, str]]:
         """Ids of the first rows with a copy on the other side."""
@@ -98,11 +93,13 @@ class Overlap:
 
     def _near_pairs(self, one: str, other: str) -> Iterator[tuple[str, str]]:
         """For each row of the second split that has a near duplicate but no copy in the first: both ids."""
-        for number, copies in enumerate(self._copies):
-            if other in copies and one not in copies:
-                partner = min((each for each in self._near[number] if one in self._copies[each]), default=None)
-                if partner is not None:
-                    yield from ((self._copies[partner][one][0], id) for id in copies[other])
+        first, texts = self._first[one], self._texts[one]
+        keys = np.array(self._text_keys[other], np.uint64)
+        new = np.flatnonzero(~among(keys, self._distinct[one])).tolist()
+        for number in track(new, f"Near duplicates of {other} in {one}", len(new)):
+            partner = self._index.nearest(self._first[other] + number, range(first, first + len(texts)))
+            if partner is not None:
+                yield from ((texts[partner - first][0], id) for id in self._texts[other][number])
 
     def _common(self, one: str, other: str, kind: str) -> list[str]:
         here = np.unique(hashed(self._parts[one].column(kind), len(self._parts[one])))
@@ -110,14 +107,16 @@ class Overlap:
         return [name for name, shared in zip(names, among(hashed(names, len(names)), here), strict=True) if shared]
 
 
-def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[str, int, str]]:
-    """Split, number and id of at most `max_rows` rows: held-out rows first, up to half of all."""
-    generator, left = np.random.default_rng(config.seed), config.max_rows
-    held_out = max(1, config.max_rows // 4)
-    for name in ("test", "validation", "train"):
-        rows = parts[name]
-        take = min(len(rows), left if name == "train" else held_out)
-        left -= take
-        numbers = np.sort(generator.choice(len(rows), take, replace=False))
-        ids = Rows(rows.table, rows.indices[numbers]).column("id")
-        yield from ((name, int(number), id) for number, id in zip(numbers, ids, strict=True))
+def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[str, Indices]]:
+    """The numbers of the rows to compare, by split: all, or of more than `max_rows` a seeded sample.
+
+    Half of the sample are held-out rows, if there are so many, as a leak weighs most.
+    """
+    generator = np.random.default_rng(config.seed)
+    quarter = config.max_rows // 4
+    take = {name: min(len(parts[name]), quarter) for name in ("test", "validation")}
+    take["train"] = min(len(parts["train"]), config.max_rows - sum(take.values()))
+    for name in take:  # what another split has left over
+        take[name] = min(len(parts[name]), take[name] + config.max_rows - sum(take.values()))
+    for name, count in take.items():
+        yield name, np.sort(generator.choice(len(parts[name]), count, replace=False)).astype(np.int32)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from medft.config.schema import Config
-from medft.data.audit import Audit, audit
-from medft.data.audit_table import print_audit, print_lengths, warn_of_leaks
+from medft.data.audit.audit import Audit, audit
+from medft.data.audit.table import print_audit, print_lengths, warn_of_leaks
 from medft.data.example import Example
 from medft.data.module import MedicalQA
 from medft.data.tokenizer import Gpt2Tokenizer
@@ -138,10 +138,13 @@ def test_what_is_counted_is_what_the_batches_hold(compose: Callable[..., Config]
     assert part.cuts.tokens == sum(len(sample.input_ids) for sample in samples)
     assert part.cuts.supervised_tokens == sum(sample.supervised for sample in samples)
     if collate == "pad":
-        loader = data.train_dataloader()
-        cells = sum(batch["input_ids"].numel() + len(batch["input_ids"]) for batch in loader)  # inputs are one shorter
-        assert part.padding_share == pytest.approx(1 - part.cuts.tokens / cells)
-        assert part.padding_share > 0.01
+        loaders = {"train": data.train_dataloader(), "validation": data.val_dataloader()}
+        for name, loader in loaders.items():
+            batches = list(loader)
+            padded = sum(int((batch["attention_mask"] == 0).sum()) for batch in batches)
+            share = found.parts[name].padding_share
+            assert share == pytest.approx(padded / sum(batch["input_ids"].numel() for batch in batches))
+            assert share > 0.01
     else:
         assert part.padding_share == 0
 
@@ -165,3 +168,27 @@ def test_validation_and_test_do_not_follow_the_policy(compose: Callable[..., Con
         found, data = audited(compose("dataset.max_length=160", f"dataset.long_answers={policy}"))
         seen.append((list(data.samples["validation"]), found.parts["validation"], found.parts["test"]))
     assert seen[0] == seen[1] == seen[2]
+
+
+@pytest.mark.parametrize(("max_rows", "searched"), [(1, 1), (3, 3), (209, 209), (210, 210), (500, 210)])
+def test_as_many_rows_are_searched_as_asked_for(compose: Callable[..., Config], max_rows: int, searched: int) -> None:
+    found, _ = audited(compose("dataset.split.test=0.4", f"audit.max_rows={max_rows}"))
+    assert (found.near_searched, found.near_sampled) == (searched, searched < 210)
+
+
+def test_test_rows_are_counted_where_the_evaluation_cuts_them(compose: Callable[..., Config]) -> None:
+    config = compose("evaluation.max_length=100", "dataset.collate=pad")
+    _, data = audited(config)
+    for context, length in ((None, 100), (1024, 100), (90, 90)):
+        part = audit(config, data, context).parts["test"]
+        room = [length - len(row.prompt) for row in (data.tokens["test"][n] for n in range(21))]
+        lost = sum(max(0, len(data.tokens["test"][n].answer) - each) for n, each in enumerate(room))
+        assert (part.max_length, part.cuts.answer_tokens_lost) == (length, lost)
+    assert audited(compose("evaluation.max_length=8", "dataset.collate=pad"))[0].parts["test"].cuts.samples == 0
+
+
+def test_validation_is_not_loaded_whole(compose: Callable[..., Config]) -> None:
+    _, data = audited(compose())
+    loader = data.val_dataloader()
+    assert loader.dataset is data.samples["validation"]
+    assert sum(len(batch["sequence_lengths"]) for batch in loader) == 14

@@ -4,16 +4,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medft.config.schema import Config, DatasetConfig
+from medft.data.audit.overlap import Overlap, Shared
 from medft.data.duplicates import hashed
 from medft.data.encode import Tokens
 from medft.data.module import MedicalQA
-from medft.data.overlap import Overlap, Shared
 from medft.data.rows import Rows
 from medft.data.sampler import EpochOrder
-from medft.data.windows import Cuts, Samples, make_samples
+from medft.data.windows import Cuts, make_samples
 
 _PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
@@ -23,13 +22,16 @@ class Part:
     """One split.
 
     Attributes:
-        cuts: what is cut, at `dataset.max_length`, or for test rows at `evaluation.max_length`.
-        padding_share: tokens that are padding, of those that an epoch computes (0 under `dataset.collate=flatten`).
+        max_length: where its rows are cut: `dataset.max_length`, for test `evaluation.max_length` or less.
+        cuts: what is cut there.
+        padding_share: positions that are padding, of those that the batches of an epoch have; 0 under
+            `dataset.collate=flatten`, and for test, whose losses are read one row at a time.
         groups, documents: how many different ones.
         exact_duplicates: rows that repeat an earlier row of the split, but for case and spacing.
         near_duplicates: further rows that share `dataset.near_threshold` of their word triples with an earlier one.
     """
 
+    max_length: int
     cuts: Cuts
     padding_share: float
     groups: int
@@ -78,17 +80,27 @@ class Audit:
         return asdict(self)
 
 
-def audit(config: Config, data: MedicalQA) -> Audit:
-    """Look at all splits of a run."""
+def audit(config: Config, data: MedicalQA, context_length: int | None = None) -> Audit:
+    """Look at all splits of a run; `context_length` is what the model reads at most, where that is known."""
     dataset, parts = config.dataset, data.splits.parts()
     overlap = Overlap(parts, config.audit, dataset.near_threshold)
-    test = dataset.model_copy(update={"max_length": config.evaluation.max_length, "loss_on": "response"})
-    measured = {name: (data.samples[name], data.cuts[name]) for name in data.samples}
-    measured["test"] = make_samples(data.tokens["test"], test, [], "truncate")
+    longest = dict.fromkeys(parts, dataset.max_length)
+    longest["test"] = min(config.evaluation.max_length, context_length or config.evaluation.max_length)
+    cuts = data.cuts | {"test": cuts_at(longest["test"], data.tokens["test"], dataset)}
     return Audit(
         max_length=dataset.max_length,
         long_answers=dataset.long_answers,
-        parts={name: _part(rows, *measured[name], *overlap.inside(name), data) for name, rows in parts.items()},
+        parts={
+            name: Part(
+                longest[name],
+                cuts[name],
+                _padding_share(data, name),
+                _distinct(rows, "group"),
+                _distinct(rows, "document"),
+                *overlap.inside(name),
+            )
+            for name, rows in parts.items()
+        },
         shared={f"{one}-{other}": overlap.between(one, other) for one, other in _PAIRS},
         lengths={each: cuts_at(each, data.tokens["train"], dataset) for each in sorted(config.audit.max_lengths)},
         at_max_length=cuts_at(dataset.max_length, data.tokens["train"], dataset),
@@ -104,21 +116,18 @@ def cuts_at(max_length: int, tokens: Tokens, config: DatasetConfig) -> Cuts:
     return make_samples(tokens, config.model_copy(update={"max_length": max_length}), [], "truncate")[1]
 
 
-def _part(rows: Rows, samples: Samples, cuts: Cuts, exact: int, near: int, data: MedicalQA) -> Part:
-    return Part(
-        cuts=cuts,
-        padding_share=_padding_share(samples.lengths, data) if data.config.collate == "pad" else 0.0,
-        groups=len(np.unique(hashed(rows.column("group"), len(rows)))),
-        documents=len(np.unique(hashed(rows.column("document"), len(rows)))),
-        exact_duplicates=exact,
-        near_duplicates=near,
-    )
+def _distinct(rows: Rows, column: str) -> int:
+    return len(np.unique(hashed(rows.column(column), len(rows))))
 
 
-def _padding_share(lengths: NDArray[np.int32], data: MedicalQA) -> float:
-    """Padding tokens over all tokens of the first epoch's batches."""
-    order = np.fromiter(EpochOrder(len(lengths), data.seed), np.int64, len(lengths))
-    starts = np.arange(0, len(lengths), data.config.batch_size)
-    longest = np.maximum.reduceat(lengths[order], starts).astype(np.int64)
-    rows = np.diff(np.append(starts, len(lengths)))
-    return 1 - int(lengths.sum(dtype=np.int64)) / int((longest * rows).sum())
+def _padding_share(data: MedicalQA, name: str) -> float:
+    """Of training the first epoch's batches, of validation its only ones."""
+    if data.config.collate != "pad" or name == "test":
+        return 0.0
+    inputs = data.samples[name].lengths - 1  # the last token of a sample is only predicted
+    order = EpochOrder(len(inputs), data.seed) if name == "train" else range(len(inputs))
+    ordered = inputs[np.fromiter(order, np.int64, len(inputs))]
+    starts = np.arange(0, len(inputs), data.config.batch_size)
+    longest = np.maximum.reduceat(ordered, starts).astype(np.int64)
+    rows = np.diff(np.append(starts, len(inputs)))
+    return 1 - int(inputs.sum(dtype=np.int64)) / max(1, int((longest * rows).sum()))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from medft.console import say, table, warn
-from medft.data.audit import Audit, Part
+from medft.data.audit.audit import Audit, Part
 from medft.data.windows import Cuts
 from medft.errors import InputError
 
@@ -11,6 +11,7 @@ _LINES: list[tuple[str, Callable[[Part], str]]] = [
     ("rows", lambda part: f"{part.cuts.rows:,}"),
     ("groups", lambda part: f"{part.groups:,}"),
     ("documents", lambda part: f"{part.documents:,}"),
+    ("max_length", lambda part: str(part.max_length)),
     ("samples", lambda part: f"{part.cuts.samples:,}"),
     ("tokens", lambda part: f"{part.cuts.tokens:,}"),
     ("padding", lambda part: f"{part.padding_share:.1%}"),
@@ -25,7 +26,7 @@ _LINES: list[tuple[str, Callable[[Part], str]]] = [
 
 def print_audit(audit: Audit) -> None:
     """Print what each split holds and what two of them share."""
-    title = f"data audit at max_length={audit.max_length}, long_answers={audit.long_answers}"
+    title = f"data audit (training: dataset.long_answers={audit.long_answers}; the others are cut)"
     rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
     table(title, ("", *audit.parts), rows)
     shared = [
