@@ -350,3 +350,11 @@ def test_long_answers_are_learned_whole_under_split(tiny: Callable[..., Config],
         results[policy] = (metrics["test/loss"], int(tags["cuts.train.supervised_tokens"]))
     assert results["split"][1] > 1.5 * results["truncate"][1]
     assert results["split"][0] < results["truncate"][0]
+
+
+def test_jobs_of_one_process_keep_their_artifacts_in_one_place(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        config = tiny(f"tracking.experiment_name={name}", f"paths.output_dir={tmp_path / name}")
+        assert config.tracking.uri is None
+        run(config)
+        assert logged(config)[2].is_relative_to(tmp_path / "root" / "mlruns" / "artifacts")

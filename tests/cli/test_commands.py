@@ -62,7 +62,7 @@ def test_wrong_settings_of_a_later_job_stop_a_sweep_before_it_starts(tmp_path: P
     ("content", "line"),
     [
         (None, "error: dataset.path=data.csv: no such file"),
-        ("question,answer\nQ,A\n", "error: data.csv: no column 'instruction' (there are: 'question', 'answer')"),
+        ("question,answer\nQ,A\n", "error: data.csv:2: no column 'instruction' (there are: 'question', 'answer')"),
         ("instruction,output\n", "error: dataset=alpaca: no rows in it (data.csv)"),
         ("instruction,output\nQ,A\nQ2,\n", "error: data.csv:3: column 'output' is empty"),
     ],

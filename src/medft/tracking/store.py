@@ -41,8 +41,13 @@ def connect(config: Config) -> Any:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     uri = tracking_uri(config)
+    given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
+    # MLflow has put the address there; the next job of a sweep would take it for one that the user chose
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if given is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = given
     client = mlflow.MlflowClient()
     if config.tracking.uri is not None:
         return client
