@@ -26,7 +26,7 @@ _LINES: list[tuple[str, Callable[[Part], str]]] = [
 
 def print_audit(audit: Audit) -> None:
     """Print what each split holds and what two of them share."""
-    title = f"data audit (training: dataset.long_answers={audit.long_answers}; the others are cut)"
+    title = f"data audit (training: long_answers={audit.long_answers})"
     rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
     table(title, ("", *audit.parts), rows)
     shared = [
