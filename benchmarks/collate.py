@@ -55,7 +55,6 @@ def train(kind: str, rows: int, medquad: Path | None) -> dict[str, float]:
     import torch
 
     network, samples = build(rows, medquad)
-    samples = list(samples)
     torch.manual_seed(0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     losses, seconds = (with_trainer if kind == "transformers" else with_medft)(network, samples, kind)
@@ -79,7 +78,7 @@ def build(rows: int, medquad: Path | None) -> tuple[Any, list[Any]]:
     chosen = read_splits(config).train[:rows]
     tokens = Tokens.of(encode_all(chosen, tokenizer, "alpaca"))
     samples, _ = make_samples(tokens, config.dataset, [])
-    return build_model(config.model, None, tokenizer, 0).train(), samples
+    return build_model(config.model, None, tokenizer, 0).train(), list(samples)
 
 
 def with_medft(network: Any, samples: list[Any], kind: str) -> tuple[list[float], float]:

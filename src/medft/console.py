@@ -31,15 +31,13 @@ def track(items: Iterable[T], description: str, total: float | None = None) -> I
     )
 
 
-def print_text(text: Text, marks: tuple[str, str]) -> None:
-    """Print styled text; where there are no colours, its last styled part stands between the marks."""
+def say_marked(plain: str, marked: str) -> None:
+    """Print two texts as one, the second green in a terminal and between ⟦ and ⟧ elsewhere."""
     console = Console()
-    if not console.is_terminal:
-        style = text.spans[-1] if text.spans else None
-        start = style.start if style else len(text)
-        print(f"{text.plain[:start]}{marks[0]}{text.plain[start:]}{marks[1]}")
-        return
-    console.print(text)
+    if console.is_terminal:
+        console.print(Text().append(plain, style="dim").append(marked, style="bold green"))
+    else:
+        say(f"{plain}⟦{marked}⟧")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrap: bool = False) -> None:

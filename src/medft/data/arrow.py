@@ -70,7 +70,7 @@ def mapped(path: Path) -> Any:
     return Dataset.from_file(str(path))
 
 
-def pieces(column: pa.ChunkedArray) -> Iterator[list[Any]]:
-    """The values of a column, a piece at a time."""
-    for chunk in column.chunks:
-        yield chunk.to_pylist()
+def values(table: Any, column: str) -> Iterator[Any]:
+    """A whole column of a mapped table, some rows in memory at a time."""
+    for chunk in table.data.column(column).chunks:
+        yield from chunk.to_pylist()

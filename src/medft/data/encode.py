@@ -13,7 +13,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from medft.console import track
-from medft.data.arrow import PIECE, Writer, mapped, on_disk
+from medft.data.arrow import PIECE, Writer, mapped, on_disk, values
 from medft.data.example import Example
 from medft.data.prompt import encode_prompts
 from medft.data.rows import Rows
@@ -74,8 +74,7 @@ class Tokens(Sequence[Encoded]):
 
     def answers(self) -> Iterator[list[int]]:
         """The answers, some rows in memory at a time."""
-        for chunk in self._table.data.column("answer").chunks:
-            yield from chunk.to_pylist()
+        return values(self._table, "answer")
 
 
 def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -> Tokens:

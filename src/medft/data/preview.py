@@ -1,10 +1,7 @@
 """Samples as the model reads them, with what it learns from marked."""
 
-from rich.text import Text
-
-from medft.console import print_text, say
+from medft.console import say, say_marked
 from medft.data.module import MedicalQA
-from medft.data.windows import Sample
 
 
 def preview(data: MedicalQA, split: str, rows: int) -> None:
@@ -22,10 +19,5 @@ def preview(data: MedicalQA, split: str, rows: int) -> None:
         say(f"{learned}; {len(windows)} sample(s)")
         for place, window in enumerate(windows, 1):
             say(f"{'·' * 8} sample {place} of {len(windows)}: {len(window.input_ids)} tokens")
-            print_text(_rendered(data, window), marks=("⟦", "⟧"))
-
-
-def _rendered(data: MedicalQA, sample: Sample) -> Text:
-    first = max(sample.supervised_from, 1)
-    text = Text().append(data.tokenizer.render(sample.input_ids[:first]), style="dim")
-    return text.append(data.tokenizer.render(sample.input_ids[first:]), style="bold green")
+            border = len(window.input_ids) - window.supervised
+            say_marked(*map(data.tokenizer.render, (window.input_ids[:border], window.input_ids[border:])))

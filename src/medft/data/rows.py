@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig
 from medft.console import track, warn
-from medft.data.arrow import PIECE, Writer, mapped, pieces
+from medft.data.arrow import PIECE, Writer, mapped, values
 from medft.data.example import BadRow, Example
 from medft.errors import DataError
 
@@ -77,8 +77,7 @@ class Rows(Sequence[Example]):
 
     def whole_column(self, name: str) -> Iterator[str]:
         """One column of all rows of the table, in its own order."""
-        for piece in pieces(self.table.data.column(name)):
-            yield from piece
+        return values(self.table, name)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -135,7 +134,7 @@ def store(examples: Iterable[Example], folder: Path, description: str = "Reading
     piece: list[dict[str, str]] = []
     with Writer(folder, _SCHEMA) as writer:
         for example in track(examples, description):
-            row = _stored(example, ids.unique(example.id))
+            row = _stored(replace(example, id=ids.unique(example.id)))
             digest.update(("\x1f".join(row[key] for key in ("fingerprint", "group", "document", "meta"))).encode())
             piece.append(row)
             if len(piece) == PIECE:
@@ -149,14 +148,11 @@ def _columns(piece: list[dict[str, str]]) -> dict[str, list[str]]:
     return {name: [row[name] for row in piece] for name in _SCHEMA.names}
 
 
-def _stored(example: Example, id: str) -> dict[str, str]:
-    row = {key: value for key, value in vars(example).items() if key != "meta"} | {"id": id}
-    fingerprint = Example(id, "", example.instruction, example.input, example.output).fingerprint()
-    document = example.document or example.group
-    return row | {
-        "document": document,
+def _stored(example: Example) -> dict[str, str]:
+    return vars(example) | {
+        "document": example.document or example.group,
         "meta": json.dumps(example.meta, ensure_ascii=False),
-        "fingerprint": fingerprint,
+        "fingerprint": example.fingerprint(),
     }
 
 

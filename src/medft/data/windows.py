@@ -101,11 +101,11 @@ class Samples(Sequence[Sample]):
         if start == 0:
             first = len(row.prompt) if self._config.loss_on == "response" else 1
             return Sample(row.prompt + row.answer[:stop], first)
-        length = np.array([len(row.prompt)], np.int32)
+        prompt = np.array(len(row.prompt), np.int32)
         mark_room, overlap = context(
-            length, self._config.max_length, len(self._mark), self._config.continuation.overlap
+            prompt, self._config.max_length, len(self._mark), self._config.continuation.overlap
         )
-        before = row.prompt + self._mark[: int(mark_room[0])] + row.answer[start - int(overlap[0]) : start]
+        before = row.prompt + self._mark[: int(mark_room)] + row.answer[start - int(overlap) : start]
         return Sample(before + row.answer[start:stop], len(before))
 
 

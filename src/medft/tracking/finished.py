@@ -73,21 +73,20 @@ def logged_split(config: Config, run_id: str) -> dict[str, list[str]]:
     Raises:
         InputError: there is no such run, or it logged no split.
     """
-    try:
-        split = json.loads(_download(_find(config, run_id), "split.json").read_text(encoding="utf-8"))
-    except InputError as error:
-        raise InputError(f"dataset.split.from_run={run_id}: {str(error).split(': ', 1)[1]}") from None
+    key = "dataset.split.from_run"
+    split = json.loads(_download(_find(config, run_id, key), "split.json", key).read_text(encoding="utf-8"))
     return {name: list(split[name]) for name in ("train", "validation", "test")}
 
 
-def _find(config: Config, run_id: str) -> Tracker:
+def _find(config: Config, run_id: str, key: str = "run") -> Tracker:
+    """A tracker of the run; `key` is where the user named it."""
     import mlflow
 
     client = connect(config)
     try:
         client.get_run(run_id)
     except mlflow.exceptions.MlflowException:
-        raise InputError(f"run={run_id}: no such run in {tracking_uri(config)}") from None
+        raise InputError(f"{key}={run_id}: no such run in {tracking_uri(config)}") from None
     return Tracker(client, run_id)
 
 
@@ -125,11 +124,11 @@ def overridden(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return logged
 
 
-def _download(tracker: Tracker, name: str) -> Path:
+def _download(tracker: Tracker, name: str, key: str = "run") -> Path:
     import mlflow
 
     try:
         found: Any = mlflow.artifacts.download_artifacts(run_id=tracker.run_id, artifact_path=name)
     except (OSError, mlflow.exceptions.MlflowException):
-        raise InputError(f"run={tracker.run_id}: it logged no {name}") from None
+        raise InputError(f"{key}={tracker.run_id}: it logged no {name}") from None
     return Path(found)
