@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 from rich.progress import track as rich_track
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +31,27 @@ def track(items: Iterable[T], description: str, total: float | None = None) -> I
     yield from rich_track(
         items, description, total=total, console=_errors, transient=True, disable=not _errors.is_terminal
     )
+
+
+class Progress:
+    """A progress bar with a note that changes, the count and the time left; on stderr, where that is a terminal."""
+
+    def __init__(self, description: str, total: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                   TextColumn("{task.fields[note]}"))  # fmt: skip
+        self._bar = RichProgress(*columns, console=_errors, transient=True, disable=not _errors.is_terminal)
+        self._task = self._bar.add_task(description, total=total, note="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, note: str) -> None:
+        """One more is done."""
+        self._bar.update(self._task, advance=1, note=note)
 
 
 def say_marked(plain: str, marked: str) -> None:

@@ -17,11 +17,12 @@ from medft.data.splits import Splits, load_splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
 from medft.evaluation.baseline import baseline_key, cached
-from medft.evaluation.judging import judge_predictions
-from medft.evaluation.loss import unigram_loss
+from medft.evaluation.judging.stage import judge_predictions
+from medft.evaluation.loss import unigram_losses
 from medft.evaluation.measure import Measurement, measure
 from medft.evaluation.predictions import make_predictions
 from medft.evaluation.probes import load_probes
+from medft.evaluation.results import measured_metrics
 from medft.evaluation.summary import print_summary
 from medft.model.attention import check_flat
 from medft.model.build import build_model, context_length, parameter_counts
@@ -29,7 +30,7 @@ from medft.model.finetune import check_targets
 from medft.model.sources.resolve import resolve
 from medft.tracking.finished import logged_split
 from medft.tracking.logger import TrackerLogger
-from medft.tracking.results import log_audit, log_model, log_results, log_verdicts
+from medft.tracking.results import log_audit, log_model, log_report, log_results, log_verdicts
 from medft.tracking.store import ui_command
 from medft.tracking.tracker import Tracker, tracked_run
 from medft.training.fit import FitResult, check_devices, device_name, fit
@@ -62,16 +63,17 @@ def run(config: Config) -> dict[str, float]:
         result = fit(config, network, data, TrackerLogger(tracker))
         tuned = measure(result.network.to(device), tokenizer, test, config)
         _announce_test_cuts(config, tuned)
-        metrics = _metrics(data, baseline, tuned, result)
         predictions = make_predictions(test, baseline, tuned)
+        metrics = _metrics(data, baseline, tuned, result, [row.document for row in predictions])
         probes = {name: found.probes for name, found in (("before", baseline), ("after", tuned)) if found}
         log_results(tracker, config.paths.output, metrics, predictions, probes)
         if config.tracking.save_model == "best":
             log_model(tracker, config.paths.output, result.network, tokenizer)
         if judge:
-            scores = judge_predictions(judge, predictions)
-            log_verdicts(tracker, config.paths.output, judge.name, predictions, scores, judge.describe())
+            scores = judge_predictions(judge, predictions, config.paths.cache)
+            log_verdicts(tracker, config.paths.output, judge, predictions, scores)
             metrics |= scores
+        log_report(tracker, config.paths.output, predictions)
     print_summary(metrics, predictions)
     _say_where(config, tracker.run_id, judged=judge is not None)
     return metrics
@@ -98,6 +100,7 @@ def _say_where(config: Config, run_id: str, judged: bool) -> None:
     say(f"compare runs:  {ui_command(config)}")
     if not judged:
         say(f"judge later:   medft judge run={run_id} judge=ollama")
+    say(f"read:          {config.paths.output / 'report.html'}")
     say(f"results:       {config.paths.output} (MLflow run {run_id})")
 
 
@@ -170,14 +173,11 @@ def _baseline(
     return measured
 
 
-def _metrics(data: MedicalQA, baseline: Measurement | None, tuned: Measurement, result: FitResult) -> dict[str, float]:
+def _metrics(
+    data: MedicalQA, baseline: Measurement | None, tuned: Measurement, result: FitResult, documents: Sequence[str]
+) -> dict[str, float]:
     """All final metrics but the judge's, under their logged names."""
-    measured = {"baseline": baseline, "test": tuned}
-    metrics = {
-        f"{side}/{name}": value for side, found in measured.items() if found for name, value in found.summary().items()
-    }
     test = data.tokens["test"].answers()
     read = [ids[: row.tokens] for ids, row in zip(test, tuned.rows, strict=True)]
-    train = data.tokens["train"].answers()
-    metrics["reference/unigram_loss"] = unigram_loss(train, read, data.tokenizer.vocab_size)
-    return metrics | result.costs
+    unigram = unigram_losses(data.tokens["train"].answers(), read, data.tokenizer.vocab_size)
+    return measured_metrics(baseline, tuned, unigram, documents) | result.costs

@@ -51,10 +51,10 @@ def _answer_loss(network: Any, row: Encoded, max_length: int) -> AnswerLoss:
     return AnswerLoss(float(nats), int(tokens), cut)
 
 
-def unigram_loss(
+def unigram_losses(
     training: Iterable[Sequence[int]], test: Iterable[Sequence[int]], vocab_size: int, additive: float = 0.1
-) -> float:
-    """The loss of a model that knows only how often tokens occur in the training answers.
+) -> list[float]:
+    """The loss, answer by answer, of a model that knows only how often tokens occur in the training answers.
 
     A fine-tuned model that is not clearly below it has learned nothing of order or content. Additive smoothing over
     the whole vocabulary.
@@ -64,11 +64,10 @@ def unigram_loss(
         test: the same test tokens that `answer_losses` reads.
 
     Returns:
-        Nats a token.
+        Nats of each answer, summed over its tokens.
     """
     counts: Counter[int] = Counter()
     for ids in training:
         counts.update(ids)
     total = math.log(counts.total() + additive * vocab_size)
-    losses = [total - math.log(counts[token] + additive) for ids in test for token in ids]
-    return sum(losses) / len(losses) if losses else math.nan
+    return [sum(total - math.log(counts[token] + additive) for token in ids) for ids in test]

@@ -6,7 +6,6 @@ Nothing here reads a training setting, so that runs which differ only in those c
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
 from typing import Any, Self
 
 from medft.config.schema import Config
@@ -18,6 +17,7 @@ from medft.evaluation.generate import generate
 from medft.evaluation.loss import AnswerLoss, answer_losses
 from medft.evaluation.metrics import OVERLAP, row_metrics
 from medft.evaluation.probes import load_probes
+from medft.evaluation.statistics import Ratio
 from medft.model.build import context_length
 
 
@@ -54,21 +54,28 @@ class Measurement:
     rows: list[Row]
     probes: dict[str, str]
 
-    def summary(self) -> dict[str, float]:
-        """The run's metrics without their `baseline/` or `test/` prefix.
+    def ratios(self, documents: Sequence[str]) -> dict[str, Ratio]:
+        """The measured metrics row by row, without their `baseline/` or `test/` prefix.
 
         `loss` is in nats a token and a mean over all answer tokens, not over rows; `length_ratio` is generated words
         over expected words, both summed; the others are means over rows.
+
+        Args:
+            documents: of each row.
         """
-        nats, tokens = sum(row.nats for row in self.rows), sum(row.tokens for row in self.rows)
-        loss = nats / tokens if tokens else math.nan
+        rows, positive = self.rows, (0.0, math.inf)
+        nats, tokens = [row.nats for row in rows], [row.tokens for row in rows]
+        bits, size = [row.nats / math.log(2) for row in rows], [row.bytes for row in rows]
+        words, expected = [row.words for row in rows], [row.expected_words for row in rows]
         return {
-            "loss": loss,
-            "perplexity": math.exp(min(loss, 700.0)),
-            "bits_per_byte": nats / math.log(2) / max(1, sum(row.bytes for row in self.rows)),
-            **{name: fmean(row.metrics[name] for row in self.rows) for name in OVERLAP},
-            "length_ratio": sum(row.words for row in self.rows) / max(1, sum(row.expected_words for row in self.rows)),
-            "limit_share": fmean(row.hit_limit for row in self.rows),
+            "loss": Ratio.of(nats, documents, tokens, positive),
+            "bits_per_byte": Ratio.of(bits, documents, size, positive),
+            **{
+                name: Ratio.of([row.metrics[name] for row in rows], documents, bounds=(0.0, top))
+                for name, top in OVERLAP.items()
+            },
+            "length_ratio": Ratio.of(words, documents, expected, positive),
+            "limit_share": Ratio.of([row.hit_limit for row in rows], documents, bounds=(0.0, 1.0)),
         }
 
     def to_dict(self) -> dict[str, Any]:

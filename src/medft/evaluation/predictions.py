@@ -15,15 +15,19 @@ class Prediction:
     """One test question.
 
     Attributes:
+        group, document: of the example; questions of one document are not independent.
         expected: the answer of the data set.
         baseline_answer: before fine-tuning; None if no baseline was asked for.
         generated_answer: after fine-tuning.
         metrics: `baseline` and `test`, each with the measurements of one row.
-        judge: by judge's name, then `baseline` and `test`: score, failure and the judge's own words.
+        judge: by judge's name, then by what was judged: `test` and `baseline`, on some rows `control_expected`,
+            `control_other` and `control_empty`. Each has what `Verdict` has; with `judge.repeats` above 1 the score is
+            a mean, and `repeats` has them all.
     """
 
     id: str
     group: str
+    document: str
     instruction: str
     input: str
     expected: str
@@ -45,6 +49,7 @@ def make_predictions(test: Sequence[Example], baseline: Measurement | None, tune
             Prediction(
                 example.id,
                 example.group,
+                example.document or example.group,
                 example.instruction,
                 example.input,
                 example.output,
@@ -65,7 +70,15 @@ def write_jsonl(predictions: Iterable[Prediction], path: Path) -> None:
 def read_jsonl(path: Path) -> list[Prediction]:
     """The reverse of `write_jsonl`."""
     with path.open(encoding="utf-8") as file:
-        return [Prediction(**json.loads(line)) for line in file]
+        return [_prediction(json.loads(line)) for line in file]
+
+
+def _prediction(fields: dict[str, Any]) -> Prediction:
+    """A row of any version: older ones had no document, and their verdicts no status."""
+    for verdicts in fields["judge"].values():
+        for verdict in verdicts.values():
+            verdict.setdefault("status", "failed" if verdict["score"] is None else "scored")
+    return Prediction(**{"document": fields["group"], **fields})
 
 
 def write_notebook_json(predictions: Iterable[Prediction], path: Path) -> None:

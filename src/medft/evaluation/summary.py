@@ -7,13 +7,15 @@ from medft.evaluation.predictions import Prediction
 
 _SHOWN = ("loss", "perplexity", "bits_per_byte", "rouge1", "rouge2", "rougeL", "chrf", "token_f1", "exact_match",
           "length_ratio", "repeat_share", "limit_share")  # fmt: skip
+_COLUMNS = ("metric", "before", "after", "difference", "p")
+_PARTS = ("_ci_low", "_ci_high", "_p")  # of another metric
 _ANSWERS = 3
 _CHARACTERS = 240  # of each answer shown; predictions.jsonl has them whole
 
 
 def print_summary(metrics: Mapping[str, float], predictions: Sequence[Prediction]) -> None:
     """Print the results table and three answers side by side."""
-    table(f"test questions (n={len(predictions)})", ("metric", "before", "after"), _rows(metrics))
+    table(f"test questions (n={len(predictions)}), with 95% intervals", _COLUMNS, _rows(metrics))
     shown = list({each.group: each for each in predictions}.values())[:_ANSWERS]  # of different subjects
     shown += [each for each in predictions if each not in shown][: _ANSWERS - len(shown)]
     rows = [
@@ -29,20 +31,52 @@ def print_summary(metrics: Mapping[str, float], predictions: Sequence[Prediction
     table(title, ("question", "expected", "before", "after"), rows, wrap=True)
 
 
-def _rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
-    rows = [(name, _cell(metrics, f"baseline/{name}"), _cell(metrics, f"test/{name}")) for name in _SHOWN]
+def print_scores(judge: str, metrics: Mapping[str, float]) -> None:
+    """Print what one judge found."""
+    base = f"judge/{judge}/"
+    keys = [key for key in metrics if not key.endswith(_PARTS)]
+    rows = [(key, interval(metrics, key), p_value(metrics, key)) for key in keys]
+    table(f"judge {judge}", ("metric", "value [95% interval]", "p"), [row for row in rows if row[0].startswith(base)])
+    others = [row for row in rows if not row[0].startswith(base)]
+    if others:
+        table("agreement between judges", ("metric", "value [95% interval]", "p"), others)
+
+
+def interval(metrics: Mapping[str, float], key: str) -> str:
+    """A metric with its interval, such as `0.183 [0.170, 0.197]`; a dash where there is none."""
+    if key not in metrics:
+        return "-"
+    shown = number(metrics[key])
+    ends = [metrics.get(f"{key}_ci_{end}") for end in ("low", "high")]
+    return shown if ends[0] is None or ends[1] is None else f"{shown} [{number(ends[0])}, {number(ends[1])}]"
+
+
+def number(value: float) -> str:
+    """Three decimals below 10, one above: what the intervals allow."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def p_value(metrics: Mapping[str, float], key: str) -> str:
+    """The p-value of a difference; empty where there is none."""
+    if f"{key}_p" not in metrics:
+        return ""
+    p = metrics[f"{key}_p"]
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _rows(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
+    rows = [_row(metrics, name, f"baseline/{name}", f"test/{name}", f"difference/{name}") for name in _SHOWN]
     for key in metrics:
         if key.startswith("judge/") and key.endswith("/score"):
             base = key.removesuffix("score")
-            counts = f"{metrics[base + 'scored']:.0f} scored, {metrics[base + 'failed']:.0f} failed"
-            rows.append((f"{key} ({counts})", _cell(metrics, f"{base}baseline_score"), _cell(metrics, key)))
-    rows.append(("reference/unigram_loss", "", _cell(metrics, "reference/unigram_loss")))
-    rows += [(key, "", f"{value:,.1f}") for key, value in metrics.items() if key.startswith("cost/")]
-    return rows
+            counts = ", ".join(f"{metrics[base + name]:.0f} {name}" for name in ("scored", "failed", "too_long"))
+            rows.append(_row(metrics, f"{key} ({counts})", f"{base}baseline_score", key, f"{base}difference"))
+    rows.append(("reference/unigram_loss", "", interval(metrics, "reference/unigram_loss"), "", ""))
+    return rows + [(key, "", number(value), "", "") for key, value in metrics.items() if key.startswith("cost/")]
 
 
-def _cell(metrics: Mapping[str, float], key: str) -> str:
-    return f"{metrics[key]:.3f}" if key in metrics else "-"
+def _row(metrics: Mapping[str, float], name: str, before: str, after: str, difference: str) -> tuple[str, ...]:
+    return (name, *(interval(metrics, key) for key in (before, after, difference)), p_value(metrics, difference))
 
 
 def _short(text: str) -> str:

@@ -37,7 +37,11 @@ class FinishedRun:
         Raises:
             InputError: it logged none of that name.
         """
-        return _download(self.tracker, name)
+        return artifact(self.tracker, name)
+
+    def tags(self) -> dict[str, str]:
+        """The tags it has now."""
+        return dict(self.tracker.client.get_run(self.tracker.run_id).data.tags)
 
 
 def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
@@ -51,7 +55,7 @@ def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
     """
     places = [each for each in overrides if each.startswith(("tracking.uri=", "paths."))]
     tracker = _find(compose_config(places), run_id)
-    logged = OmegaConf.load(_download(tracker, "config.yaml"))
+    logged = OmegaConf.load(artifact(tracker, "config.yaml"))
     assert isinstance(logged, DictConfig)
     _complete(logged)
     return FinishedRun(check(overridden(logged, overrides)), tracker)
@@ -74,7 +78,7 @@ def logged_split(config: Config, run_id: str) -> dict[str, list[str]]:
         InputError: there is no such run, or it logged no split.
     """
     key = "dataset.split.from_run"
-    split = json.loads(_download(_find(config, run_id, key), "split.json", key).read_text(encoding="utf-8"))
+    split = json.loads(artifact(_find(config, run_id, key), "split.json", key).read_text(encoding="utf-8"))
     return {name: list(split[name]) for name in ("train", "validation", "test")}
 
 
@@ -112,10 +116,13 @@ def overridden(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
     except HydraException as error:
         raise InputError(" ".join(str(error).split())) from None
     groups = [override for override in parsed if (conf_dir() / override.key_or_group).is_dir()]
-    for override in groups:
-        logged[override.key_or_group] = compose_raw([override.input_line or ""])[override.key_or_group]
+    if groups:
+        composed = compose_raw([override.input_line or "" for override in groups])
+        for override in groups:
+            key = override.key_or_group.replace("/", ".")
+            OmegaConf.update(logged, key, OmegaConf.select(composed, key), merge=False)
     for override in parsed:
-        key: str = override.key_or_group
+        key = override.key_or_group
         if override in groups:
             continue
         if OmegaConf.select(logged, key, default=override) is override:
@@ -124,7 +131,12 @@ def overridden(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return logged
 
 
-def _download(tracker: Tracker, name: str, key: str = "run") -> Path:
+def artifact(tracker: Tracker, name: str, key: str = "run") -> Path:
+    """A local path to a file or directory that a run logged; `key` is where the user named the run.
+
+    Raises:
+        InputError: it logged none of that name.
+    """
     import mlflow
 
     try:

@@ -9,11 +9,16 @@ from medft.data.audit.audit import Audit
 from medft.data.module import MedicalQA
 from medft.data.tokenizer import Tokenizer
 from medft.data.windows import Cuts
+from medft.evaluation.judges.base import Judge
+from medft.evaluation.judging.controls import reliability
 from medft.evaluation.predictions import Prediction, write_jsonl, write_notebook_json
-from medft.tracking.figures import length_histogram, loss_curves
+from medft.report.facts import collect
+from medft.report.figures import REFERENCE_LOSSES, length_histogram, loss_curves
+from medft.report.page import render
 from medft.tracking.tracker import Tracker
 
-_REFERENCES = ("reference/unigram_loss", "baseline/loss", "test/loss")
+IDENTITY = "identity"  # the tag judge.<name>.identity tells two judges of one name apart
+_RELIABLE = {True: "reliable", False: "unreliable", None: "unknown"}
 
 
 def log_audit(tracker: Tracker, output: Path, audit: Audit, data: MedicalQA) -> None:
@@ -27,7 +32,7 @@ def write_audit(folder: Path, audit: Audit, data: MedicalQA, cuts: Mapping[int, 
     files = [folder / "audit.json", folder / "audit.png"]
     files[0].write_text(json.dumps(audit.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
     lengths = {name: tokens.prompt_lengths + tokens.answer_lengths for name, tokens in data.tokens.items()}
-    length_histogram(lengths, cuts, files[1])
+    length_histogram(lengths, cuts).savefig(files[1])
     return files
 
 
@@ -45,7 +50,8 @@ def log_results(
     tracker.set_tags({f"cuts.test.{name}": str(value) for name, value in counted.items()})
     tracker.log_json(output / "probes.json", probes)
     curves = {name: tracker.history(name) for name in ("train/loss", "val/loss")}
-    loss_curves(curves, {key: metrics[key] for key in _REFERENCES if key in metrics}, output / "loss_curves.png")
+    figure = loss_curves(curves, {key: metrics[key] for key in REFERENCE_LOSSES if key in metrics})
+    figure.savefig(output / "loss_curves.png")
     tracker.log_file(output / "loss_curves.png")
     log_predictions(tracker, output, predictions)
 
@@ -60,17 +66,22 @@ def log_predictions(tracker: Tracker, output: Path, predictions: Sequence[Predic
 
 
 def log_verdicts(
-    tracker: Tracker,
-    output: Path,
-    judge: str,
-    predictions: Sequence[Prediction],
-    scores: Mapping[str, float],
-    facts: Mapping[str, str],
+    tracker: Tracker, output: Path, judge: Judge, predictions: Sequence[Prediction], scores: Mapping[str, float]
 ) -> None:
     """Log a judge's scores, what is known of the judge, and the predictions with its verdicts."""
     tracker.log_metrics(scores)
-    tracker.set_tags({f"judge.{judge}.{key}": value for key, value in facts.items()})
+    facts = {**judge.describe(), IDENTITY: judge.identity()}
+    found = reliability(judge.name, predictions)
+    facts["controls"] = f"{_RELIABLE[found.reliable]}: {found.why}"
+    tracker.set_tags({f"judge.{judge.name}.{key}": value for key, value in facts.items()})
     log_predictions(tracker, output, predictions)
+
+
+def log_report(tracker: Tracker, output: Path, predictions: Sequence[Prediction]) -> None:
+    """Write report.html of all that the run has logged so far, and log it."""
+    file = output / "report.html"
+    file.write_text(render(collect(tracker, predictions)), encoding="utf-8")
+    tracker.log_file(file)
 
 
 def log_model(tracker: Tracker, output: Path, network: Any, tokenizer: Tokenizer) -> None:

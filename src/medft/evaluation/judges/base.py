@@ -5,16 +5,22 @@ A new judge is one file here and one YAML in `conf/judge/`:
     class MyJudge(Judge):
         name: str = "mine"
         def prepare(self) -> Self: ...
-        def score(self, item: Question) -> Verdict: ...
+        def score(self, item: Question, repeat: int = 0) -> Verdict: ...
 """
 
+import hashlib
+import json
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from medft.config.component import Component
+
+# options that say how a judging goes about, not what its scores are
+_NOT_IDENTITY = {"name", "limit", "concurrency", "cache", "repeats", "controls", "controls_seed"}
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,16 @@ class Verdict:
     """What a judge said of one answer.
 
     Attributes:
+        status: `scored`; `too_long` = the judge cannot read all of it; `failed` = asked, and no score came.
         score: 0 (worst) to 100, or None when there is none; a missing score is never counted as 0.
+        reason: the judge's own, where it gives one.
         failure: why there is no score.
         reply: the judge's words as they came.
     """
 
-    score: int | None
+    status: Literal["scored", "failed", "too_long"]
+    score: int | None = None
+    reason: str = ""
     failure: str | None = None
     reply: str = ""
 
@@ -36,16 +46,27 @@ class Verdict:
 class Question:
     """One thing to judge: an answer to a question, beside the expected one."""
 
-    question: str
+    instruction: str
+    input: str
     expected: str
     answer: str
+
+    @property
+    def text(self) -> str:
+        """The question with its further context, if any."""
+        return f"{self.instruction}\n{self.input}".strip()
 
 
 class Judge(Component):
     """Scores answers from 0 to 100. Fields are the options that its YAML may set."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "none"
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")] = "none"
     limit: Annotated[int, Field(ge=1)] | None = None
+    concurrency: Annotated[int, Field(ge=1)] = 1
+    cache: bool = True
+    repeats: Annotated[int, Field(ge=1)] = 1
+    controls: Annotated[int, Field(ge=0)] = 0
+    controls_seed: Annotated[int, Field(ge=0)] = 0
 
     @abstractmethod
     def prepare(self) -> "Judge | None":
@@ -56,13 +77,41 @@ class Judge(Component):
         """
 
     @abstractmethod
-    def score(self, item: Question) -> Verdict:
-        """Score one answer.
+    def score(self, item: Question, repeat: int = 0) -> Verdict:
+        """Score one answer. The verdict is final: it is cached, failures too. Called from `concurrency` threads.
+
+        Args:
+            item: what to judge.
+            repeat: 0 to `repeats` - 1; a judge that samples draws anew for each.
 
         Raises:
-            JudgeUnavailable: the judge is gone; the rows after this one need not be tried.
+            JudgeUnavailable: the judge could not be asked; asking later may do better.
+        """
+
+    def plan(self, items: Sequence[Question]) -> None:
+        """See everything that will be asked, before the first score."""
+
+    def load(self) -> None:
+        """Get ready to answer; called once, and only if something has to be asked.
+
+        Raises:
+            JudgeUnavailable: it cannot.
         """
 
     def describe(self) -> dict[str, str]:
         """What to log of the judge beyond its options: versions, digests."""
         return {}
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that it reads at most in this judging; a `too_long` verdict holds for this and for less."""
+        return None
+
+    def depends_on(self) -> dict[str, object]:
+        """All that its scores depend on, beside the item: what tells two judges apart."""
+        options = self.model_dump(exclude=_NOT_IDENTITY, mode="json")
+        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", "options": options}
+
+    def identity(self) -> str:
+        """SHA-256 (16 hex digits) over `depends_on`: verdicts of one identity may stand in for each other."""
+        return hashlib.sha256(json.dumps(self.depends_on(), sort_keys=True).encode()).hexdigest()[:16]

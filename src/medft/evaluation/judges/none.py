@@ -9,6 +9,6 @@ class NoJudge(Judge):
     def prepare(self) -> None:
         """There is none."""
 
-    def score(self, item: Question) -> Verdict:
+    def score(self, item: Question, repeat: int = 0) -> Verdict:
         """No score."""
-        return Verdict(None, failure="judge=none")
+        return Verdict("failed", failure="judge=none")

@@ -1,133 +1,101 @@
 """`judge=ollama`: a model on an Ollama server scores answers, through the official client."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr
 
 from medft.errors import JudgeUnavailable
-from medft.evaluation.judges.base import Judge, Question, Verdict
-
-PROMPT_VERSION = "score-1"
-_PROMPT = (
-    "You grade answers to medical questions.\n\n"
-    "Question:\n{question}\n\nCorrect answer:\n{expected}\n\nAnswer to grade:\n{answer}\n\n"
-    "How good is the answer to grade, measured against the correct answer? "
-    'Reply with JSON only: {{"score": N}}, N a whole number from 0 (useless or wrong) to 100 (as good as the '
-    "correct answer)."
+from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.language_model import (
+    CHAT_TOKENS,
+    Fault,
+    LanguageModel,
+    Reply,
+    Sampling,
+    one_line,
+    refusal,
+    token_bound,
 )
-_REPLY_TOKENS = 32  # a score as JSON takes about 8
+
+_CONTEXT_STEP = 1024  # judgings of about the same length ask for the same context, which keeps a model loaded
+_CHECK_TIMEOUT = 5.0  # seconds: a server that is there answers at once
 
 
-class _Score(BaseModel):
-    """The reply asked for; validated on arrival too, since not every server enforces the schema."""
+class Ollama(LanguageModel):
+    """A model on an Ollama server, asked through `/api/chat`: the OpenAI-compatible door cannot set `num_ctx`."""
 
-    score: Annotated[int, Field(ge=0, le=100, strict=True)]
-
-
-class Ollama(Judge):
-    """Asks for a whole number from 0 to 100 under a JSON schema; the reply is checked again on arrival."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "ollama"
-    model: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")] = "ollama"
     host: str
-    timeout: Annotated[float, Field(gt=0)]
-    load_timeout: Annotated[float, Field(gt=0)]
-    attempts: Annotated[int, Field(ge=1)]
-    temperature: Annotated[float, Field(ge=0)]
-    seed: int
-    max_context: Annotated[int, Field(ge=256)]
 
-    _facts: dict[str, str] = PrivateAttr(default_factory=dict)
+    _clients: dict[float, Any] = PrivateAttr(default_factory=dict)
 
     def prepare(self) -> Self | None:
-        """Check server and model, then load the model with one call, with the options of all later ones."""
-        self._facts.update(self._check())
-        self._ask(_PROMPT.format(question="?", expected="-", answer="-"), self.load_timeout)
+        """Check server and model. The model is loaded later, when the longest prompt is known."""
+        try:
+            self._facts.update(self._look_up())
+        except _faults() as error:
+            raise JudgeUnavailable(f"no Ollama server answers on {self.host}: {one_line(error)}") from None
         return self
 
-    def describe(self) -> dict[str, str]:
-        """Model, digest and context length, prompt version."""
-        return {**self._facts, "prompt_version": PROMPT_VERSION}
-
-    def score(self, item: Question) -> Verdict:
-        """Score one answer; a reply that is no score is asked for again with another seed, and
-        a little warmth, since at temperature 0 the seed changes nothing."""
-        prompt = _PROMPT.format(question=item.question, expected=item.expected, answer=item.answer)
-        verdict = Verdict(None, failure="not asked")
-        for attempt in range(self.attempts):
-            reply = self._ask(prompt, self.timeout, attempt)
-            if (reply.prompt_eval_count or 0) >= self._context - _REPLY_TOKENS:
-                # the server cut the prompt without a word: question and expected answer were lost first
-                return Verdict(None, failure=f"longer than judge.max_context ({self._context} tokens)")
-            verdict = _read(reply.message.content or "")
-            if verdict.score is not None:
-                break
-        return verdict
-
-    @property
-    def _context(self) -> int:
-        return min(self.max_context, int(self._facts.get("context_length", self.max_context)))
-
-    def _ask(self, prompt: str, timeout: float, attempt: int = 0) -> Any:
-        """One chat call, tried again on faults that pass.
-
-        Raises:
-            JudgeUnavailable: the server stayed away for all attempts.
+    def plan(self, items: Sequence[Question]) -> None:
+        """Ask for the context that the longest prompt needs, for the whole judging: another one for each row would
+        load the model again and again.
         """
-        import ollama
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+        super().plan(items)
+        longest = max((token_bound(self.render(item)) for item in items), default=0)
+        needed = longest + CHAT_TOKENS + self.reply_tokens
+        rounded = -(-needed // _CONTEXT_STEP) * _CONTEXT_STEP
+        self._context = min(rounded, self._context or rounded)
 
-        retrying = Retrying(
-            stop=stop_after_attempt(self.attempts),
-            wait=wait_exponential(multiplier=0.5, max=10),
-            retry=retry_if_exception_type(_faults()),
-            reraise=True,
-        )
+    def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
+        """One call of `/api/chat`."""
+        import ollama
+
         try:
-            return retrying(
-                ollama.Client(host=self.host, timeout=timeout).chat,
+            found = self._client(timeout).chat(
                 model=self.model,
                 messages=[{"role": "user", "content": prompt}],
-                format=_Score.model_json_schema(),
+                format=self.reply_schema(),
                 options={
-                    "seed": self.seed + attempt,
-                    "temperature": max(self.temperature, 0.3) if attempt else self.temperature,
-                    "num_ctx": self._context,  # the same for every call: another one would load the model again
-                    "num_predict": _REPLY_TOKENS,
+                    "seed": sampling.seed,
+                    "temperature": sampling.temperature,
+                    "num_ctx": self._context,
+                    "num_predict": self.reply_tokens,
                 },
             )
+        except ollama.ResponseError as error:
+            raise refusal(self.host, one_line(error), error.status_code) from None
         except _faults() as error:
-            raise JudgeUnavailable(f"judge={self.name}: {self.host} failed ({_short(error)})") from None
+            raise Fault(f"{self.host} failed ({one_line(error)})") from None
+        return Reply(found.message.content or "", found.prompt_eval_count, found.done_reason == "length")
 
-    def _check(self) -> dict[str, str]:
-        """Make sure that server and model are there.
+    def _look_up(self) -> dict[str, str]:
+        """Version of the server; digest and context length of the model.
 
         Raises:
-            JudgeUnavailable: one is not; says what to do.
+            JudgeUnavailable: the server has no such model; says what to do.
         """
-        import ollama
-
-        client = ollama.Client(host=self.host, timeout=5.0)
-        try:
-            digests = {str(each.model): str(each.digest) for each in client.list().models}
-            found = next((name for name in (self.model, f"{self.model}:latest") if name in digests), None)
-            shown = client.show(found).modelinfo if found else None
-        except _faults() as error:
-            raise JudgeUnavailable(f"no Ollama server answers on {self.host}: {_short(error)}") from None
+        client = self._client(_CHECK_TIMEOUT)
+        digests = {str(each.model): str(each.digest) for each in client.list().models}
+        found = next((name for name in (self.model, f"{self.model}:latest") if name in digests), None)
         if found is None:
             raise JudgeUnavailable(
                 f"the Ollama server on {self.host} has no model {self.model!r} (ollama pull {self.model})"
             )
-        lengths = [str(value) for key, value in (shown or {}).items() if key.endswith(".context_length")]
+        shown = client.show(found).modelinfo or {}
+        lengths = [str(value) for key, value in shown.items() if key.endswith(".context_length")]
         context = {"context_length": lengths[0]} if lengths else {}
-        return {"model": found, "digest": digests[found], **context}
+        # the official client has no method for it
+        version = client._request_raw("GET", "/api/version").json().get("version", "unknown")
+        return {"model": found, "digest": digests[found], "server_version": str(version), **context}
 
+    def _client(self, timeout: float) -> Any:
+        import ollama
 
-def _read(text: str) -> Verdict:
-    try:
-        return Verdict(_Score.model_validate_json(text).score, reply=text)
-    except ValidationError as error:
-        return Verdict(None, failure=f"not a score: {error.errors()[0]['msg']}", reply=text)
+        if timeout not in self._clients:
+            self._clients[timeout] = ollama.Client(host=self.host, timeout=timeout)
+        return self._clients[timeout]
 
 
 def _faults() -> tuple[type[Exception], ...]:
@@ -136,7 +104,3 @@ def _faults() -> tuple[type[Exception], ...]:
     import ollama
 
     return (ConnectionError, httpx.HTTPError, ollama.ResponseError, ValueError)
-
-
-def _short(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]

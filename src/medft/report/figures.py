@@ -1,25 +1,28 @@
-"""Pictures of a run."""
+"""Pictures of a run, as matplotlib figures; who draws them decides where they go."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from io import StringIO
 from typing import Any
 
 from medft.data.windows import Cuts
 
 Points = Sequence[tuple[int, float]]
+Size = tuple[float, float]
+
+# dashed lines of the loss curves
+REFERENCE_LOSSES = ("reference/unigram_loss", "baseline/loss", "test/loss")
+WIDE: Size = (8, 4.5)  # inches
+NARROW: Size = (5, 3.4)  # readable on a phone
 
 
-def loss_curves(curves: Mapping[str, Points], references: Mapping[str, float], path: Path) -> None:
-    """Draw losses over optimizer steps, with reference losses as dashed lines.
+def loss_curves(curves: Mapping[str, Points], references: Mapping[str, float], size: Size = WIDE) -> Any:
+    """Losses over optimizer steps, with reference losses as dashed lines.
 
     Args:
         curves: by name, (step, nats a token).
         references: by name, nats a token.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=130, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(size)
     for name, points in curves.items():
         steps, values = [step for step, _ in points], [value for _, value in points]
         is_validation = name.startswith("val")
@@ -31,21 +34,19 @@ def loss_curves(curves: Mapping[str, Points], references: Mapping[str, float], p
     axes.set_ylabel("loss (nats per token)")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path)
+    return figure
 
 
-def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts], path: Path) -> None:
-    """Draw how long the rows of each split are, with a line at each length that cuts, and what it loses.
+def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts]) -> Any:
+    """How long the rows of each split are, with a line at each length that cuts, and what it loses.
 
     Args:
         lengths: by split, tokens of each row (prompt + answer + end-of-text).
         cuts: by length, what cutting the training rows there loses.
     """
     import numpy as np
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), dpi=130, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(WIDE)
     shortest = min(int(each.min()) for each in lengths.values())
     longest = max([*(int(each.max()) for each in lengths.values()), *cuts])
     bins = [shortest * (1.15 * longest / shortest) ** (number / 32) for number in range(33)]
@@ -68,4 +69,49 @@ def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts], path:
     axes.set_xlabel("tokens of a row: prompt + answer + end-of-text (log scale)")
     axes.set_ylabel("share of the split's rows")
     axes.legend(loc="upper left", fontsize=8)
-    figure.savefig(path)
+    return figure
+
+
+def score_histogram(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any:
+    """How often each score from 0 to 100 was given, in tens.
+
+    Args:
+        scores: by name.
+    """
+    figure, axes = _figure(size)
+    names = list(scores)
+    axes.hist([scores[name] for name in names], bins=[*range(0, 100, 10), 100.001], label=names)
+    axes.set_xlabel("score")
+    axes.set_ylabel("answers")
+    axes.set_xlim(0, 100)
+    axes.legend()
+    return figure
+
+
+def score_by_length(words: Sequence[float], scores: Sequence[float], size: Size = WIDE) -> Any:
+    """Scores over the length of the answers: a judge that likes long answers shows here."""
+    figure, axes = _figure(size)
+    axes.scatter(words, scores, alpha=0.5, edgecolors="none")
+    axes.set_xlabel("words of the answer")
+    axes.set_ylabel("score")
+    axes.set_ylim(-3, 103)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def as_svg(figure: Any) -> str:
+    """The figure as an `<svg>` element whose text is text; the same figure is the same string."""
+    import matplotlib
+
+    text = StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "medft"}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    found = text.getvalue()
+    return found[found.index("<svg") :]
+
+
+def _figure(size: Size) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
+    return figure, figure.subplots()

@@ -1,0 +1,239 @@
+"""What all judges that are language models share: the prompt, bounded retries, reading the reply.
+
+Each server's way of being asked is in its own file: `ollama.py`, `openai.py`.
+"""
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from medft.errors import JudgeUnavailable
+from medft.evaluation.judges.base import Judge, Question, Verdict
+from medft.evaluation.judges.prompt import JudgePrompt
+
+CHAT_TOKENS = 64  # what a chat template adds around the prompt, at most
+_LONGEST_PAUSE = 30.0  # seconds
+
+
+class Fault(Exception):
+    """The server failed in a way that may pass: it is asked again."""
+
+
+class InvalidReply(Exception):
+    """The server answered, but with no score: it is asked again."""
+
+    def __init__(self, why: str, reply: str) -> None:
+        super().__init__(why)
+        self.reply = reply
+
+
+class PromptTooLong(Exception):
+    """The server cannot read the whole prompt."""
+
+
+class Score(BaseModel):
+    """The reply asked for; validated on arrival too, since not every server enforces the schema."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    # asked for, not insisted on: a judge that gives no reason has skipped the thinking that comes before the score
+    reason: Annotated[str, Field(json_schema_extra={"minLength": 10})]
+    score: Annotated[int, Field(ge=0, le=100)]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's reply.
+
+    Attributes:
+        text: as it came.
+        prompt_tokens: how many tokens of the prompt the server says it read; None = it does not say.
+        cut: the reply ended because it was out of room.
+    """
+
+    text: str
+    prompt_tokens: int | None
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one reply is drawn."""
+
+    seed: int
+    temperature: float
+
+
+class LanguageModel(Judge):
+    """Asks for `{"reason": ..., "score": 0..100}` under a JSON schema; the reply is checked again on arrival."""
+
+    prompt: JudgePrompt
+    model: Annotated[str, Field(min_length=1)]
+    timeout: Annotated[float, Field(gt=0)]
+    load_timeout: Annotated[float, Field(gt=0)]
+    attempts: Annotated[int, Field(ge=1)]
+    backoff: Annotated[float, Field(ge=0)]
+    temperature: Annotated[float, Field(ge=0)]
+    seed: int
+    reply_tokens: Annotated[int, Field(ge=8)]
+    max_context: Annotated[int, Field(ge=256)] | None
+
+    asks_again: ClassVar[bool] = True  # whether a reply that is no score is worth another request
+
+    _facts: dict[str, str] = PrivateAttr(default_factory=dict)
+    _context: int | None = PrivateAttr(default=None)
+
+    @abstractmethod
+    def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
+        """One request, no retry.
+
+        Raises:
+            Fault: it may go better next time.
+            PromptTooLong: the server says so.
+            JudgeUnavailable: it will not go better next time.
+        """
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the server reads at most in this judging; None = not known."""
+        return self._context
+
+    def render(self, item: Question) -> str:
+        """The prompt for one item."""
+        return self.prompt.render(item.text, item)
+
+    def plan(self, items: Sequence[Question]) -> None:
+        """Note how much can be read at most."""
+        model = self._facts.get("context_length")
+        limits = [limit for limit in (self.max_context, model and int(model)) if limit]
+        self._context = min(limits, default=None)
+
+    def load(self) -> None:
+        """One call with the options of all later ones and a long timeout: loading a model takes its time."""
+        try:
+            self.ask(self.render(Question("?", "", "-", "-")), Sampling(self.seed, self.temperature), self.load_timeout)
+        except (Fault, PromptTooLong) as error:
+            raise JudgeUnavailable(f"judge={self.name}: {self.model} does not answer ({error})") from None
+
+    def score(self, item: Question, repeat: int = 0) -> Verdict:
+        """Score one answer, asking up to `attempts` times."""
+        try:
+            return self._score(self.render(item), repeat)
+        except InvalidReply as error:
+            return Verdict("failed", failure=str(error), reply=error.reply)
+        except PromptTooLong as error:
+            return Verdict("too_long", failure=str(error))
+        except Fault as error:
+            raise JudgeUnavailable(f"judge={self.name}: {error}") from None
+
+    def describe(self) -> dict[str, str]:
+        """Model, digest and server version; the options of every request; prompt."""
+        options = {"temperature": self.temperature, "seed": self.seed, "reply_tokens": self.reply_tokens}
+        return {
+            **self._facts,
+            "options": ", ".join(f"{key}={value}" for key, value in options.items()),
+            "prompt_version": self.prompt.label,
+            "prompt_sha256": self.prompt.digest,
+            **({"num_ctx": str(self._context)} if self._context else {}),
+        }
+
+    def depends_on(self) -> dict[str, object]:
+        """Digest of the model, options that change a reply, prompt. Not the context: whatever was scored was read
+        whole.
+        """
+        # version and host of the server are logged, but do not count: the digest names the weights
+        known = {key: value for key, value in self.describe().items() if key not in ("server_version", "num_ctx")}
+        return {**known, "class": type(self).__qualname__}
+
+    def _score(self, prompt: str, repeat: int) -> Verdict:
+        from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+        pause = wait_exponential(multiplier=self.backoff, max=_LONGEST_PAUSE)
+
+        def wait(state: RetryCallState) -> float:
+            failed = state.outcome.exception() if state.outcome else None
+            return pause(state) if isinstance(failed, Fault) else 0.0
+
+        invalid = 0
+        retrying = Retrying(
+            stop=stop_after_attempt(self.attempts),
+            wait=wait,
+            retry=retry_if_exception_type((Fault, InvalidReply) if self.asks_again else Fault),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt:
+                try:
+                    return self._ask_once(prompt, self._sampling(repeat, invalid))
+                except InvalidReply:
+                    invalid += 1
+                    raise
+        raise AssertionError("tenacity returns or raises")
+
+    def _sampling(self, repeat: int, invalid: int) -> Sampling:
+        """After a reply that was no score: another seed, and a little warmth, since at 0 the seed changes nothing."""
+        seed = self.seed + 1000 * repeat + invalid
+        return Sampling(seed, max(self.temperature, 0.3) if invalid else self.temperature)
+
+    def _ask_once(self, prompt: str, sampling: Sampling) -> Verdict:
+        reply = self.ask(prompt, sampling, self.timeout)
+        self._check_read(prompt, reply)
+        if reply.cut:
+            raise InvalidReply(f"the reply was cut at judge.reply_tokens={self.reply_tokens}", reply.text)
+        return self.read(reply.text)
+
+    def _check_read(self, prompt: str, reply: Reply) -> None:
+        """A server that is given too long a prompt may cut it without a word, question and expected answer first."""
+        if self._context is None:
+            return  # not known here; the server refuses what it cannot read
+        room = self._context - self.reply_tokens
+        if reply.prompt_tokens is None:
+            if token_bound(prompt) + CHAT_TOKENS > room:
+                raise PromptTooLong("perhaps cut: the server does not say how many tokens it read")
+        elif reply.prompt_tokens >= room:
+            raise PromptTooLong(f"prompt and reply need more than {self._context} tokens")
+
+    def read(self, text: str) -> Verdict:
+        """The score in a reply.
+
+        Raises:
+            InvalidReply: there is none, or it is not a whole number from 0 to 100.
+        """
+        try:
+            found = Score.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InvalidReply(f"not a score: {place + ': ' if place else ''}{first['msg']}", text) from None
+        return Verdict("scored", found.score, found.reason, reply=text)
+
+    def reply_schema(self) -> dict[str, Any] | None:
+        """The JSON schema that the server is to enforce; None = free text."""
+        return Score.model_json_schema()
+
+
+def token_bound(text: str) -> int:
+    """A number of tokens that a text hardly has more of: a token for every two ASCII letters or spaces, one for every
+    other byte (digits and signs are often tokens of their own, other scripts several).
+    """
+    size = len(text.encode())
+    plain = len(re.findall(r"[A-Za-z ]", text))
+    return size - plain // 2
+
+
+def one_line(error: Exception) -> str:
+    """The first sentence of an error, or its kind."""
+    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]
+
+
+def refusal(where: str, why: str, status: int) -> Exception:
+    """What an HTTP error status of a server means: too long a prompt, something that stays, something that passes."""
+    if re.search(r"context (size|length|window)|maximum context|too long", why.lower()):
+        return PromptTooLong(why)
+    if 400 <= status < 500 and status not in (408, 409, 429):
+        return JudgeUnavailable(f"{where} refused ({why})")
+    return Fault(f"{where} failed ({why})")

@@ -1,0 +1,98 @@
+"""`judge=openai`: a model on any server that speaks OpenAI's chat API (vLLM, llama.cpp, LM Studio, OpenAI itself)."""
+
+import os
+from typing import Annotated, Any, Self
+
+from pydantic import Field, PrivateAttr
+
+from medft.errors import InputError, JudgeUnavailable
+from medft.evaluation.judges.language_model import (
+    Fault,
+    LanguageModel,
+    Reply,
+    Sampling,
+    one_line,
+    refusal,
+)
+
+_CHECK_TIMEOUT = 10.0  # seconds
+
+
+class OpenAI(LanguageModel):
+    """Asked through `/v1/chat/completions`. Such a server names no digest of its weights: change `judge.name` or set
+    `judge.cache=false` when other weights stand behind the same name.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")] = "openai"
+    base_url: str
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+    _clients: dict[float, Any] = PrivateAttr(default_factory=dict)
+
+    def prepare(self) -> Self:
+        """Check server and model."""
+        openai = _library()
+        try:
+            models = {each.id: each for each in self._client(_CHECK_TIMEOUT).models.list().data}
+        except openai.OpenAIError as error:
+            raise JudgeUnavailable(f"no OpenAI-compatible server answers on {self.base_url}: {_why(error)}") from None
+        if self.model not in models:
+            has = ", ".join(sorted(models)[:5]) or "none"
+            raise JudgeUnavailable(f"the server on {self.base_url} has no model {self.model!r}; it has {has}")
+        self._facts.update({"model": self.model, "base_url": self.base_url, **_context(models[self.model])})
+        return self
+
+    def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
+        """One call of `/v1/chat/completions`."""
+        openai = _library()
+        schema = {"name": "score", "schema": self.reply_schema(), "strict": True}
+        try:
+            found = self._client(timeout).chat.completions.create(
+                model=self.model,
+                messages=[{"role": "user", "content": prompt}],
+                response_format={"type": "json_schema", "json_schema": schema},
+                seed=sampling.seed,
+                temperature=sampling.temperature,
+                max_tokens=self.reply_tokens,
+            )
+            choice = found.choices[0]
+        except openai.APIStatusError as error:
+            raise refusal(self.base_url, _why(error), error.status_code) from None
+        except (openai.OpenAIError, ValueError, AttributeError, TypeError, IndexError) as error:
+            raise Fault(f"{self.base_url} failed ({_why(error)})") from None  # the latter: not what a server says
+        tokens = found.usage.prompt_tokens if found.usage else None
+        return Reply(choice.message.content or "", tokens, choice.finish_reason == "length")
+
+    def _client(self, timeout: float) -> Any:
+        if timeout not in self._clients:
+            # retries are ours, so that they are bounded and counted in one place
+            self._clients[timeout] = _library().OpenAI(
+                base_url=self.base_url,
+                api_key=os.environ.get(self.api_key_env) or "none",
+                timeout=timeout,
+                max_retries=0,
+            )
+        return self._clients[timeout]
+
+
+def _library() -> Any:
+    try:
+        import openai
+    except ImportError:
+        raise InputError("judge=openai needs the client: pip install 'medft[openai]'") from None
+    return openai
+
+
+def _context(model: Any) -> dict[str, str]:
+    """The context length, where a server says it: vLLM as max_model_len, llama.cpp under meta."""
+    extra = model.model_extra or {}
+    meta = extra.get("meta") or {}
+    length = extra.get("max_model_len") or meta.get("n_ctx")
+    return {"context_length": str(length)} if length else {}
+
+
+def _why(error: Exception) -> str:
+    """The server's own words where there are any."""
+    body = getattr(error, "body", None)
+    told = body.get("message") if isinstance(body, dict) else None
+    return one_line(Exception(told)) if told else one_line(error)

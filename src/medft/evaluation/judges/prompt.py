@@ -1,0 +1,43 @@
+"""Judge prompts: files of `conf/judge/prompt/`, each with a name and a version."""
+
+import hashlib
+from string import Template
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from medft.evaluation.judges.base import Question
+
+_PLACES = {"question", "expected", "answer"}
+
+
+class JudgePrompt(BaseModel):
+    """`judge.prompt`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+    version: Annotated[int, Field(ge=1)]
+    text: str
+
+    @field_validator("text")
+    @classmethod
+    def _has_all_places(cls, text: str) -> str:
+        template = Template(text)
+        if not template.is_valid() or set(template.get_identifiers()) != _PLACES:
+            raise ValueError("must have $question, $expected and $answer, and no other $ (write $$ for a dollar)")
+        return text
+
+    @property
+    def label(self) -> str:
+        """Name and version, such as `rubric-1`."""
+        return f"{self.name}-{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (16 hex digits) of the text: a changed text is another prompt, whatever its version says."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+    def render(self, question: str, item: Question) -> str:
+        """The prompt for one item; `question` as the judge wants it put."""
+        return Template(self.text).substitute(question=question, expected=item.expected, answer=item.answer)

@@ -1,0 +1,1 @@
+"""The judge stage: what is asked, how it is asked, and what the verdicts come to."""

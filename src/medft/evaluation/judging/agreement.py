@@ -1,0 +1,92 @@
+"""How far a judge agrees with itself, with an earlier pass and with another judge."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from medft.evaluation.judging.records import paired
+from medft.evaluation.predictions import Prediction
+from medft.evaluation.statistics import Difference, Estimate, Ratio
+
+SIDES = ("test", "baseline")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two judges on the answers that both have scored.
+
+    Attributes:
+        judges: their names.
+        answers: how many those are.
+        spearman: rank correlation; None where one judge gives every answer the same.
+        bias: points that the first gives more than the second.
+    """
+
+    judges: tuple[str, str]
+    answers: int
+    spearman: float | None
+    bias: Difference
+
+    def metrics(self) -> dict[str, float]:
+        """Under `agreement/<first>_<second>/`."""
+        base = f"agreement/{self.judges[0]}_{self.judges[1]}"
+        ranks = {} if self.spearman is None else {f"{base}/spearman": self.spearman}
+        return {f"{base}/answers": float(self.answers), **ranks, **self.bias.named(f"{base}/bias")}
+
+
+def between_judges(rows: Sequence[Prediction]) -> list[Agreement]:
+    """Each pair of judges on the answers after fine-tuning, judges in alphabetical order."""
+    names = sorted({name for row in rows for name in row.judge})
+    found = [_between(rows, pair) for pair in combinations(names, 2)]
+    return [agreement for agreement in found if agreement]
+
+
+def self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
+    """With `judge.repeats`: the share of answers that got one score every time, and the mean range of points."""
+    same, ranges, documents = [], [], []
+    for row in rows:
+        for side in SIDES:
+            repeats = row.judge.get(judge, {}).get(side, {}).get("repeats", [])
+            scores = [each["score"] for each in repeats if each["score"] is not None]
+            if len(scores) > 1:
+                same.append(float(len(set(scores)) == 1))
+                ranges.append(float(max(scores) - min(scores)))
+                documents.append(row.document)
+    return _agreement("self", same, ranges, documents)
+
+
+def pass_agreement(judge: str, rows: Sequence[Prediction], before: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+    """With an earlier pass of the same judge, whose verdicts are `before`, by row and side."""
+    same, ranges, documents = [], [], []
+    for row, earlier in zip(rows, before, strict=True):
+        for side in SIDES:
+            old, new = (verdicts.get(side, {}).get("score") for verdicts in (earlier, row.judge.get(judge, {})))
+            if old is not None and new is not None:
+                same.append(float(old == new))
+                ranges.append(abs(old - new))
+                documents.append(row.document)
+    return _agreement("pass", same, ranges, documents)
+
+
+def _agreement(
+    kind: str, same: Sequence[float], ranges: Sequence[float], documents: Sequence[str]
+) -> dict[str, Estimate]:
+    if not same:
+        return {}
+    return {
+        f"{kind}_agreement": Ratio.of(same, documents, bounds=(0, 1)).estimate(),
+        f"{kind}_range": Ratio.of(ranges, documents, bounds=(0, 100)).estimate(),
+    }
+
+
+def _between(rows: Sequence[Prediction], judges: tuple[str, str]) -> Agreement | None:
+    from scipy.stats import spearmanr
+
+    both = paired(rows, (judges[0], "test"), (judges[1], "test"))
+    if both is None:
+        return None
+    first, second = both
+    varied = all(len(set(each.sums)) > 1 for each in both)
+    spearman = float(spearmanr(first.sums, second.sums).statistic) if varied else None
+    return Agreement(judges, len(first.sums), spearman, first.less(second))

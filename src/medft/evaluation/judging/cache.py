@@ -1,0 +1,69 @@
+"""Verdicts that were given once: an sqlite file that all runs share. What is in it is never asked again."""
+
+import hashlib
+import json
+import sqlite3
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+from medft.console import warn
+from medft.evaluation.judges.base import Judge, Question, Verdict
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS verdicts (
+    key TEXT PRIMARY KEY, status TEXT NOT NULL, context INTEGER, verdict TEXT NOT NULL,
+    at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+)"""
+_WAIT = 60.0  # seconds for another process that is writing
+
+
+class VerdictCache:
+    """Verdicts of one judge by item and repeat. Each is on disk as soon as it is given, so that a killed judging goes
+    on where it stopped. Safe to use from several threads and several processes.
+    """
+
+    def __init__(self, file: Path, judge: Judge) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._judge, self._identity = judge, judge.identity()
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(file, timeout=_WAIT, check_same_thread=False)
+        with self._lock, self._database:
+            self._database.execute(_TABLE)
+
+    def find(self, item: Question, repeat: int) -> Verdict | None:
+        """The verdict on an item, if there is one; that a row was too long holds for no longer context than then."""
+        with self._lock:
+            found = self._database.execute(
+                "SELECT verdict FROM verdicts WHERE key = ? AND (status != 'too_long' OR context >= ?)",
+                (self._key(item, repeat), self._judge.context or 0),
+            ).fetchone()
+        return Verdict(**json.loads(found[0])) if found else None
+
+    def keep(self, item: Question, repeat: int, verdict: Verdict) -> None:
+        """Write a verdict down."""
+        row = (self._key(item, repeat), verdict.status, self._judge.context, json.dumps(asdict(verdict)))
+        with self._lock, self._database:
+            self._database.execute(
+                "INSERT OR REPLACE INTO verdicts (key, status, context, verdict) VALUES (?, ?, ?, ?)", row
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def _key(self, item: Question, repeat: int) -> str:
+        parts = [self._identity, item.instruction, item.input, item.expected, item.answer, repeat]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def open_cache(judge: Judge, folder: Path) -> VerdictCache | None:
+    """The cache of a judge, under `folder`; None if it wants none or the file cannot be used, which is said."""
+    if not judge.cache:
+        return None
+    file = folder / "judge" / "verdicts.sqlite"
+    try:
+        return VerdictCache(file, judge)
+    except (sqlite3.Error, OSError) as error:
+        warn(f"the judge's cache {file} cannot be used ({error}): judging without it")
+        return None

@@ -1,0 +1,73 @@
+"""Controls: answers whose score is known beforehand, judged among the others, to see what a judge is worth."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medft.evaluation.judging.records import paired, scores_of
+from medft.evaluation.predictions import Prediction
+from medft.evaluation.statistics import Estimate
+
+CONTROLS = ("expected", "other", "empty")
+_APART = 30.0  # points that the expected answer has to be above a wrong one
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Whether a judge tells the expected answer from a wrong one.
+
+    Attributes:
+        reliable: None = its controls do not say.
+        why: in words.
+    """
+
+    reliable: bool | None
+    why: str
+
+
+def chosen(rows: Sequence[Prediction], count: int, seed: int) -> list[tuple[Prediction, str, str]]:
+    """(row, control, answer) of the rows that get controls: the `count` whose hash of (seed, id) is the lowest, so
+    that runs on the same questions share them. `other` is the expected answer of another document's question.
+    """
+    order = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
+    found = []
+    for place, row in enumerate(order[:count]):
+        others = (each for each in order[place + 1 :] + order[:place] if _differs(each, row))
+        other = next(others, None)
+        found.append((row, "expected", row.expected))
+        if other:
+            found.append((row, "other", other.expected))
+        found.append((row, "empty", ""))
+    return found
+
+
+def control_estimates(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
+    """Mean scores of each control, under `control_<name>`; one that has no scores is left out."""
+    found = {f"control_{name}": scores_of(judge, rows, f"control_{name}") for name in CONTROLS}
+    return {key: scores.estimate() for key, scores in found.items() if scores}
+
+
+def reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
+    """A judge is reliable if it puts the expected answer at least 30 points above another question's answer and above
+    an empty one, on average over the same questions, and the 95% interval of neither difference reaches 0.
+    """
+    told = []
+    for wrong in CONTROLS[1:]:
+        both = paired(rows, (judge, "control_expected"), (judge, f"control_{wrong}"))
+        if both is None:
+            return Reliability(None, f"no question has a score for the expected answer and for control {wrong}")
+        gap = both[0].less(both[1])
+        if gap.value < _APART or gap.low is None or gap.low <= 0:
+            name = {"other": "another question's answer", "empty": "an empty answer"}[wrong]
+            told.append(f"it puts the expected answer only {gap.value:.0f} points above {name}{_range(gap)}")
+    if told:
+        return Reliability(False, "; ".join(told))
+    return Reliability(True, "it tells the expected answer from another question's and from an empty one")
+
+
+def _range(gap: Estimate) -> str:
+    return "" if gap.low is None or gap.high is None else f" [{gap.low:.0f}, {gap.high:.0f}]"
+
+
+def _differs(other: Prediction, row: Prediction) -> bool:
+    return other.document != row.document and other.group != row.group and other.expected != row.expected

@@ -1,0 +1,178 @@
+"""Error bars: 95% intervals and p-values for means over questions that come in documents.
+
+Questions of one document are not independent, so the document is what is drawn again and what is flipped. Every
+mean here is a ratio Σ sums / Σ counts over rows (a mean over rows has counts of 1, a loss counts tokens).
+
+The interval is a bootstrap-t over documents (Efron & Tibshirani 1993, chapter 12.5) with the linearised standard error
+of a ratio (Cochran 1977, chapter 6): in simulations with 30 and 100 documents of unequal size it covers 94 to 95%,
+where the percentile bootstrap, BCa and a plain t interval fell to 89 to 93% (see experiments/).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_LEVEL = 0.95
+_RESAMPLES = 2_000
+_FLIPS = 10_000
+_EXACT = 13  # documents up to which all sign flips are tried
+_FEW = 8  # documents below which a resample says too little: a plain t interval instead
+_CHUNK = 2_000_000  # numbers held at once while drawing again
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95% interval; `low` and `high` are None where a single document says nothing of the spread."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def named(self, key: str) -> dict[str, float]:
+        """As metrics: `key`, `key_ci_low`, `key_ci_high`."""
+        ends = {f"{key}_ci_low": self.low, f"{key}_ci_high": self.high}
+        return {key: self.value} | {name: end for name, end in ends.items() if end is not None}
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A paired difference (after less before), with the p-value of no difference."""
+
+    p: float = 1.0
+
+    def named(self, key: str) -> dict[str, float]:
+        """The same with `key_p`."""
+        return super().named(key) | {f"{key}_p": self.p}
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A metric row by row.
+
+    Attributes:
+        sums, counts: of each row; the metric is Σ sums / Σ counts.
+        documents: of each row, where it comes from.
+        bounds: the least and the greatest value the metric can have.
+    """
+
+    sums: Floats
+    counts: Floats
+    documents: Sequence[str]
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+
+    @classmethod
+    def of(
+        cls,
+        values: Sequence[float],
+        documents: Sequence[str],
+        counts: Sequence[float] | Floats | None = None,
+        bounds: tuple[float, float] = (-np.inf, np.inf),
+    ) -> "Ratio":
+        """From plain numbers; counts are 1 unless given."""
+        sums = np.asarray(values, dtype=np.float64)
+        return cls(sums, np.ones_like(sums) if counts is None else np.asarray(counts, np.float64), documents, bounds)
+
+    def estimate(self, seed: int = 0) -> Estimate:
+        """The metric with its interval."""
+        sums, counts = self._by_document()
+        value = _ratio(sums, counts)
+        ends = _interval(sums, counts, self.bounds, seed)
+        return Estimate(value, *ends) if ends else Estimate(value)
+
+    def less(self, before: "Ratio", seed: int = 0) -> Difference:
+        """This metric less another one of the same rows, paired.
+
+        Raises:
+            ValueError: the rows or their counts differ.
+        """
+        if list(self.documents) != list(before.documents) or not np.array_equal(self.counts, before.counts):
+            raise ValueError("a paired difference needs the same rows on both sides")
+        low, high = self.bounds
+        paired = Ratio(self.sums - before.sums, self.counts, self.documents, (low - high, high - low))
+        found, (sums, _) = paired.estimate(seed), paired._by_document()
+        return Difference(found.value, found.low, found.high, sign_flip_p(sums, seed))
+
+    def _by_document(self) -> tuple[Floats, Floats]:
+        _, place = np.unique(np.asarray(self.documents, dtype=object).astype(str), return_inverse=True)
+        sums, counts = (np.bincount(place, each).astype(np.float64) for each in (self.sums, self.counts))
+        return sums, counts
+
+
+def named(estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    """All estimates as metrics, see `Estimate.named`."""
+    return {name: number for key, each in estimates.items() for name, number in each.named(key).items()}
+
+
+def sign_flip_p(sums: Floats, seed: int = 0) -> float:
+    """Two-sided p-value of a paired permutation test (Fisher 1935): under no difference, each document's summed
+    difference could as well have had the other sign. Exact for up to 13 documents, else from 10,000 random flips.
+    """
+    if len(sums) <= _EXACT:
+        flips = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
+        drawn, extra = (1 - 2 * flips) @ sums, 0
+    else:
+        random, extra = np.random.default_rng(seed), 1
+        rows = max(1, _CHUNK // len(sums))
+        parts = [random.integers(0, 2, (min(rows, _FLIPS - done), len(sums))) for done in range(0, _FLIPS, rows)]
+        drawn = np.concatenate([(1 - 2 * part) @ sums for part in parts])
+    # sums of the same numbers in another order differ in their last bits
+    as_far = np.abs(drawn) >= np.abs(sums.sum()) * (1 - 1e-9)
+    return float((as_far.sum() + extra) / (len(drawn) + extra))
+
+
+def _ratio(sums: Floats, counts: Floats) -> Any:
+    return float(sums.sum() / counts.sum()) if counts.sum() else np.nan
+
+
+def _interval(sums: Floats, counts: Floats, bounds: tuple[float, float], seed: int) -> tuple[float, float] | None:
+    documents = len(sums)
+    if documents < 2 or not counts.sum():
+        return None
+    value = _ratio(sums, counts)
+    error = float(_error((sums - value * counts)[None], counts.sum()[None])[0])
+    if error <= 1e-12 * max(1.0, abs(value)):
+        return _of_one_value(value, documents, bounds)
+    low, high = _t_quantiles(sums, counts, error, seed)
+    return max(bounds[0], value - high * error), min(bounds[1], value - low * error)
+
+
+def _error(residuals: Floats, total: Floats) -> Floats:
+    """Linearised standard error of Σ sums / Σ counts; residuals are sums less ratio times counts, by document."""
+    documents = residuals.shape[1]
+    return np.asarray(np.sqrt((residuals**2).sum(axis=1) * documents / (documents - 1)) / total)
+
+
+def _t_quantiles(sums: Floats, counts: Floats, error: float, seed: int) -> tuple[float, float]:
+    """Quantiles of (resampled - found) / resampled error."""
+    from scipy.stats import t
+
+    documents, tails = len(sums), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]
+    if documents < _FEW:
+        return float(t.ppf(tails[0], documents - 1)), float(t.ppf(tails[1], documents - 1))
+    random, value = np.random.default_rng(seed), _ratio(sums, counts)
+    rows, found = max(1, _CHUNK // documents), []
+    for done in range(0, _RESAMPLES, rows):
+        drawn = random.integers(0, documents, (min(rows, _RESAMPLES - done), documents))
+        total = counts[drawn].sum(axis=1)
+        total = np.where(total > 0, total, 1.0)
+        ratios = sums[drawn].sum(axis=1) / total
+        errors = _error(sums[drawn] - ratios[:, None] * counts[drawn], total)
+        # a resample of equal documents has no spread of its own
+        found.append((ratios - value) / np.where(errors > 1e-12 * max(1.0, abs(value)), errors, error))
+    low, high = np.quantile(np.concatenate(found), tails)
+    return float(low), float(high)
+
+
+def _of_one_value(value: float, documents: int, bounds: tuple[float, float]) -> tuple[float, float] | None:
+    """All documents say the same, so a resample has no spread; but a share p of other documents would have gone
+    unseen with probability (1 - p)^n (Clopper & Pearson 1934). None where the metric has no bounds.
+    """
+    if not np.isfinite(bounds).all():
+        return None
+    unseen = 1 - ((1 - _LEVEL) / 2) ** (1 / documents)
+    return value - unseen * (value - bounds[0]), value + unseen * (bounds[1] - value)

@@ -1,0 +1,163 @@
+"""`report.html`: one self-contained file about one run. No script, nothing loaded, every text of a model escaped."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medft.evaluation.judging.agreement import between_judges
+from medft.evaluation.judging.controls import CONTROLS, Reliability, reliability
+from medft.evaluation.judging.records import score
+from medft.evaluation.predictions import Prediction
+from medft.evaluation.summary import interval, p_value
+from medft.report.differences import Marked, marked_differences
+from medft.report.facts import RunFacts
+from medft.report.figures import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, score_by_length, score_histogram
+
+_SHOWN = 5  # worst and best answers each
+_MEASURED = {
+    "loss": "nats a token of the expected answer; lower is better",
+    "perplexity": "exp(loss); lower is better",
+    "bits_per_byte": "loss per byte of text; lower is better",
+    "rougeL": "longest common word sequence, 0 to 1",
+    "rouge1": "words in common, 0 to 1",
+    "rouge2": "word pairs in common, 0 to 1",
+    "chrf": "character sequences in common, 0 to 100",
+    "token_f1": "words in common after normalisation, 0 to 1",
+    "exact_match": "share of answers equal to the expected one",
+    "length_ratio": "words written over words expected",
+    "repeat_share": "share of four-word runs written before; lower is better",
+    "limit_share": "share of answers that ran out of room",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the results table, each cell ready to show."""
+
+    name: str
+    meaning: str
+    before: str
+    after: str
+    difference: str
+    p: str
+
+
+@dataclass(frozen=True)
+class JudgeView:
+    """A judge's part of the page."""
+
+    name: str
+    facts: Mapping[str, str]
+    line: Line
+    counts: Mapping[str, int]
+    reliability: Reliability
+    controls: Mapping[str, str]
+    self_agreement: str
+    histogram: str
+    by_length: str
+
+
+@dataclass(frozen=True)
+class AnswerView:
+    """An answer beside the expected one, differences marked."""
+
+    row: Prediction
+    score: str
+    reason: str
+    expected: Marked
+    generated: Marked
+
+
+def render(facts: RunFacts) -> str:
+    """The page as HTML."""
+    rows = facts.predictions
+    judges = [_judge(facts, name) for name in sorted({name for row in rows for name in row.judge})]
+    ranked_by, ranked = _ranked(rows, judges)
+    return str(
+        _environment()
+        .get_template("run.html")
+        .render(
+            facts=facts,
+            lines=[_line(facts.metrics, name, meaning) for name, meaning in _MEASURED.items()],
+            unigram=interval(facts.metrics, "reference/unigram_loss"),
+            documents=len({row.document for row in rows}),
+            curves=_curves(facts),
+            judges=judges,
+            agreements=between_judges(rows),
+            ranked_by=ranked_by,
+            worst=[_answer(row, ranked_by) for row in ranked[:_SHOWN]],
+            best=[_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
+            costs={key: value for key, value in facts.metrics.items() if key.startswith("cost/")},
+        )
+    )
+
+
+def _line(metrics: Mapping[str, float], name: str, meaning: str, keys: tuple[str, str, str] | None = None) -> Line:
+    before, after, difference = keys or (f"baseline/{name}", f"test/{name}", f"difference/{name}")
+    shown = [interval(metrics, key) for key in (before, after, difference)]
+    return Line(name, meaning, shown[0], shown[1], shown[2], p_value(metrics, difference))
+
+
+def _curves(facts: RunFacts) -> str:
+    references = {key: facts.metrics[key] for key in REFERENCE_LOSSES if key in facts.metrics}
+    return as_svg(loss_curves(facts.curves, references, NARROW))
+
+
+def _judge(facts: RunFacts, name: str) -> JudgeView:
+    base, rows = f"judge/{name}/", facts.predictions
+    sides = {"after": "test", "before": "baseline"}
+    scores = {
+        label: [number for row in rows if (number := score(row, name, side)) is not None]
+        for label, side in sides.items()
+    }
+    scored = [row for row in rows if score(row, name, "test") is not None]
+    words = [float(len(row.generated_answer.split())) for row in scored]
+    prefix = f"judge.{name}."
+    return JudgeView(
+        name=name,
+        facts={key.removeprefix(prefix): tag for key, tag in facts.tags.items() if key.startswith(prefix)},
+        line=_line(
+            facts.metrics, name, "mean score, 0 to 100", (f"{base}baseline_score", f"{base}score", f"{base}difference")
+        ),
+        counts={key: int(facts.metrics.get(base + key, 0)) for key in ("scored", "failed", "too_long")},
+        reliability=reliability(name, rows),
+        controls={each: interval(facts.metrics, f"{base}control_{each}") for each in CONTROLS},
+        self_agreement=interval(facts.metrics, f"{base}self_agreement"),
+        histogram=as_svg(score_histogram({label: each for label, each in scores.items() if each}, NARROW))
+        if any(scores.values())
+        else "",
+        by_length=as_svg(score_by_length(words, scores["after"], NARROW)) if scores["after"] else "",
+    )
+
+
+def _ranked(rows: Sequence[Prediction], judges: Sequence[JudgeView]) -> tuple[str, list[Prediction]]:
+    """By what answers are ranked, and the answers, worst first: a reliable judge, else what can be computed."""
+    trusted = next((judge.name for judge in judges if judge.reliability.reliable), None)
+    if trusted:
+        scored = [row for row in rows if score(row, trusted, "test") is not None]
+        return trusted, sorted(
+            scored, key=lambda row: (score(row, trusted, "test") or 0, row.metrics["test"]["rougeL"])
+        )
+    return "rougeL", sorted(rows, key=lambda row: row.metrics["test"]["rougeL"])
+
+
+def _answer(row: Prediction, ranked_by: str) -> AnswerView:
+    expected, generated = marked_differences(row.expected, row.generated_answer)
+    given = score(row, ranked_by, "test")
+    shown = f"{row.metrics['test']['rougeL']:.3f}" if given is None else f"{given:g}"
+    reason = row.judge.get(ranked_by, {}).get("test", {}).get("reason", "")
+    return AnswerView(row, shown, reason, expected, generated)
+
+
+@functools.cache
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("medft.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
