@@ -1,9 +1,11 @@
 """Fixtures shared by all tests: folders of their own, small configs, real data and servers where there are any."""
 
+import importlib.util
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,6 +124,25 @@ def ollama(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def llama_server(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[str]:
+    """The address (with /v1) of a real OpenAI-compatible server that has a small real model called `tiny-judge`."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("xllamacpp is not installed: no OpenAI-compatible server")
+    gguf = next((REAL_CACHE / "gguf").glob("*.gguf"))
+    program = Path(__file__).with_name("llama_server.py")
+    with (tmp_path_factory.mktemp("llama") / "log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, program, gguf], stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:"), "the server did not start"
+        yield f"{address}/v1"
+    finally:
+        server.kill()
         server.wait(timeout=30)
 
 

@@ -40,8 +40,9 @@ class Score(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    # asked for, not insisted on: a judge that gives no reason has skipped the thinking that comes before the score
-    reason: Annotated[str, Field(json_schema_extra={"minLength": 10})]
+    # The lengths are asked for, not insisted on: a judge that gives no reason has skipped the thinking that comes
+    # before the score, and one that rambles runs out of reply_tokens before it has come to the score.
+    reason: Annotated[str, Field(json_schema_extra={"minLength": 10, "maxLength": 400})]
     score: Annotated[int, Field(ge=0, le=100)]
 
 
@@ -217,11 +218,11 @@ class LanguageModel(Judge):
 
 
 def token_bound(text: str) -> int:
-    """A number of tokens that a text hardly has more of: a token for every two ASCII letters or spaces, one for every
-    other byte (digits and signs are often tokens of their own, other scripts several).
+    """A number of tokens that a text hardly has more of: a token for every two small ASCII letters or spaces, one for
+    every other byte (digits, capitals and signs are often tokens of their own, other scripts several).
     """
     size = len(text.encode())
-    plain = len(re.findall(r"[A-Za-z ]", text))
+    plain = len(re.findall(r"[a-z ]", text))
     return size - plain // 2
 
 

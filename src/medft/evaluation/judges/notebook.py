@@ -36,7 +36,7 @@ class Notebook(Ollama):
 
     def read(self, text: str) -> Verdict:
         """An integer, and nothing else but white space around it."""
-        if not re.fullmatch(r"\s*[+-]?\d+\s*", text, re.ASCII):
+        if not re.fullmatch(r"\s*[+-]?\d{1,9}\s*", text, re.ASCII):
             raise InvalidReply("not an integer", text)
         if not 0 <= int(text) <= 100:
             raise InvalidReply("not from 0 to 100", text)

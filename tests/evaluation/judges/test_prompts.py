@@ -1,0 +1,42 @@
+"""Judge prompts: files with a version that stands for their text."""
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from medft.config.locate import conf_dir
+from medft.config.schema import Config
+from medft.errors import InputError
+from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.prompt import JudgePrompt
+
+# A text that changes is another prompt: give it a new version and write its digest here.
+DIGESTS = {
+    "notebook-1": "d58aec1796d9db8f",
+    "plain-1": "1d4b7abf88e4f464",
+    "rubric-1": "a8bd44bd4a055362",
+}
+PROMPTS = sorted((conf_dir() / "judge" / "prompt").glob("*.yaml"))
+
+
+def test_each_version_stands_for_one_text() -> None:
+    prompts = [JudgePrompt(**yaml.safe_load(file.read_text())) for file in PROMPTS]
+    assert {prompt.label: prompt.digest for prompt in prompts} == DIGESTS
+    assert [prompt.name for prompt in prompts] == [file.stem for file in PROMPTS]
+
+
+@pytest.mark.parametrize("name", ["plain", "rubric"])
+def test_a_prompt_is_chosen_by_name_and_holds_all_three_texts(compose: Callable[..., Config], name: str) -> None:
+    judge = compose("judge=ollama", f"judge/prompt={name}").judge
+    prompt = judge.render(Question("What is $question?", "", "The {expected} one", "It costs $5 $answer"))
+    assert all(text in prompt for text in ("What is $question?", "The {expected} one", "It costs $5 $answer"))
+    assert prompt.index('"reason"') < prompt.index('"score"')
+
+
+@pytest.mark.parametrize(
+    "text", ["no places", "$question $expected", "$question $expected $answer $more", "$question $5"]
+)
+def test_a_prompt_without_its_places_is_refused(compose: Callable[..., Config], text: str) -> None:
+    with pytest.raises(InputError, match=r"judge.prompt.text: must have \$question, \$expected and \$answer"):
+        compose("judge=ollama", f"judge.prompt.text='{text}'")
