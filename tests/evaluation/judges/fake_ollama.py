@@ -56,7 +56,7 @@ class Served:
 def server(
     reply: Callable[[int, Request], Answer],
     models: tuple[str, ...] = ("m:latest",),
-    model_info: Mapping[str, object] = {"llama.context_length": 4096},  # noqa: B006
+    model_info: Mapping[str, object] = {"llama.context_length": 4096},
 ) -> Iterator[Served]:
     """Serve until the context ends; `reply` gets the number of the request, from 1, and its body."""
     stopped, lock = threading.Event(), threading.Lock()

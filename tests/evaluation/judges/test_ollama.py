@@ -13,7 +13,7 @@ from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.auto import Auto
 from medft.evaluation.judges.base import Question, Verdict
-from medft.evaluation.judges.language_model import CHAT_TOKENS, token_bound
+from medft.evaluation.judges.language_model import token_bound
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.judges.prompt import JudgePrompt

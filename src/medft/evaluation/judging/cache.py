@@ -26,7 +26,7 @@ class VerdictCache:
     def __init__(self, file: Path, judge: Judge) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._judge, self._identity = judge, judge.identity()
-        self._lock = threading.Lock()
+        self._file, self._told, self._lock = file, False, threading.Lock()
         self._database = sqlite3.connect(file, timeout=_WAIT, check_same_thread=False)
         with self._lock, self._database:
             self._database.execute(_TABLE)
@@ -41,9 +41,17 @@ class VerdictCache:
         return Verdict(**json.loads(found[0])) if found else None
 
     def keep(self, item: Question, repeat: int, verdict: Verdict) -> None:
-        """Write a verdict down."""
-        row = (self._key(item, repeat), verdict.status, self._judge.context, json.dumps(asdict(verdict)))
-        with self._lock, self._database:
+        """Write a verdict down. If that fails (a full disk), it is said once, and the judging goes on."""
+        with self._lock:
+            try:
+                self._write((self._key(item, repeat), verdict.status, self._judge.context, json.dumps(asdict(verdict))))
+            except sqlite3.Error as error:
+                if not self._told:
+                    warn(f"verdicts are not kept any more: {self._file}: {error}")
+                self._told = True
+
+    def _write(self, row: tuple[str, str, int | None, str]) -> None:
+        with self._database:
             self._database.execute(
                 "INSERT OR REPLACE INTO verdicts (key, status, context, verdict) VALUES (?, ?, ?, ?)", row
             )

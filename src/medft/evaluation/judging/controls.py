@@ -9,6 +9,7 @@ from medft.evaluation.predictions import Prediction
 from medft.evaluation.statistics import Estimate
 
 CONTROLS = ("expected", "other", "empty")
+_WRONG = {"other": "another question's answer", "empty": "an empty answer"}
 _APART = 30.0  # points that the expected answer has to be above a wrong one
 
 
@@ -27,16 +28,17 @@ class Reliability:
 
 def chosen(rows: Sequence[Prediction], count: int, seed: int) -> list[tuple[Prediction, str, str]]:
     """(row, control, answer) of the rows that get controls: the `count` whose hash of (seed, id) is the lowest, so
-    that runs on the same questions share them. `other` is the expected answer of another document's question.
+    that runs on the same questions share them. `other` is the expected answer of another question, of another
+    document if there is one.
     """
     order = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
     found = []
     for place, row in enumerate(order[:count]):
-        others = (each for each in order[place + 1 :] + order[:place] if _differs(each, row))
-        other = next(others, None)
         found.append((row, "expected", row.expected))
-        if other:
-            found.append((row, "other", other.expected))
+        others = [each for each in order[place + 1 :] + order[:place] if each.expected != row.expected]
+        elsewhere = [each for each in others if each.document != row.document and each.group != row.group]
+        if others:
+            found.append((row, "other", (elsewhere or others)[0].expected))
         found.append((row, "empty", ""))
     return found
 
@@ -51,23 +53,23 @@ def reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
     """A judge is reliable if it puts the expected answer at least 30 points above another question's answer and above
     an empty one, on average over the same questions, and the 95% interval of neither difference reaches 0.
     """
-    told = []
+    gaps = {}
     for wrong in CONTROLS[1:]:
         both = paired(rows, (judge, "control_expected"), (judge, f"control_{wrong}"))
         if both is None:
             return Reliability(None, f"no question has a score for the expected answer and for control {wrong}")
-        gap = both[0].less(both[1])
-        if gap.value < _APART or gap.low is None or gap.low <= 0:
-            name = {"other": "another question's answer", "empty": "an empty answer"}[wrong]
-            told.append(f"it puts the expected answer only {gap.value:.0f} points above {name}{_range(gap)}")
+        gaps[wrong] = both[0].less(both[1])
+    told = [f"{gap.value:.0f} points above {_WRONG[wrong]}{_range(gap)}" for wrong, gap in gaps.items() if _small(gap)]
     if told:
-        return Reliability(False, "; ".join(told))
+        return Reliability(False, f"it puts the expected answer only {' and only '.join(told)}")
+    if any(gap.low is None for gap in gaps.values()):
+        return Reliability(None, "all controls are of one document")
     return Reliability(True, "it tells the expected answer from another question's and from an empty one")
+
+
+def _small(gap: Estimate) -> bool:
+    return gap.value < _APART or (gap.low is not None and gap.low <= 0)
 
 
 def _range(gap: Estimate) -> str:
     return "" if gap.low is None or gap.high is None else f" [{gap.low:.0f}, {gap.high:.0f}]"
-
-
-def _differs(other: Prediction, row: Prediction) -> bool:
-    return other.document != row.document and other.group != row.group and other.expected != row.expected

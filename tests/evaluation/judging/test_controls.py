@@ -1,0 +1,93 @@
+"""Controls: the same questions for every run, and a judge that does not tell right from wrong is called so."""
+
+from pathlib import Path
+
+import pytest
+
+from medft.evaluation.judges.base import Question
+from medft.evaluation.judging.controls import chosen, reliability
+from medft.evaluation.judging.stage import judge_predictions
+from tests.evaluation.judging.helpers import rows, scripted
+
+
+def good(item: Question, _: int) -> int:
+    return 95 if item.answer == item.expected else 10
+
+
+def test_the_sample_is_seeded_and_of_the_questions_not_of_their_order() -> None:
+    def ids(found: list, seed: int = 0, count: int = 5) -> list[str]:
+        return sorted({row.id for row, _, _ in chosen(found, count, seed)})
+
+    assert ids(rows(30)) == ids(rows(30)[::-1])
+    assert ids(rows(30)) != ids(rows(30), seed=1)
+    assert len(ids(rows(30))) == 5
+    assert len(ids(rows(3), count=20)) == 3
+    assert chosen(rows(3), 0, 0) == []
+
+
+def test_the_other_answer_is_of_another_document() -> None:
+    found = rows(6, documents=2)
+    for row, name, answer in chosen(found, 6, 0):
+        if name == "other":
+            other = next(each for each in found if each.expected == answer)
+            assert other.document != row.document
+    same = rows(3, documents=1)  # of one document: another question of it
+    assert all(answer != row.expected for row, name, answer in chosen(same, 3, 0) if name == "other")
+    names = [name for _, name, _ in chosen(rows(1), 3, 0)]
+    assert names == ["expected", "empty"]
+
+
+def test_controls_of_one_document_say_nothing_in_favour(tmp_path: Path) -> None:
+    for rule, verdict in ((good, None), (lambda *_: 90, False)):
+        found = rows(6, documents=1)
+        judge_predictions(scripted(rule, controls=6, cache=False), found, tmp_path)
+        assert reliability("scripted", found).reliable is verdict
+
+
+def test_a_judge_that_tells_right_from_wrong_is_reliable(tmp_path: Path) -> None:
+    found = rows(12)
+    metrics = judge_predictions(scripted(good, controls=10), found, tmp_path)
+    controls = {key: metrics[f"judge/scripted/control_{key}"] for key in ("expected", "other", "empty")}
+    assert controls == {"expected": 95, "other": 10, "empty": 10}
+    assert metrics["judge/scripted/reliable"] == 1
+    assert metrics["judge/scripted/scored"] == 24  # controls are not among the answers
+    assert "judge/scripted/control_expected_ci_low" in metrics
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        (lambda item, _: 90, "only 0 points above another question's answer"),
+        (lambda item, _: 90 if item.answer else 0, "only 0 points above another question's answer"),
+        (lambda item, _: 5 if item.answer else 95, "only -90 points above an empty answer"),
+        (lambda item, _: 60 if item.answer == item.expected else 40, "only 20 points above"),
+        (lambda item, _: 0, "only 0 points above"),
+    ],
+)
+def test_a_judge_that_does_not_is_unreliable(
+    rule: object, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = rows(12)
+    metrics = judge_predictions(scripted(rule, controls=10), found, tmp_path)
+    assert metrics["judge/scripted/reliable"] == 0
+    assert why in reliability("scripted", found).why
+    assert "warning: judge scripted is unreliable: it puts the expected answer" in capsys.readouterr().err
+
+
+def test_luck_on_few_questions_is_not_enough(tmp_path: Path) -> None:
+    def erratic(item: Question, _: int) -> int:  # 100 points apart on one question, -20 on the others
+        first = item.instruction == "q0"
+        return (100 if first else 10) if item.answer == item.expected else (0 if first else 30)
+
+    found = rows(3)
+    judge_predictions(scripted(erratic, controls=3), found, tmp_path)
+    told = reliability("scripted", found)
+    assert (told.reliable, "points above" in told.why) == (False, True)
+
+
+def test_controls_without_scores_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = rows(5)
+    metrics = judge_predictions(scripted(lambda item, _: 50 if item.answer else None, controls=5), found, tmp_path)
+    assert "judge/scripted/reliable" not in metrics
+    assert reliability("scripted", found).reliable is None
+    assert "is of unknown worth: no question has a score" in capsys.readouterr().err
