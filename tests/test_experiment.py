@@ -24,6 +24,7 @@ SIDE = {"loss", "perplexity", "bits_per_byte", "rouge1", "rouge2", "rougeL", "ch
 METRICS = (
     {"train/loss", "train/lr", "train/grad_norm", "val/loss", "reference/unigram_loss"}
     | {f"{side}/{name}" for side in ("baseline", "test") for name in SIDE}
+    | {f"difference/{name}" for name in SIDE - {"perplexity"}}
     | {f"cost/{name}" for name in ("train_seconds", "tokens_per_second", "peak_memory")}
 )
 
@@ -40,16 +41,21 @@ def logged(config: Config) -> tuple[Any, mlflow.MlflowClient, Path]:
 def test_everything_is_in_one_run(
     tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = tiny("+tracking.tags.who=me")
+    config = tiny("+tracking.tags.who=me", "dataset.split.test=30")
     metrics = run(config)
     found, client, artifacts = logged(config)
     assert found.info.status == "FINISHED"
     assert len(client.search_runs([found.info.experiment_id])) == 1
-    assert set(found.data.metrics) == METRICS
+    logged_keys = set(found.data.metrics)
+    assert {key for key in logged_keys if not key.endswith(("_ci_low", "_ci_high", "_p"))} == METRICS
+    means = {key for key in METRICS if key.startswith(("baseline/", "test/", "difference/", "reference/"))}
+    assert {f"{key}_ci_{end}" for key in means for end in ("low", "high")} < logged_keys
+    assert {f"{key}_p" for key in means if key.startswith("difference/")} < logged_keys
+    assert "report.html" in {path.name for path in artifacts.iterdir()}
     assert found.data.metrics["test/loss"] == pytest.approx(metrics["test/loss"])
     assert found.data.metrics["test/loss"] < found.data.metrics["baseline/loss"]
     steps = [point.step for point in client.get_metric_history(found.info.run_id, "val/loss")]
-    assert len(steps) == 4
+    assert len(steps) == 3
     assert found.data.params["dataset.size_used"] == "60"
     assert found.data.params["model.shape.n_embd"] == "16"
     tags = found.data.tags
@@ -195,7 +201,7 @@ def test_a_judge_that_breaks_does_not_lose_the_run(
     assert found.info.status == "FINISHED"
     assert found.data.metrics["judge/none/failed"] == 14
     assert read_jsonl(artifacts / "predictions.jsonl")[0].judge["none"]["test"]["failure"] == "ValueError: no idea"
-    assert "14 of 14 answers have no score" in capsys.readouterr().out
+    assert "judge none: 14 of 14 failed, for example: ValueError: no idea" in capsys.readouterr().out
 
 
 def test_baseline_is_shared_by_runs_that_differ_in_training(

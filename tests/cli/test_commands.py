@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -121,9 +120,6 @@ def test_train_then_ask_then_judge(tmp_path: Path, ollama: str) -> None:
     real = ["judge=ollama", "judge.model=tiny-judge", "judge.max_context=2048"]
     code, out, err = call(*tiny, "dataset.split.test=10", *real, OLLAMA_HOST=ollama)
     assert code == 0, err
-    counted = re.search(r"judge/ollama/score \((\d+) scored, (\d+) failed\)", out)
-    assert counted
-    assert int(counted[1]) + int(counted[2]) == 20
     run_json = next((tmp_path / "root" / "outputs").rglob("run.json"))
     run_id = json.loads(run_json.read_text())["run_id"]
     rows = [json.loads(line) for line in (run_json.parent / "predictions.jsonl").read_text().splitlines()]

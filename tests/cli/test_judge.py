@@ -144,7 +144,7 @@ def test_a_name_belongs_to_one_judge(finished: tuple[str, Path], capsys: pytest.
     assert tags["judge.second.prompt_version"] == "plain-1"
     assert tags["judge.second.server_version"] == "9.9.9"
     assert tags["judge.second.num_ctx"]
-    assert tags["judge.second.controls"].startswith("unreliable: it puts the expected answer only 0 points above")
+    assert tags["judge.second.controls"].startswith("unreliable: it puts the expected answer only 0.0 points above")
     out = capsys.readouterr().out
     assert "agreement/ollama_second/bias" in out
     report = (artifacts / "report.html").read_text()

@@ -1,6 +1,7 @@
 """Measuring a model: the loss by hand, answers that do not depend on the batch, and no training setting."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from medft.evaluation.generate import generate
 from medft.evaluation.loss import answer_losses
 from medft.evaluation.measure import Measurement, measure
 from medft.evaluation.probes import load_probes
+from medft.evaluation.results import measured_metrics
 from medft.experiment import read_splits
 from medft.model.build import build_model
 
@@ -130,10 +132,14 @@ def test_baseline_key_follows_what_is_measured(tiny: Callable[..., Config]) -> N
     assert len(keys) == 6
 
 
-def test_summary_is_a_mean_over_tokens(tiny: Callable[..., Config]) -> None:
+def test_the_loss_is_a_mean_over_tokens_and_differences_are_paired(tiny: Callable[..., Config]) -> None:
     config = tiny()
-    found = measure(network(config), TOKENIZER, read_splits(config).test, config)
-    summary = found.summary()
+    found, before = (measure(network(config, seed), TOKENIZER, read_splits(config).test, config) for seed in (1, 2))
+    documents = [row.id for row in found.rows]
+    metrics = measured_metrics(before, found, [row.nats + 1 for row in found.rows], documents)
+    summary = {
+        key.removeprefix("test/"): each for key, each in metrics.items() if re.fullmatch(r"test/(?!.*_ci_).*", key)
+    }
     nats, tokens = sum(row.nats for row in found.rows), sum(row.tokens for row in found.rows)
     text_bytes = sum(len(row.output.encode()) for row in read_splits(config).test)
     assert summary["loss"] == pytest.approx(nats / tokens)
@@ -143,6 +149,16 @@ def test_summary_is_a_mean_over_tokens(tiny: Callable[..., Config]) -> None:
         "loss", "perplexity", "bits_per_byte", "rouge1", "rouge2", "rougeL", "chrf", "token_f1", "exact_match",
         "length_ratio", "repeat_share", "limit_share",
     }  # fmt: skip
+    for name, value in summary.items():
+        assert metrics[f"test/{name}_ci_low"] <= value <= metrics[f"test/{name}_ci_high"]
+        if name != "perplexity":
+            difference = value - metrics[f"baseline/{name}"]
+            assert metrics[f"difference/{name}"] == pytest.approx(difference)
+            assert metrics[f"difference/{name}_ci_low"] <= difference <= metrics[f"difference/{name}_ci_high"]
+            assert 0 < metrics[f"difference/{name}_p"] <= 1
+    assert metrics["test/perplexity_ci_low"] == pytest.approx(math.exp(metrics["test/loss_ci_low"]))
+    assert metrics["reference/unigram_loss"] == pytest.approx((nats + len(found.rows)) / tokens)
+    assert "baseline/loss" not in measured_metrics(None, found, [0.0] * len(found.rows), documents)
     assert set(found.probes) == {probe.id for probe in load_probes("probes.yaml")}
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from medft.evaluation.loss import unigram_loss
+from medft.evaluation.loss import unigram_losses
 from medft.evaluation.metrics import repeat_share, row_metrics, token_f1
 
 
@@ -47,8 +47,7 @@ def test_repeat_share_by_hand() -> None:
     assert repeat_share("too short") == 0.0
 
 
-def test_unigram_loss_by_hand() -> None:
+def test_unigram_losses_by_hand() -> None:
     # counts 2 and 1 of a vocabulary of 4, each plus 0.1
-    expected = -(math.log(2.1 / 3.4) + math.log(0.1 / 3.4)) / 2
-    assert unigram_loss([[0, 0], [1]], [[0], [3]], vocab_size=4) == pytest.approx(expected)
-    assert math.isnan(unigram_loss([[0]], [], vocab_size=4))
+    expected = [-math.log(2.1 / 3.4) - math.log(1.1 / 3.4), -math.log(0.1 / 3.4), 0]
+    assert unigram_losses([[0, 0], [1]], [[0, 1], [3], []], vocab_size=4) == pytest.approx(expected)

@@ -46,14 +46,20 @@ def interval(metrics: Mapping[str, float], key: str) -> str:
     """A metric with its interval, such as `0.183 [0.170, 0.197]`; a dash where there is none."""
     if key not in metrics:
         return "-"
-    shown = number(metrics[key])
-    ends = [metrics.get(f"{key}_ci_{end}") for end in ("low", "high")]
-    return shown if ends[0] is None or ends[1] is None else f"{shown} [{number(ends[0])}, {number(ends[1])}]"
+    low, high = (metrics.get(f"{key}_ci_{end}") for end in ("low", "high"))
+    if low is None or high is None:
+        return number(metrics[key])
+    decimals = _decimals(max(abs(metrics[key]), abs(low), abs(high)))
+    return f"{number(metrics[key], decimals)} [{number(low, decimals)}, {number(high, decimals)}]"
 
 
-def number(value: float) -> str:
+def number(value: float, decimals: int | None = None) -> str:
     """Three decimals below 10, one above: what the intervals allow."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:,.{_decimals(value) if decimals is None else decimals}f}"
+
+
+def _decimals(value: float) -> int:
+    return 3 if abs(value) < 10 else 1
 
 
 def p_value(metrics: Mapping[str, float], key: str) -> str:

@@ -15,6 +15,8 @@ from medft.report.facts import RunFacts
 from medft.report.figures import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, score_by_length, score_histogram
 
 _SHOWN = 5  # worst and best answers each
+_JUDGE_FACTS = ("model", "digest", "server_version", "prompt_version", "options", "num_ctx")
+_UNITS = {"cost/train_seconds": "s", "cost/tokens_per_second": "tokens/s", "cost/peak_memory": "MiB at most"}
 _MEASURED = {
     "loss": "nats a token of the expected answer; lower is better",
     "perplexity": "exp(loss); lower is better",
@@ -88,7 +90,7 @@ def render(facts: RunFacts) -> str:
             ranked_by=ranked_by,
             worst=[_answer(row, ranked_by) for row in ranked[:_SHOWN]],
             best=[_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
-            costs={key: value for key, value in facts.metrics.items() if key.startswith("cost/")},
+            costs={unit: facts.metrics[key] for key, unit in _UNITS.items() if key in facts.metrics},
         )
     )
 
@@ -106,7 +108,7 @@ def _curves(facts: RunFacts) -> str:
 
 def _judge(facts: RunFacts, name: str) -> JudgeView:
     base, rows = f"judge/{name}/", facts.predictions
-    sides = {"after": "test", "before": "baseline"}
+    sides = {"before": "baseline", "after": "test"}
     scores = {
         label: [number for row in rows if (number := score(row, name, side)) is not None]
         for label, side in sides.items()
@@ -116,7 +118,7 @@ def _judge(facts: RunFacts, name: str) -> JudgeView:
     prefix = f"judge.{name}."
     return JudgeView(
         name=name,
-        facts={key.removeprefix(prefix): tag for key, tag in facts.tags.items() if key.startswith(prefix)},
+        facts={key: facts.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in facts.tags},
         line=_line(
             facts.metrics, name, "mean score, 0 to 100", (f"{base}baseline_score", f"{base}score", f"{base}difference")
         ),

@@ -63,12 +63,18 @@ def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
 
 def _complete(logged: DictConfig) -> None:
     """Give a run of an older version the keys it did not know yet, at their defaults, which change nothing."""
-    defaults = compose_raw([])
-    for section in ("", "dataset", "dataset.split"):
+    defaults = compose_raw([f"judge={_file_of_judge(logged.judge)}"])
+    for section in ("", "dataset", "dataset.split", "judge"):
         own, new = (OmegaConf.select(each, section) if section else each for each in (logged, defaults))
         for key in new:
             if key not in own:
                 own[key] = new._get_node(key)
+
+
+def _file_of_judge(judge: DictConfig) -> str:
+    """`conf/judge/<name>.yaml` is the file of the class in `judges/<name>.py`."""
+    name = str(judge.get("_target_", "none.NoJudge")).split(".")[-2]
+    return name if (conf_dir() / "judge" / f"{name}.yaml").is_file() else "none"
 
 
 def logged_split(config: Config, run_id: str) -> dict[str, list[str]]:

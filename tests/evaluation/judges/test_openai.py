@@ -133,9 +133,9 @@ def test_the_key_comes_from_the_environment_and_is_not_logged(
 def test_a_stopped_server_and_an_unknown_model() -> None:
     with pytest.raises(JudgeUnavailable, match="no OpenAI-compatible server answers on http://127.0.0.1:9/v1"):
         OpenAI(**{**SETTINGS, "base_url": "http://127.0.0.1:9/v1"}).prepare()
-    with server(lambda _: completion("")) as (url, _, _):
-        with pytest.raises(JudgeUnavailable, match="has no model 'gpt-9'; it has tiny-judge"):
-            OpenAI(**{**SETTINGS, "base_url": url, "model": "gpt-9"}).prepare()
+    told = pytest.raises(JudgeUnavailable, match="has no model 'gpt-9'; it has tiny-judge")
+    with server(lambda _: completion("")) as (url, _, _), told:
+        OpenAI(**{**SETTINGS, "base_url": url, "model": "gpt-9"}).prepare()
 
 
 @pytest.mark.slow

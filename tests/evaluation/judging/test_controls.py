@@ -57,11 +57,11 @@ def test_a_judge_that_tells_right_from_wrong_is_reliable(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("rule", "why"),
     [
-        (lambda item, _: 90, "only 0 points above another question's answer"),
-        (lambda item, _: 90 if item.answer else 0, "only 0 points above another question's answer"),
-        (lambda item, _: 5 if item.answer else 95, "only -90 points above an empty answer"),
-        (lambda item, _: 60 if item.answer == item.expected else 40, "only 20 points above"),
-        (lambda item, _: 0, "only 0 points above"),
+        (lambda item, _: 90, "only 0.0 points above another question's answer"),
+        (lambda item, _: 90 if item.answer else 0, "only 0.0 points above another question's answer"),
+        (lambda item, _: 5 if item.answer else 95, "only -90.0 points above an empty answer"),
+        (lambda item, _: 60 if item.answer == item.expected else 40, "only 20.0 points above"),
+        (lambda item, _: 0, "only 0.0 points above"),
     ],
 )
 def test_a_judge_that_does_not_is_unreliable(
@@ -75,14 +75,13 @@ def test_a_judge_that_does_not_is_unreliable(
 
 
 def test_luck_on_few_questions_is_not_enough(tmp_path: Path) -> None:
-    def erratic(item: Question, _: int) -> int:  # 100 points apart on one question, -20 on the others
-        first = item.instruction == "q0"
-        return (100 if first else 10) if item.answer == item.expected else (0 if first else 30)
+    def erratic(item: Question, _: int) -> int:  # 100 points apart on some questions, none on the others
+        return 100 if item.answer == item.expected and item.instruction in ("q0", "q1") else 0
 
-    found = rows(3)
-    judge_predictions(scripted(erratic, controls=3), found, tmp_path)
+    found = rows(4)
+    judge_predictions(scripted(erratic, controls=4), found, tmp_path)
     told = reliability("scripted", found)
-    assert (told.reliable, "points above" in told.why) == (False, True)
+    assert (told.reliable, told.why.startswith("its controls are of too few documents to tell")) == (None, True)
 
 
 def test_controls_without_scores_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def control_estimates(judge: str, rows: Sequence[Prediction]) -> dict[str, Estim
 
 def reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
     """A judge is reliable if it puts the expected answer at least 30 points above another question's answer and above
-    an empty one, on average over the same questions, and the 95% interval of neither difference reaches 0.
+    an empty one, on average over the same questions. Where the 95% interval of a difference reaches 0, nobody knows.
     """
     gaps = {}
     for wrong in CONTROLS[1:]:
@@ -59,17 +59,9 @@ def reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
         if both is None:
             return Reliability(None, f"no question has a score for the expected answer and for control {wrong}")
         gaps[wrong] = both[0].less(both[1])
-    told = [f"{gap.value:.0f} points above {_WRONG[wrong]}{_range(gap)}" for wrong, gap in gaps.items() if _small(gap)]
-    if told:
-        return Reliability(False, f"it puts the expected answer only {' and only '.join(told)}")
-    if any(gap.low is None for gap in gaps.values()):
-        return Reliability(None, "all controls are of one document")
+    small = [f"{gap.value:.1f} points above {_WRONG[wrong]}" for wrong, gap in gaps.items() if gap.value < _APART]
+    if small:
+        return Reliability(False, f"it puts the expected answer only {' and only '.join(small)}")
+    if any(gap.low is None or gap.low <= 0 for gap in gaps.values()):
+        return Reliability(None, "its controls are of too few documents to tell (judge.controls, more test questions)")
     return Reliability(True, "it tells the expected answer from another question's and from an empty one")
-
-
-def _small(gap: Estimate) -> bool:
-    return gap.value < _APART or (gap.low is not None and gap.low <= 0)
-
-
-def _range(gap: Estimate) -> str:
-    return "" if gap.low is None or gap.high is None else f" [{gap.low:.0f}, {gap.high:.0f}]"
