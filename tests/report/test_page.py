@@ -120,7 +120,7 @@ def test_two_judges_and_their_agreement(tmp_path: Path) -> None:
     text = " ".join(Page(render(facts(found, metrics))).text.split())
     assert "Judge first" in text
     assert "Judge second" in text
-    assert re.search(r"first, second 8 - -70\.0 \[", text)
+    assert re.search(r"first, second8--70\.0 \[", text)
 
 
 @pytest.mark.parametrize("missing", ["audit", "baseline", "judge"])
