@@ -76,7 +76,10 @@ def _rows(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
         if key.startswith("judge/") and key.endswith("/score"):
             base = key.removesuffix("score")
             counts = ", ".join(f"{metrics[base + name]:.0f} {name}" for name in ("scored", "failed", "too_long"))
-            rows.append(_row(metrics, f"{key} ({counts})", f"{base}baseline_score", key, f"{base}difference"))
+            worth = {0.0: "UNRELIABLE on its controls, ", None: "of unknown worth, "}.get(
+                metrics.get(f"{base}reliable"), ""
+            )
+            rows.append(_row(metrics, f"{key} ({worth}{counts})", f"{base}baseline_score", key, f"{base}difference"))
     rows.append(("reference/unigram_loss", "", interval(metrics, "reference/unigram_loss"), "", ""))
     return rows + [(key, "", number(value), "", "") for key, value in metrics.items() if key.startswith("cost/")]
 
