@@ -144,13 +144,54 @@ def test_a_name_belongs_to_one_judge(finished: tuple[str, Path], capsys: pytest.
     assert tags["judge.second.prompt_version"] == "plain-1"
     assert tags["judge.second.server_version"] == "9.9.9"
     assert tags["judge.second.num_ctx"]
-    assert tags["judge.second.controls"].startswith("unreliable: it puts the expected answer only 0.0 points above")
+    assert tags["judge.second.controls"] == "unknown: all its controls are of one document"
     out = capsys.readouterr().out
     assert "agreement/ollama_second/bias" in out
     report = (artifacts / "report.html").read_text()
     assert "Judge ollama" in report
     assert "Judge second" in report
     assert "Agreement between judges" in report
+
+
+def test_a_judge_that_scored_nothing_does_not_keep_its_name(finished: tuple[str, Path]) -> None:
+    run_id, _ = finished
+    with server(lambda *_: chat("no idea"), models=("m:latest", "n:latest")) as served:
+        common = ["judge", f"run={run_id}", "judge=ollama", f"judge.host={served.host}", "judge.attempts=1"]
+        assert main([*common, "judge.model=m"]) == 0
+        assert main([*common, "judge.model=n"]) == 0
+
+
+def test_a_judge_that_comes_in_meanwhile_is_kept(finished: tuple[str, Path]) -> None:
+    run_id, artifacts = finished
+    with server(lambda *_: scored(60)) as other:
+        second = ["judge", f"run={run_id}", "judge=ollama", "judge.model=m", f"judge.host={other.host}",
+                  "judge.name=second", "judge.cache=false"]  # fmt: skip
+
+        def reply(call: int, _: Request) -> Answer:
+            if call == 3:  # while the first judge is at work
+                assert main(second) == 0
+            return scored(40)
+
+        with server(reply) as served:
+            first = [*second[:4], f"judge.host={served.host}", "judge.timeout=60"]
+            assert main(first) == 0
+    for row in read_jsonl(artifacts / "predictions.jsonl"):
+        assert {name: sides["test"]["score"] for name, sides in row.judge.items()} == {"ollama": 40, "second": 60}
+    assert mlflow.get_run(run_id).data.metrics["agreement/ollama_second/bias"] == -20
+
+
+def test_any_judge_can_be_named_in_any_order(finished: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run_id, _ = finished
+    nowhere = "http://127.0.0.1:9"
+    for overrides, words in (
+        (["judge/prompt=plain", "judge=ollama", f"judge.host={nowhere}"], f"no Ollama server answers on {nowhere}"),
+        (["judge=openai", "judge.model=x", f"judge.base_url={nowhere}/v1"], "no OpenAI-compatible server answers"),
+        (["judge=notebook", f"judge.host={nowhere}"], f"no Ollama server answers on {nowhere}"),
+        (["judge/prompt=plain"], "judge.prompt: no such key in the run's config"),
+        (["judge=openai"], "judge.model: a value is required"),
+    ):
+        assert main(["judge", f"run={run_id}", *overrides]) in (1, 2)
+        assert words in capsys.readouterr().err
 
 
 @pytest.mark.slow

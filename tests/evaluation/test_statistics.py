@@ -22,6 +22,7 @@ def clustered(kind: str, documents: int, random: np.random.Generator) -> Simulat
     values = {
         "score": np.clip(np.round((30 + 25 * latent + 25 * own) / 5) * 5, 0, 100),  # a judge's fives, many zeros
         "share": (latent + own > 1.0).astype(float),
+        "rare": (latent + own > 2.6).astype(float),  # 3 in 100
         "loss": np.exp(0.8 + 0.2 * latent + 0.2 * own),  # nats a token
     }[kind]
     # answers of very unequal length, and longer ones are easier to predict
@@ -29,7 +30,7 @@ def clustered(kind: str, documents: int, random: np.random.Generator) -> Simulat
     return values * counts, [str(number) for number in place], np.ones(len(place)) * counts
 
 
-BOUNDS = {"score": (0.0, 100.0), "share": (0.0, 1.0), "loss": (0.0, math.inf)}
+BOUNDS = {"score": (0.0, 100.0), "share": (0.0, 1.0), "rare": (0.0, 1.0), "loss": (0.0, math.inf)}
 
 
 def truth(kind: str) -> float:
@@ -39,7 +40,7 @@ def truth(kind: str) -> float:
 
 
 @pytest.mark.parametrize("documents", [30, 100])
-@pytest.mark.parametrize("kind", ["score", "share", "loss"])
+@pytest.mark.parametrize("kind", ["score", "share", "rare", "loss"])
 def test_the_interval_covers_the_truth_95_times_in_100(kind: str, documents: int) -> None:
     random, mean, covered = np.random.default_rng(documents), truth(kind), 0
     for _ in range(DATA_SETS):
@@ -107,7 +108,9 @@ def test_random_flips_agree_with_all_flips() -> None:
 def test_where_nothing_varies_the_bounds_speak() -> None:
     found = Ratio.of([0.0] * 50, [str(number) for number in range(50)], bounds=(0, 1)).estimate()
     assert (found.value, found.low) == (0.0, 0.0)
-    assert found.high == pytest.approx(1 - 0.025 ** (1 / 50))  # 0.071: none of 50 is not never
+    assert found.high == pytest.approx(0.0747, abs=0.0001)  # none of 50 is not never: t²/(50 + t²)
+    alike = Ratio.of([0.5] * 50, [str(number) for number in range(50)], bounds=(0, 1)).estimate()
+    assert alike.high == pytest.approx(0.5 + 0.5 * (1 - 0.025 ** (1 / 50)))
     assert Ratio.of([0.3] * 50, [str(n) for n in range(50)]).estimate() == Estimate(pytest.approx(0.3))
 
 
@@ -115,6 +118,12 @@ def test_few_documents_are_wide_and_one_says_nothing() -> None:
     one = Ratio.of([1.0, 2.0, 3.0], ["a", "a", "a"], bounds=(0, 10)).estimate()
     assert one == Estimate(2.0)
     assert one.named("x") == {"x": 2.0}
+    # one of 30 is wider than none of 30, and both have an end that is not 0
+    none, some = (
+        Ratio.of([1.0] * hits + [0.0] * (30 - hits), [str(n) for n in range(30)], bounds=(0, 1)).estimate()
+        for hits in (0, 1)
+    )
+    assert 0.1 < (none.high or 0) < (some.high or 0) < 0.25
     two = Ratio.of([1.0, 3.0], ["a", "b"], bounds=(0, 10)).estimate()
     assert (two.low, two.high) == (0.0, 10.0)
     four = Ratio.of([1.0, 2.0, 3.0, 4.0], list("abcd")).estimate()

@@ -22,8 +22,10 @@ def test_an_unreliable_judge_is_called_so(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_scores_of_a_judge_with_those_of_agreement(capsys: pytest.CaptureFixture[str]) -> None:
-    print_scores("j", {"judge/j/score": 90.0, "judge/j/score_ci_low": 80.0, "judge/j/score_ci_high": 95.0,
-                       "judge/j/difference": 4.0, "judge/j/difference_p": 0.0002, "agreement/a_j/spearman": 0.5})  # fmt: skip
+    scores = {"judge/j/score": 90.0, "judge/j/score_ci_low": 80.0, "judge/j/score_ci_high": 95.0}
+    print_scores(
+        "j", {**scores, "judge/j/difference": 4.0, "judge/j/difference_p": 0.0002, "agreement/a_j/spearman": 0.5}
+    )
     out = capsys.readouterr().out
     assert "90.0 [80.0, 95.0]" in out
     assert "<0.001" in out

@@ -6,6 +6,22 @@ from collections.abc import Mapping, Sequence
 from medft.evaluation.measure import Measurement
 from medft.evaluation.statistics import Estimate, Ratio, named
 
+# what is measured of answers, with its meaning, in the order it is shown
+MEASURED = {
+    "loss": "nats a token of the expected answer; lower is better",
+    "perplexity": "exp(loss); lower is better",
+    "bits_per_byte": "loss per byte of text; lower is better",
+    "rougeL": "longest common word sequence, 0 to 1",
+    "rouge1": "words in common, 0 to 1",
+    "rouge2": "word pairs in common, 0 to 1",
+    "chrf": "character sequences in common, 0 to 100",
+    "token_f1": "words in common after normalisation, 0 to 1",
+    "exact_match": "share of answers equal to the expected one",
+    "length_ratio": "words written over words expected",
+    "repeat_share": "share of four-word runs written before; lower is better",
+    "limit_share": "share of answers that ran out of room",
+}
+
 
 def measured_metrics(
     baseline: Measurement | None, tuned: Measurement, unigram_nats: Sequence[float], documents: Sequence[str]

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from medft.console import table
 from medft.evaluation.predictions import Prediction
+from medft.evaluation.results import MEASURED
 
-_SHOWN = ("loss", "perplexity", "bits_per_byte", "rouge1", "rouge2", "rougeL", "chrf", "token_f1", "exact_match",
-          "length_ratio", "repeat_share", "limit_share")  # fmt: skip
 _COLUMNS = ("metric", "before", "after", "difference", "p")
 _PARTS = ("_ci_low", "_ci_high", "_p")  # of another metric
 _ANSWERS = 3
@@ -71,7 +70,7 @@ def p_value(metrics: Mapping[str, float], key: str) -> str:
 
 
 def _rows(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
-    rows = [_row(metrics, name, f"baseline/{name}", f"test/{name}", f"difference/{name}") for name in _SHOWN]
+    rows = [_row(metrics, name, f"baseline/{name}", f"test/{name}", f"difference/{name}") for name in MEASURED]
     for key in metrics:
         if key.startswith("judge/") and key.endswith("/score"):
             base = key.removesuffix("score")

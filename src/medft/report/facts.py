@@ -52,7 +52,7 @@ def collect(tracker: Tracker, predictions: Sequence[Prediction]) -> RunFacts:
         metrics=dict(run.data.metrics),
         tags=dict(run.data.tags),
         params=dict(run.data.params),
-        curves={name: tracker.history(name) for name in ("train/loss", "val/loss")},
+        curves=tracker.losses(),
         predictions=predictions,
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         audit=audit,

@@ -8,7 +8,9 @@ from typing import Any
 from medft.evaluation.judging.agreement import between_judges
 from medft.evaluation.judging.controls import CONTROLS, Reliability, reliability
 from medft.evaluation.judging.records import score
+from medft.evaluation.judging.scores import judge_metrics
 from medft.evaluation.predictions import Prediction
+from medft.evaluation.results import MEASURED
 from medft.evaluation.summary import interval, p_value
 from medft.report.differences import Marked, marked_differences
 from medft.report.facts import RunFacts
@@ -17,20 +19,6 @@ from medft.report.figures import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, 
 _SHOWN = 5  # worst and best answers each
 _JUDGE_FACTS = ("model", "digest", "server_version", "prompt_version", "options", "num_ctx")
 _UNITS = {"cost/train_seconds": "s", "cost/tokens_per_second": "tokens/s", "cost/peak_memory": "MiB at most"}
-_MEASURED = {
-    "loss": "nats a token of the expected answer; lower is better",
-    "perplexity": "exp(loss); lower is better",
-    "bits_per_byte": "loss per byte of text; lower is better",
-    "rougeL": "longest common word sequence, 0 to 1",
-    "rouge1": "words in common, 0 to 1",
-    "rouge2": "word pairs in common, 0 to 1",
-    "chrf": "character sequences in common, 0 to 100",
-    "token_f1": "words in common after normalisation, 0 to 1",
-    "exact_match": "share of answers equal to the expected one",
-    "length_ratio": "words written over words expected",
-    "repeat_share": "share of four-word runs written before; lower is better",
-    "limit_share": "share of answers that ran out of room",
-}
 
 
 @dataclass(frozen=True)
@@ -81,7 +69,7 @@ def render(facts: RunFacts) -> str:
         .get_template("run.html")
         .render(
             facts=facts,
-            lines=[_line(facts.metrics, name, meaning) for name, meaning in _MEASURED.items()],
+            lines=[_line(facts.metrics, name, meaning) for name, meaning in MEASURED.items()],
             unigram=interval(facts.metrics, "reference/unigram_loss"),
             documents=len({row.document for row in rows}),
             curves=_curves(facts),
@@ -108,6 +96,7 @@ def _curves(facts: RunFacts) -> str:
 
 def _judge(facts: RunFacts, name: str) -> JudgeView:
     base, rows = f"judge/{name}/", facts.predictions
+    metrics = judge_metrics(name, rows)  # of these very rows; MLflow may still have numbers of an earlier pass
     sides = {"before": "baseline", "after": "test"}
     scores = {
         label: [number for row in rows if (number := score(row, name, side)) is not None]
@@ -120,12 +109,12 @@ def _judge(facts: RunFacts, name: str) -> JudgeView:
         name=name,
         facts={key: facts.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in facts.tags},
         line=_line(
-            facts.metrics, name, "mean score, 0 to 100", (f"{base}baseline_score", f"{base}score", f"{base}difference")
+            metrics, name, "mean score, 0 to 100", (f"{base}baseline_score", f"{base}score", f"{base}difference")
         ),
-        counts={key: int(facts.metrics.get(base + key, 0)) for key in ("scored", "failed", "too_long")},
+        counts={key: int(metrics[base + key]) for key in ("scored", "failed", "too_long")},
         reliability=reliability(name, rows),
-        controls={each: interval(facts.metrics, f"{base}control_{each}") for each in CONTROLS},
-        self_agreement=interval(facts.metrics, f"{base}self_agreement"),
+        controls={each: interval(metrics, f"{base}control_{each}") for each in CONTROLS},
+        self_agreement=interval(metrics, f"{base}self_agreement"),
         histogram=as_svg(score_histogram({label: each for label, each in scores.items() if each}, NARROW))
         if any(scores.values())
         else "",

@@ -124,17 +124,21 @@ def overridden(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
     groups = [override for override in parsed if (conf_dir() / override.key_or_group).is_dir()]
     if groups:
         composed = compose_raw([override.input_line or "" for override in groups])
-        for override in groups:
+        for override in sorted(groups, key=lambda group: group.key_or_group.count("/")):
             key = override.key_or_group.replace("/", ".")
-            OmegaConf.update(logged, key, OmegaConf.select(composed, key), merge=False)
+            _put(logged, key, OmegaConf.select(composed, key))
     for override in parsed:
-        key = override.key_or_group
-        if override in groups:
-            continue
-        if OmegaConf.select(logged, key, default=override) is override:
-            raise InputError(f"{key}: no such key in the run's config")
-        OmegaConf.update(logged, key, override.value())
+        if override not in groups:
+            _put(logged, override.key_or_group, override.value())
     return logged
+
+
+def _put(logged: DictConfig, key: str, value: Any) -> None:
+    parent, _, name = key.rpartition(".")
+    section = OmegaConf.select(logged, parent) if parent else logged
+    if not isinstance(section, DictConfig) or name not in section.keys():  # noqa: SIM118 - `in` skips ???
+        raise InputError(f"{key}: no such key in the run's config")
+    OmegaConf.update(logged, key, value, merge=False)
 
 
 def artifact(tracker: Tracker, name: str, key: str = "run") -> Path:

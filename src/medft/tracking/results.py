@@ -49,8 +49,7 @@ def log_results(
     counted = {"answers_cut": sum(cut > 0 for cut in cuts), "answer_tokens_lost": sum(cuts)}
     tracker.set_tags({f"cuts.test.{name}": str(value) for name, value in counted.items()})
     tracker.log_json(output / "probes.json", probes)
-    curves = {name: tracker.history(name) for name in ("train/loss", "val/loss")}
-    figure = loss_curves(curves, {key: metrics[key] for key in REFERENCE_LOSSES if key in metrics})
+    figure = loss_curves(tracker.losses(), {key: metrics[key] for key in REFERENCE_LOSSES if key in metrics})
     figure.savefig(output / "loss_curves.png")
     tracker.log_file(output / "loss_curves.png")
     log_predictions(tracker, output, predictions)
@@ -68,12 +67,12 @@ def log_predictions(tracker: Tracker, output: Path, predictions: Sequence[Predic
 def log_verdicts(
     tracker: Tracker, output: Path, judge: Judge, predictions: Sequence[Prediction], scores: Mapping[str, float]
 ) -> None:
-    """Log a judge's scores, what is known of the judge, and the predictions with its verdicts."""
-    tracker.log_metrics(scores)
+    """Log what is known of a judge, then its scores, and the predictions with its verdicts."""
     facts = {**judge.describe(), IDENTITY: judge.identity()}
     found = reliability(judge.name, predictions)
     facts["controls"] = f"{_RELIABLE[found.reliable]}: {found.why}"
     tracker.set_tags({f"judge.{judge.name}.{key}": value for key, value in facts.items()})
+    tracker.log_metrics(scores)
     log_predictions(tracker, output, predictions)
 
 

@@ -66,6 +66,10 @@ class Tracker:
         points = sorted(points, key=lambda point: point.timestamp)  # a resumed run has logged some steps twice
         return sorted({point.step: point.value for point in points}.items())
 
+    def losses(self) -> dict[str, list[tuple[int, float]]]:
+        """`train/loss` and `val/loss` so far, as (step, value)."""
+        return {name: self.history(name) for name in ("train/loss", "val/loss")}
+
 
 @contextmanager
 def tracked_run(config: Config, splits: Splits, device: str) -> Iterator[Tracker]:

@@ -10,10 +10,10 @@ import pytest
 
 from medft.config.schema import Config
 from medft.data.tokenizer import Gpt2Tokenizer
-from medft.errors import JudgeUnavailable
+from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.auto import Auto
 from medft.evaluation.judges.base import Question, Verdict
-from medft.evaluation.judges.language_model import token_bound
+from medft.evaluation.judges.language_model import Refused, token_bound
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.judges.prompt import JudgePrompt
@@ -131,11 +131,39 @@ def test_a_fault_that_stays_is_no_verdict(fault: Answer) -> None:
         ask(lambda *_: fault, timeout=0.2)
 
 
-def test_a_refusal_is_not_tried_again() -> None:
-    with server(lambda *_: error(404, "model 'm' not found")) as served:
-        with pytest.raises(JudgeUnavailable, match="refused \\(model 'm' not found"):
+@pytest.mark.parametrize(("status", "kind"), [(404, JudgeUnavailable), (401, JudgeUnavailable), (400, Refused)])
+def test_a_refusal_is_not_tried_again(status: int, kind: type[Exception]) -> None:
+    with server(lambda *_: error(status, "not for you")) as served:
+        with pytest.raises(kind, match="refused \\(not for you"):
             ready(served.host).score(ITEM)
         assert len(served.chats) == 1
+
+
+def test_slow_is_not_too_long() -> None:
+    verdict, asked = ask(lambda call, _: error(504, "upstream took too long") if call == 1 else scored(5))
+    assert (verdict.score, len(asked)) == (5, 2)
+
+
+def test_an_interrupted_judge_asks_no_more() -> None:
+    with server(lambda *_: error(500, "busy")) as served:
+        judge = ready(served.host, attempts=50, backoff=5.0)
+        threading.Timer(0.3, judge.interrupt).start()
+        with pytest.raises(JudgeUnavailable):
+            judge.score(ITEM)
+        assert len(served.chats) <= 2
+
+
+def test_thinking_is_switched_off_and_what_was_thought_is_the_reply() -> None:
+    message = {"role": "assistant", "content": "", "thinking": "let me see"}
+    body = {"model": "m", "message": message, "done": True, "done_reason": "length", "prompt_eval_count": 9}
+    verdict, asked = ask(lambda *_: Answer(200, json.dumps(body).encode()))
+    assert asked[0]["think"] is False
+    assert (verdict.status, verdict.reply) == ("failed", "let me see")
+
+
+def test_no_room_for_the_reply_is_an_error(compose: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match="reply_tokens=256 leaves no room in max_context=256"):
+        compose("judge=ollama", "judge.max_context=256")
 
 
 @pytest.mark.parametrize("tokens", [960, 1024])
@@ -193,11 +221,14 @@ def test_the_bound_on_tokens_holds_on_real_and_on_hard_text() -> None:
 
 
 def test_the_warm_up_has_a_long_timeout_and_the_same_options() -> None:
-    with server(lambda call, _: chat('{"reason": "r", "score": 1}', wait=0.6 if call == 1 else 0)) as served:
+    def reply(call: int, _: Request) -> Answer:
+        return error(503, "loading") if call == 1 else chat('{"reason": "r", "score": 1}', wait=0.6 if call == 2 else 0)
+
+    with server(reply) as served:
         judge = ready(served.host, timeout=0.3)
         judge.load()
         assert judge.score(ITEM).score == 1
-        first, second = served.chats
+        _, first, second = served.chats
         assert first["options"] == second["options"]
         assert first["format"] == second["format"]
 
@@ -219,15 +250,18 @@ def test_prepare_checks_server_and_model_and_asks_nothing() -> None:
 def test_identity_follows_what_scores_depend_on() -> None:
     with server(lambda *_: scored(1)) as served:
 
-        def identity(**settings: object) -> str:
-            judge = Ollama(**{**SETTINGS, "host": served.host, **settings})
+        def identity(kind: type[Ollama] = Ollama, **settings: object) -> str:
+            judge = kind(**{**SETTINGS, "host": served.host, **settings})
             judge.prepare()
+            before = judge.identity()
             judge.plan([ITEM])
-            return judge.identity()
+            assert judge.identity() == before
+            return before
 
         other_text = JudgePrompt(name="short", version=1, text=PROMPT.text + "!")
         same = {
             identity(),
+            identity(kind=Auto),
             identity(timeout=3.0, attempts=9, max_context=512, name="x", concurrency=4, controls=7, repeats=3),
         }
         assert len(same) == 1

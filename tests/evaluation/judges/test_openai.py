@@ -102,6 +102,8 @@ def test_outcomes_are_those_of_the_contract() -> None:
     good = completion('{"reason": "r", "score": 7}')
     assert status(completion("7")) == ("failed", "not a score: Input should be an object", 2)
     assert status((500, {"error": {"message": "oops"}}), good)[::2] == ("scored", 2)
+    null = {"index": 0, "message": None, "finish_reason": "stop"}
+    assert status((200, {"id": "1", "choices": [null]}), good)[::2] == ("scored", 2)
     assert status((200, {"what": 1}), good)[::2] == ("scored", 2)
     assert status(completion("{", finish="length"))[1] == "the reply was cut at judge.reply_tokens=64"
     too_long = (400, {"error": {"message": "request (6049 tokens) exceeds the available context size"}})

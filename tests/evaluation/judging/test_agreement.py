@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medft.evaluation.judging.agreement import between_judges
+from medft.evaluation.judging.agreement import between_judges, with_others
 from medft.evaluation.judging.stage import judge_predictions
 from tests.evaluation.judging.helpers import rows, scripted
 
@@ -16,7 +16,7 @@ def test_a_second_judge_adds_its_keys_and_overwrites_nothing(tmp_path: Path) -> 
     second = scripted(
         lambda item, _: int(item.instruction[1:]) * 5 if item.instruction != "q9" else None, name="second"
     )
-    metrics = judge_predictions(second, found, tmp_path)
+    metrics = judge_predictions(second, found, tmp_path) | with_others("second", found)
     assert not [key for key in metrics if key.startswith("judge/first/")]
     assert [row.judge["first"] for row in found] == before
     assert metrics["agreement/first_second/spearman"] == pytest.approx(1.0)

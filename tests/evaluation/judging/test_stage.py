@@ -3,13 +3,16 @@
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.language_model import Refused
 from medft.evaluation.judging.stage import judge_predictions
+from medft.evaluation.predictions import Prediction
 from tests.evaluation.judging.helpers import rows, scripted
 
 
@@ -80,12 +83,13 @@ def test_another_judge_another_answer_or_another_repeat_is_asked(tmp_path: Path)
 
 
 def test_too_long_holds_for_no_longer_context(tmp_path: Path) -> None:
-    def asked(window: int) -> int:
+    def asked(window: int | None) -> int:
         judge = scripted(lambda *_: -1, window=window)
         judge_predictions(judge, rows(1), tmp_path)
         return len(judge.told)
 
     assert [asked(100), asked(100), asked(90), asked(200), asked(150)] == [2, 0, 0, 2, 0]
+    assert [asked(None), asked(None)] == [0, 0]  # not known: the server said so itself
 
 
 def test_without_a_cache_everything_is_asked_and_agreement_is_reported(tmp_path: Path) -> None:
@@ -96,7 +100,10 @@ def test_without_a_cache_everything_is_asked_and_agreement_is_reported(tmp_path:
     assert len(again.told) == 20
     assert metrics["judge/scripted/pass_agreement"] == 0.9
     assert metrics["judge/scripted/pass_range"] == 3.0
-    assert not (tmp_path / "judge").exists()
+    part = scripted(lambda *_: 7, cache=False, limit=5)
+    assert judge_predictions(part, found, tmp_path)["judge/scripted/pass_agreement"] == 0.0  # of those asked
+    cached = judge_predictions(scripted(lambda *_: 7), found, tmp_path)
+    assert "judge/scripted/pass_agreement" not in cached
 
 
 def test_a_pass_that_fails_does_not_take_a_score_away(tmp_path: Path) -> None:
@@ -141,14 +148,54 @@ def test_a_judge_that_goes_away_is_left_alone_and_asked_again_later(
 
 
 def test_a_judge_that_does_not_load_fails_all_rows_and_loses_nothing(tmp_path: Path) -> None:
+    troubles = []
+
     class Dead(type(scripted(lambda *_: 1))):  # type: ignore[misc]
         def load(self) -> None:
-            raise JudgeUnavailable("no memory")
+            raise troubles[-1]
 
-    found = rows(2)
-    metrics = judge_predictions(Dead(rule=lambda *_: 1, told=[], loads=[]), found, tmp_path)
-    assert metrics["judge/scripted/failed"] == 4
-    assert found[0].judge["scripted"]["test"]["failure"] == "no memory"
+    for trouble, words in ((JudgeUnavailable("no memory"), "no memory"), (TypeError("a bug"), "TypeError: a bug")):
+        found = rows(2)
+        troubles.append(trouble)
+        metrics = judge_predictions(Dead(rule=lambda *_: 1, told=[], loads=[]), found, tmp_path)
+        assert metrics["judge/scripted/failed"] == 4
+        assert found[0].judge["scripted"]["test"]["failure"] == words
+
+
+def test_one_question_that_never_works_is_not_an_absence(tmp_path: Path) -> None:
+    def blocked(item: Question, _: int) -> int | Exception:
+        return JudgeUnavailable("timed out") if item.instruction == "q3" else 50
+
+    found = rows(20)
+    judge = scripted(blocked, controls=20)  # five answers to q3 in all
+    metrics = judge_predictions(judge, found, tmp_path)
+    assert (metrics["judge/scripted/scored"], metrics["judge/scripted/failed"]) == (38, 2)
+    assert len(judge.told) == 100
+
+
+def test_a_refusal_is_a_failure_in_words_and_not_for_ever(tmp_path: Path) -> None:
+    found = rows(5, baseline=False)
+    judge_predictions(scripted(lambda *_: Refused("host refused (content filter)")), found, tmp_path)
+    assert {row.judge["scripted"]["test"]["failure"] for row in found} == {"host refused (content filter)"}
+    later = scripted(lambda *_: 50)
+    judge_predictions(later, found, tmp_path)
+    assert len(later.told) == 5
+
+
+def test_equal_answers_are_asked_once(tmp_path: Path) -> None:
+    found = rows(4)
+    for row in found:
+        row.generated_answer = row.baseline_answer = ""
+    scores = iter(range(10, 100))
+    judge = scripted(lambda *_: next(scores), controls=4)
+    first = judge_predictions(judge, found, tmp_path)
+    assert len(judge.told) == 12  # empty, expected, other
+    assert first["judge/scripted/score"] == first["judge/scripted/baseline_score"]
+    assert judge_predictions(scripted(lambda *_: 0, controls=4), rows_like(found), tmp_path) == first
+
+
+def rows_like(found: list[Prediction]) -> list[Prediction]:
+    return [replace(row, judge={}) for row in found]
 
 
 def test_a_bug_in_a_judge_fails_its_row_only_and_is_not_kept(tmp_path: Path) -> None:
@@ -201,6 +248,16 @@ def test_a_broken_cache_is_said_and_done_without(tmp_path: Path, capsys: pytest.
     assert metrics["judge/scripted/scored"] == 4
     assert "cannot be used (file is not a database): judging without it" in capsys.readouterr().err
     assert file.read_bytes().startswith(b"this is no database")
+
+
+def test_a_verdict_that_cannot_be_read_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge_predictions(scripted(lambda *_: 7), rows(2), tmp_path)
+    with sqlite3.connect(tmp_path / "judge" / "verdicts.sqlite") as database:
+        database.execute("UPDATE verdicts SET verdict = '{\"sta' WHERE key = (SELECT min(key) FROM verdicts)")
+    again = scripted(lambda *_: 7)
+    assert judge_predictions(again, rows(2), tmp_path)["judge/scripted/scored"] == 4
+    assert len(again.told) == 1
+    assert "a verdict cannot be read" in capsys.readouterr().err
 
 
 def test_a_cache_that_breaks_on_the_way_costs_no_score(

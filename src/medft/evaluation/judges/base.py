@@ -57,10 +57,13 @@ class Question:
         return f"{self.instruction}\n{self.input}".strip()
 
 
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")]
+
+
 class Judge(Component):
     """Scores answers from 0 to 100. Fields are the options that its YAML may set."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")] = "none"
+    name: Name = "none"
     limit: Annotated[int, Field(ge=1)] | None = None
     concurrency: Annotated[int, Field(ge=1)] = 1
     cache: bool = True
@@ -86,7 +89,11 @@ class Judge(Component):
 
         Raises:
             JudgeUnavailable: the judge could not be asked; asking later may do better.
+            MedftError: it would not judge this one; it is failed, but not for ever.
         """
+
+    def interrupt(self) -> None:
+        """Begin no further request; called from another thread."""
 
     def plan(self, items: Sequence[Question]) -> None:
         """See everything that will be asked, before the first score."""
@@ -113,5 +120,7 @@ class Judge(Component):
         return {"class": f"{type(self).__module__}.{type(self).__qualname__}", "options": options}
 
     def identity(self) -> str:
-        """SHA-256 (16 hex digits) over `depends_on`: verdicts of one identity may stand in for each other."""
+        """SHA-256 (16 hex digits) over `depends_on`: verdicts of one identity may stand in for each other, so it is the
+        same before and after `plan`.
+        """
         return hashlib.sha256(json.dumps(self.depends_on(), sort_keys=True).encode()).hexdigest()[:16]

@@ -4,19 +4,23 @@ Each server's way of being asked is in its own file: `ollama.py`, `openai.py`.
 """
 
 import re
+import threading
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from medft.errors import JudgeUnavailable
+from medft.errors import JudgeUnavailable, MedftError
 from medft.evaluation.judges.base import Judge, Question, Verdict
 from medft.evaluation.judges.prompt import JudgePrompt
 
 CHAT_TOKENS = 64  # what a chat template adds around the prompt, at most
 _LONGEST_PAUSE = 30.0  # seconds
+_ONLY_LOGGED = ("server_version", "context_length", "num_ctx")
+
+T = TypeVar("T")
 
 
 class Fault(Exception):
@@ -33,6 +37,10 @@ class InvalidReply(Exception):
 
 class PromptTooLong(Exception):
     """The server cannot read the whole prompt."""
+
+
+class Refused(MedftError):
+    """The server will not answer this request; it may answer others."""
 
 
 class Score(BaseModel):
@@ -87,6 +95,18 @@ class LanguageModel(Judge):
 
     _facts: dict[str, str] = PrivateAttr(default_factory=dict)
     _context: int | None = PrivateAttr(default=None)
+    _clients: dict[float, Any] = PrivateAttr(default_factory=dict)
+    _stopped: threading.Event = PrivateAttr(default_factory=threading.Event)
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.max_context is not None and self.reply_tokens >= self.max_context:
+            raise ValueError(f"reply_tokens={self.reply_tokens} leaves no room in max_context={self.max_context}")
+        return self
+
+    @abstractmethod
+    def connect(self, timeout: float) -> Any:
+        """A client of the server that waits that many seconds for an answer."""
 
     @abstractmethod
     def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
@@ -95,7 +115,8 @@ class LanguageModel(Judge):
         Raises:
             Fault: it may go better next time.
             PromptTooLong: the server says so.
-            JudgeUnavailable: it will not go better next time.
+            Refused: not this one.
+            JudgeUnavailable: it will not go better next time, for no prompt.
         """
 
     @property
@@ -115,21 +136,27 @@ class LanguageModel(Judge):
 
     def load(self) -> None:
         """One call with the options of all later ones and a long timeout: loading a model takes its time."""
+        prompt, sampling = self.render(Question("?", "", "-", "-")), Sampling(self.seed, self.temperature)
         try:
-            self.ask(self.render(Question("?", "", "-", "-")), Sampling(self.seed, self.temperature), self.load_timeout)
-        except (Fault, PromptTooLong) as error:
+            self._retried(lambda _: self.ask(prompt, sampling, self.load_timeout))
+        except (Fault, PromptTooLong, Refused) as error:
             raise JudgeUnavailable(f"judge={self.name}: {self.model} does not answer ({error})") from None
 
     def score(self, item: Question, repeat: int = 0) -> Verdict:
         """Score one answer, asking up to `attempts` times."""
         try:
-            return self._score(self.render(item), repeat)
+            prompt = self.render(item)
+            return self._retried(lambda invalid: self._ask_once(prompt, self._sampling(repeat, invalid)))
         except InvalidReply as error:
             return Verdict("failed", failure=str(error), reply=error.reply)
         except PromptTooLong as error:
             return Verdict("too_long", failure=str(error))
         except Fault as error:
             raise JudgeUnavailable(f"judge={self.name}: {error}") from None
+
+    def interrupt(self) -> None:
+        """No pause is waited for, and no request is begun."""
+        self._stopped.set()
 
     def describe(self) -> dict[str, str]:
         """Model, digest and server version; the options of every request; prompt."""
@@ -143,15 +170,27 @@ class LanguageModel(Judge):
         }
 
     def depends_on(self) -> dict[str, object]:
-        """Digest of the model, options that change a reply, prompt. Not the context: whatever was scored was read
-        whole.
+        """Digest of the model, options that change a reply, prompt, schema. Not the context: whatever was scored was
+        read whole. Not the server's version: the digest names the weights.
         """
-        # version and host of the server are logged, but do not count: the digest names the weights
-        known = {key: value for key, value in self.describe().items() if key not in ("server_version", "num_ctx")}
-        return {**known, "class": type(self).__qualname__}
+        known = {key: value for key, value in self.describe().items() if key not in _ONLY_LOGGED}
+        return {**known, "schema": self.reply_schema()}
 
-    def _score(self, prompt: str, repeat: int) -> Verdict:
-        from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+    def _retried(self, request: Callable[[int], T]) -> T:
+        """A request, again after a fault (with a growing pause) and after a reply that was no score.
+
+        Args:
+            request: is given how many replies were no score so far.
+        """
+        from tenacity import (  # fmt: skip
+            RetryCallState,
+            Retrying,
+            retry_if_exception_type,
+            sleep_using_event,
+            stop_after_attempt,
+            stop_when_event_set,
+            wait_exponential,
+        )
 
         pause = wait_exponential(multiplier=self.backoff, max=_LONGEST_PAUSE)
 
@@ -161,7 +200,8 @@ class LanguageModel(Judge):
 
         invalid = 0
         retrying = Retrying(
-            stop=stop_after_attempt(self.attempts),
+            stop=stop_after_attempt(self.attempts) | stop_when_event_set(self._stopped),
+            sleep=sleep_using_event(self._stopped),
             wait=wait,
             retry=retry_if_exception_type((Fault, InvalidReply) if self.asks_again else Fault),
             reraise=True,
@@ -169,7 +209,7 @@ class LanguageModel(Judge):
         for attempt in retrying:
             with attempt:
                 try:
-                    return self._ask_once(prompt, self._sampling(repeat, invalid))
+                    return request(invalid)
                 except InvalidReply:
                     invalid += 1
                     raise
@@ -214,7 +254,14 @@ class LanguageModel(Judge):
 
     def reply_schema(self) -> dict[str, Any] | None:
         """The JSON schema that the server is to enforce; None = free text."""
-        return Score.model_json_schema()
+        schema = Score.model_json_schema()
+        return {key: value for key, value in schema.items() if key not in ("title", "description")}
+
+    def client(self, timeout: float) -> Any:
+        """The client for a timeout, connected once."""
+        if timeout not in self._clients:
+            self._clients[timeout] = self.connect(timeout)
+        return self._clients[timeout]
 
 
 def token_bound(text: str) -> int:
@@ -232,9 +279,15 @@ def one_line(error: Exception) -> str:
 
 
 def refusal(where: str, why: str, status: int) -> Exception:
-    """What an HTTP error status of a server means: too long a prompt, something that stays, something that passes."""
-    if re.search(r"context (size|length|window)|maximum context|too long", why.lower()):
+    """What an HTTP error status of a server means: too long a prompt, a door that stays shut, a prompt that it will not
+    answer (a content filter), or something that passes.
+    """
+    if status in (400, 413, 422, 500) and re.search(
+        r"context (size|length|window)|(prompt|input) .*too long", why.lower()
+    ):
         return PromptTooLong(why)
-    if 400 <= status < 500 and status not in (408, 409, 429):
+    if status in (401, 403, 404):
         return JudgeUnavailable(f"{where} refused ({why})")
+    if 400 <= status < 500 and status not in (408, 409, 429):
+        return Refused(f"{where} refused ({why})")
     return Fault(f"{where} failed ({why})")

@@ -1,12 +1,10 @@
 """`judge=ollama`: a model on an Ollama server scores answers, through the official client."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Self
-
-from pydantic import Field, PrivateAttr
+from typing import Any, Self
 
 from medft.errors import JudgeUnavailable
-from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.base import Name, Question
 from medft.evaluation.judges.language_model import (
     CHAT_TOKENS,
     Fault,
@@ -25,10 +23,8 @@ _CHECK_TIMEOUT = 5.0  # seconds: a server that is there answers at once
 class Ollama(LanguageModel):
     """A model on an Ollama server, asked through `/api/chat`: the OpenAI-compatible door cannot set `num_ctx`."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")] = "ollama"
+    name: Name = "ollama"
     host: str
-
-    _clients: dict[float, Any] = PrivateAttr(default_factory=dict)
 
     def prepare(self) -> Self | None:
         """Check server and model. The model is loaded later, when the longest prompt is known."""
@@ -53,10 +49,11 @@ class Ollama(LanguageModel):
         import ollama
 
         try:
-            found = self._client(timeout).chat(
+            found = self.client(timeout).chat(
                 model=self.model,
                 messages=[{"role": "user", "content": prompt}],
                 format=self.reply_schema(),
+                think=False,  # thinking aloud would use up the room for the reply
                 options={
                     "seed": sampling.seed,
                     "temperature": sampling.temperature,
@@ -68,7 +65,8 @@ class Ollama(LanguageModel):
             raise refusal(self.host, one_line(error), error.status_code) from None
         except _faults() as error:
             raise Fault(f"{self.host} failed ({one_line(error)})") from None
-        return Reply(found.message.content or "", found.prompt_eval_count, found.done_reason == "length")
+        text = found.message.content or found.message.thinking or ""
+        return Reply(text, found.prompt_eval_count, found.done_reason == "length")
 
     def _look_up(self) -> dict[str, str]:
         """Version of the server; digest and context length of the model.
@@ -76,7 +74,7 @@ class Ollama(LanguageModel):
         Raises:
             JudgeUnavailable: the server has no such model; says what to do.
         """
-        client = self._client(_CHECK_TIMEOUT)
+        client = self.client(_CHECK_TIMEOUT)
         digests = {str(each.model): str(each.digest) for each in client.list().models}
         found = next((name for name in (self.model, f"{self.model}:latest") if name in digests), None)
         if found is None:
@@ -90,12 +88,11 @@ class Ollama(LanguageModel):
         version = client._request_raw("GET", "/api/version").json().get("version", "unknown")
         return {"model": found, "digest": digests[found], "server_version": str(version), **context}
 
-    def _client(self, timeout: float) -> Any:
+    def connect(self, timeout: float) -> Any:
+        """The official client."""
         import ollama
 
-        if timeout not in self._clients:
-            self._clients[timeout] = ollama.Client(host=self.host, timeout=timeout)
-        return self._clients[timeout]
+        return ollama.Client(host=self.host, timeout=timeout)
 
 
 def _faults() -> tuple[type[Exception], ...]:

@@ -1,11 +1,12 @@
-"""`judge=openai`: a model on any server that speaks OpenAI's chat API (vLLM, llama.cpp, LM Studio, OpenAI itself)."""
+"""`judge=openai`: a model on any server that speaks OpenAI's chat API (vLLM, llama.cpp, LM Studio)."""
 
 import os
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from medft.errors import InputError, JudgeUnavailable
+from medft.evaluation.judges.base import Name
 from medft.evaluation.judges.language_model import (
     Fault,
     LanguageModel,
@@ -23,17 +24,15 @@ class OpenAI(LanguageModel):
     `judge.cache=false` when other weights stand behind the same name.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")] = "openai"
+    name: Name = "openai"
     base_url: str
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-    _clients: dict[float, Any] = PrivateAttr(default_factory=dict)
 
     def prepare(self) -> Self:
         """Check server and model."""
         openai = _library()
         try:
-            models = {each.id: each for each in self._client(_CHECK_TIMEOUT).models.list().data}
+            models = {each.id: each for each in self.client(_CHECK_TIMEOUT).models.list().data}
         except openai.OpenAIError as error:
             raise JudgeUnavailable(f"no OpenAI-compatible server answers on {self.base_url}: {_why(error)}") from None
         if self.model not in models:
@@ -47,7 +46,7 @@ class OpenAI(LanguageModel):
         openai = _library()
         schema = {"name": "score", "schema": self.reply_schema(), "strict": True}
         try:
-            found = self._client(timeout).chat.completions.create(
+            found = self.client(timeout).chat.completions.create(
                 model=self.model,
                 messages=[{"role": "user", "content": prompt}],
                 response_format={"type": "json_schema", "json_schema": schema},
@@ -55,24 +54,20 @@ class OpenAI(LanguageModel):
                 temperature=sampling.temperature,
                 max_tokens=self.reply_tokens,
             )
-            choice = found.choices[0]
+            choice, usage = found.choices[0], found.usage
+            return Reply(
+                choice.message.content or "", usage.prompt_tokens if usage else None, choice.finish_reason == "length"
+            )
         except openai.APIStatusError as error:
             raise refusal(self.base_url, _why(error), error.status_code) from None
         except (openai.OpenAIError, ValueError, AttributeError, TypeError, IndexError) as error:
-            raise Fault(f"{self.base_url} failed ({_why(error)})") from None  # the latter: not what a server says
-        tokens = found.usage.prompt_tokens if found.usage else None
-        return Reply(choice.message.content or "", tokens, choice.finish_reason == "length")
+            # all but the first: an answer that is not what such a server says
+            raise Fault(f"{self.base_url} failed ({_why(error)})") from None
 
-    def _client(self, timeout: float) -> Any:
-        if timeout not in self._clients:
-            # retries are ours, so that they are bounded and counted in one place
-            self._clients[timeout] = _library().OpenAI(
-                base_url=self.base_url,
-                api_key=os.environ.get(self.api_key_env) or "none",
-                timeout=timeout,
-                max_retries=0,
-            )
-        return self._clients[timeout]
+    def connect(self, timeout: float) -> Any:
+        """The official client, without its retries: ours are bounded and counted in one place."""
+        key = os.environ.get(self.api_key_env) or "none"
+        return _library().OpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
 
 
 def _library() -> Any:

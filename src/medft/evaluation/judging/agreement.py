@@ -1,11 +1,10 @@
 """How far a judge agrees with itself, with an earlier pass and with another judge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
-from medft.evaluation.judging.records import paired
+from medft.evaluation.judging.records import BOUNDS, paired
 from medft.evaluation.predictions import Prediction
 from medft.evaluation.statistics import Difference, Estimate, Ratio
 
@@ -35,6 +34,12 @@ class Agreement:
         return {f"{base}/answers": float(self.answers), **ranks, **self.bias.named(f"{base}/bias")}
 
 
+def with_others(judge: str, rows: Sequence[Prediction]) -> dict[str, float]:
+    """The metrics of agreement of one judge with each other one."""
+    found = [agreement for agreement in between_judges(rows) if judge in agreement.judges]
+    return {key: value for agreement in found for key, value in agreement.metrics().items()}
+
+
 def between_judges(rows: Sequence[Prediction]) -> list[Agreement]:
     """Each pair of judges on the answers after fine-tuning, judges in alphabetical order."""
     names = sorted({name for row in rows for name in row.judge})
@@ -56,17 +61,14 @@ def self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate
     return _agreement("self", same, ranges, documents)
 
 
-def pass_agreement(judge: str, rows: Sequence[Prediction], before: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """With an earlier pass of the same judge, whose verdicts are `before`, by row and side."""
-    same, ranges, documents = [], [], []
-    for row, earlier in zip(rows, before, strict=True):
-        for side in SIDES:
-            old, new = (verdicts.get(side, {}).get("score") for verdicts in (earlier, row.judge.get(judge, {})))
-            if old is not None and new is not None:
-                same.append(float(old == new))
-                ranges.append(abs(old - new))
-                documents.append(row.document)
-    return _agreement("pass", same, ranges, documents)
+def pass_agreement(pairs: Sequence[tuple[str, float, float]]) -> dict[str, Estimate]:
+    """With an earlier pass of the same judge.
+
+    Args:
+        pairs: (document, score then, score now) of each answer that has both.
+    """
+    same, ranges = [float(old == new) for _, old, new in pairs], [abs(old - new) for _, old, new in pairs]
+    return _agreement("pass", same, ranges, [document for document, _, _ in pairs])
 
 
 def _agreement(
@@ -76,7 +78,7 @@ def _agreement(
         return {}
     return {
         f"{kind}_agreement": Ratio.of(same, documents, bounds=(0, 1)).estimate(),
-        f"{kind}_range": Ratio.of(ranges, documents, bounds=(0, 100)).estimate(),
+        f"{kind}_range": Ratio.of(ranges, documents, bounds=BOUNDS).estimate(),
     }
 
 

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from medft.console import Progress, say, warn
-from medft.errors import JudgeUnavailable
+from medft.errors import JudgeUnavailable, MedftError
 from medft.evaluation.judges.base import Judge, Question, Verdict
 from medft.evaluation.judging.cache import VerdictCache
 
-_AWAY_LIMIT = 3  # answers in a row that the judge could not be asked about, each after all its attempts
+_AWAY_LIMIT = 3  # questions in a row that the judge could not be asked about, each after all its attempts
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,21 @@ def ask_all(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> 
     """
     judge.plan([task.item for task in tasks])
     known = [cache.find(task.item, task.repeat) if cache else None for task in tasks]
-    to_ask = [place for place, verdict in enumerate(known) if verdict is None]
-    if to_ask:
-        found = _ask(judge, [tasks[place] for place in to_ask], cache)
-        for place, verdict in zip(to_ask, found, strict=True):
-            known[place] = verdict
-    verdicts = [verdict for verdict in known if verdict is not None]
-    _report(judge, verdicts, asked=len(to_ask))
+    # equal answers to a question (before and after, or both empty) are one request and get one verdict
+    to_ask = list(dict.fromkeys(task for task, verdict in zip(tasks, known, strict=True) if verdict is None))
+    found = dict(zip(to_ask, _ask(judge, to_ask, cache) if to_ask else [], strict=True))
+    verdicts = [verdict or found[task] for task, verdict in zip(tasks, known, strict=True)]
+    _report(judge, verdicts, asked=len(to_ask), known=sum(verdict is not None for verdict in known))
     return verdicts
 
 
 def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> list[Verdict]:
     try:
         judge.load()
-    except JudgeUnavailable as error:
-        warn(f"{error}; nothing was judged: medft judge run=<id>")
-        return [Verdict("failed", failure=str(error))] * len(tasks)
+    except Exception as error:
+        why = _words(error)
+        warn(f"{why}; nothing was judged: medft judge run=<id>")
+        return [Verdict("failed", failure=why)] * len(tasks)
     asking, counts = _Asking(judge, cache), Counter[str]()
     with Progress(f"Judging with {judge.name}", len(tasks)) as bar, ThreadPoolExecutor(judge.concurrency) as pool:
         futures = [pool.submit(asking.verdict, task) for task in tasks]
@@ -54,6 +53,7 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
                 counts[future.result().status] += 1
                 bar.advance(", ".join(f"{count} {status}" for status, count in sorted(counts.items(), reverse=True)))
         except BaseException:  # interrupted: what is being asked is waited for, the rest is not begun
+            judge.interrupt()
             pool.shutdown(cancel_futures=True)
             raise
     if asking.not_tried:
@@ -66,12 +66,13 @@ class _Asking:
 
     def __init__(self, judge: Judge, cache: VerdictCache | None) -> None:
         self._judge, self._cache = judge, cache
-        self._lock, self._away = threading.Lock(), 0
+        self._lock = threading.Lock()
+        self._away: set[str] = set()  # questions since the last verdict; one that never works is not an absence
         self.not_tried, self.last = 0, ""
 
     def verdict(self, task: Task) -> Verdict:
         with self._lock:
-            if self._away >= _AWAY_LIMIT:
+            if len(self._away) >= _AWAY_LIMIT:
                 self.not_tried += 1
                 return Verdict("failed", failure="not tried: the judge was away")
         try:
@@ -80,18 +81,23 @@ class _Asking:
                 self._cache.keep(task.item, task.repeat, verdict)
         except JudgeUnavailable as error:
             with self._lock:
-                self._away, self.last = self._away + 1, str(error)
+                self._away.add(task.item.text)
+                self.last = str(error)
             return Verdict("failed", failure=str(error))
         except Exception as error:
-            return Verdict("failed", failure=f"{type(error).__name__}: {error}")
+            return Verdict("failed", failure=_words(error))
         with self._lock:
-            self._away = 0
+            self._away.clear()
         return verdict
 
 
-def _report(judge: Judge, verdicts: Sequence[Verdict], asked: int) -> None:
-    if asked < len(verdicts):
-        say(f"judge {judge.name}: {len(verdicts) - asked} of {len(verdicts)} verdicts were known, {asked} asked for")
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, MedftError) else f"{type(error).__name__}: {error}"
+
+
+def _report(judge: Judge, verdicts: Sequence[Verdict], asked: int, known: int) -> None:
+    if known:
+        say(f"judge {judge.name}: {known} of {len(verdicts)} verdicts were known, {asked} asked for")
     for status in ("failed", "too_long"):
         found = [verdict for verdict in verdicts if verdict.status == status]
         if found:

@@ -12,7 +12,7 @@ from medft.evaluation.judges.base import Judge, Question, Verdict
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS verdicts (
-    key TEXT PRIMARY KEY, status TEXT NOT NULL, context INTEGER, verdict TEXT NOT NULL,
+    key TEXT PRIMARY KEY, status TEXT NOT NULL, context INTEGER NOT NULL, verdict TEXT NOT NULL,
     at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 )"""
 _WAIT = 60.0  # seconds for another process that is writing
@@ -34,23 +34,32 @@ class VerdictCache:
     def find(self, item: Question, repeat: int) -> Verdict | None:
         """The verdict on an item, if there is one; that a row was too long holds for no longer context than then."""
         with self._lock:
-            found = self._database.execute(
-                "SELECT verdict FROM verdicts WHERE key = ? AND (status != 'too_long' OR context >= ?)",
-                (self._key(item, repeat), self._judge.context or 0),
-            ).fetchone()
-        return Verdict(**json.loads(found[0])) if found else None
+            try:
+                found = self._database.execute(
+                    "SELECT verdict FROM verdicts WHERE key = ? AND (status != 'too_long' OR context >= ?)",
+                    (self._key(item, repeat), self._judge.context or 0),
+                ).fetchone()
+                return Verdict(**json.loads(found[0])) if found else None
+            except (sqlite3.Error, ValueError, TypeError) as error:
+                self._say(f"a verdict cannot be read: {self._file}: {error}")
+                return None
 
     def keep(self, item: Question, repeat: int, verdict: Verdict) -> None:
         """Write a verdict down. If that fails (a full disk), it is said once, and the judging goes on."""
         with self._lock:
             try:
-                self._write((self._key(item, repeat), verdict.status, self._judge.context, json.dumps(asdict(verdict))))
+                context = self._judge.context or 0
+                self._write((self._key(item, repeat), verdict.status, context, json.dumps(asdict(verdict))))
             except sqlite3.Error as error:
-                if not self._told:
-                    warn(f"verdicts are not kept any more: {self._file}: {error}")
-                self._told = True
+                self._say(f"verdicts are not kept: {self._file}: {error}")
 
-    def _write(self, row: tuple[str, str, int | None, str]) -> None:
+    def _say(self, trouble: str) -> None:
+        """Once: it will be the same for the next row."""
+        if not self._told:
+            warn(trouble)
+        self._told = True
+
+    def _write(self, row: tuple[str, str, int, str]) -> None:
         with self._database:
             self._database.execute(
                 "INSERT OR REPLACE INTO verdicts (key, status, context, verdict) VALUES (?, ?, ?, ?)", row

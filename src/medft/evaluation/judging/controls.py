@@ -59,9 +59,11 @@ def reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
         if both is None:
             return Reliability(None, f"no question has a score for the expected answer and for control {wrong}")
         gaps[wrong] = both[0].less(both[1])
+    if any(gap.low is None for gap in gaps.values()):
+        return Reliability(None, "all its controls are of one document")
     small = [f"{gap.value:.1f} points above {_WRONG[wrong]}" for wrong, gap in gaps.items() if gap.value < _APART]
     if small:
         return Reliability(False, f"it puts the expected answer only {' and only '.join(small)}")
-    if any(gap.low is None or gap.low <= 0 for gap in gaps.values()):
+    if any((gap.low or 0) <= 0 for gap in gaps.values()):
         return Reliability(None, "its controls are of too few documents to tell (judge.controls, more test questions)")
     return Reliability(True, "it tells the expected answer from another question's and from an empty one")

@@ -21,7 +21,7 @@ def record(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {
         **first,
         "score": fmean(scores) if scores else None,
-        "repeats": [{"score": verdict.score, "failure": verdict.failure} for verdict in verdicts],
+        "repeats": [asdict(verdict) for verdict in verdicts],
     }
 
 

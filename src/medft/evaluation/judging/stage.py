@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from medft.console import say, warn
-from medft.evaluation.judges.base import Judge, Question, Verdict
-from medft.evaluation.judging.agreement import between_judges, pass_agreement
+from medft.evaluation.judges.base import Judge, Question
+from medft.evaluation.judging.agreement import SIDES, pass_agreement
 from medft.evaluation.judging.asking import Task, ask_all
 from medft.evaluation.judging.cache import open_cache
 from medft.evaluation.judging.controls import chosen, reliability
-from medft.evaluation.judging.records import record
+from medft.evaluation.judging.records import record, score
 from medft.evaluation.judging.scores import judge_metrics
 from medft.evaluation.predictions import Prediction
 from medft.evaluation.statistics import named
@@ -37,7 +37,8 @@ def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Pa
         cache: the folder under which verdicts are kept, `paths.cache_dir`.
 
     Returns:
-        The metrics, see `judge_metrics`; with those of agreement with other judges and with an earlier pass.
+        The metrics, see `judge_metrics`; with `judge.cache=false` also `pass_agreement` and `pass_range`: how far this
+        pass agrees with the one whose verdicts are in `predictions`.
     """
     cases = _cases(judge, predictions)
     tasks = [Task(case.item, repeat) for case in cases for repeat in range(judge.repeats)]
@@ -47,17 +48,16 @@ def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Pa
     finally:
         if kept:
             kept.close()
-    before = [dict(row.judge.get(judge.name, {})) for row in predictions]
+    pairs = []
     for place, case in enumerate(cases):
-        _write(judge.name, case, verdicts[place * judge.repeats : (place + 1) * judge.repeats])
-    metrics = judge_metrics(judge.name, predictions)
-    earlier = pass_agreement(judge.name, predictions, before)
-    metrics |= named({f"judge/{judge.name}/{key}": each for key, each in earlier.items()})
-    for agreement in between_judges(predictions):
-        if judge.name in agreement.judges:
-            metrics |= agreement.metrics()
+        found = record(verdicts[place * judge.repeats : (place + 1) * judge.repeats])
+        old, new = score(case.row, judge.name, case.side), found["score"]
+        if old is not None and new is not None and case.side in SIDES and not judge.cache:
+            pairs.append((case.row.document, old, float(new)))
+        _write(judge.name, case, found)
+    earlier = {f"judge/{judge.name}/{key}": each for key, each in pass_agreement(pairs).items()}
     _announce(judge, predictions)
-    return metrics
+    return judge_metrics(judge.name, predictions) | named(earlier)
 
 
 def _cases(judge: Judge, predictions: Sequence[Prediction]) -> list[_Case]:
@@ -76,10 +76,9 @@ def _answers(row: Prediction) -> list[tuple[str, str | None]]:
     return [("test", row.generated_answer), ("baseline", row.baseline_answer)]
 
 
-def _write(judge: str, case: _Case, verdicts: Sequence[Verdict]) -> None:
+def _write(judge: str, case: _Case, found: dict[str, Any]) -> None:
     """Put a verdict into its row; one that did not come does not replace one that did."""
     own: dict[str, Any] = case.row.judge.setdefault(judge, {})
-    found = record(verdicts)
     if found["score"] is not None or own.get(case.side, {}).get("score") is None:
         own[case.side] = found
 
