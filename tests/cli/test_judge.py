@@ -134,14 +134,14 @@ def test_a_name_belongs_to_one_judge(finished: tuple[str, Path], capsys: pytest.
         assert main(common) == 0
         assert len(served.chats) == asked
         capsys.readouterr()
-        assert main([*common, "judge/prompt=plain"]) == 2
+        assert main([*common, "judge/prompt=rubric"]) == 2
         assert "judge.name=ollama: the run already has scores of another judge of that name (m:latest, " in (
             capsys.readouterr().err
         )
         assert len(served.chats) == asked
-        assert main([*common, "judge/prompt=plain", "judge.name=second"]) == 0
+        assert main([*common, "judge/prompt=rubric", "judge.name=second"]) == 0
     tags = mlflow.get_run(run_id).data.tags
-    assert tags["judge.second.prompt_version"] == "plain-1"
+    assert tags["judge.second.prompt_version"] == "rubric-1"
     assert tags["judge.second.server_version"] == "9.9.9"
     assert tags["judge.second.num_ctx"]
     assert tags["judge.second.controls"] == "unknown: all its controls are of one document"
