@@ -28,9 +28,10 @@ from medft.model.attention import check_flat
 from medft.model.build import build_model, context_length, parameter_counts
 from medft.model.finetune import check_targets
 from medft.model.sources.resolve import resolve
+from medft.report.run import log_report
 from medft.tracking.finished import logged_split
 from medft.tracking.logger import TrackerLogger
-from medft.tracking.results import log_audit, log_model, log_report, log_results, log_verdicts
+from medft.tracking.results import log_audit, log_model, log_results, log_verdicts
 from medft.tracking.store import ui_command
 from medft.tracking.tracker import Tracker, tracked_run
 from medft.training.fit import FitResult, check_devices, device_name, fit

@@ -14,8 +14,9 @@ from medft.evaluation.judging.agreement import with_others
 from medft.evaluation.judging.stage import judge_predictions
 from medft.evaluation.predictions import Prediction, read_jsonl
 from medft.evaluation.summary import print_scores
+from medft.report.run import log_report
 from medft.tracking.finished import FinishedRun, open_run, split_arguments
-from medft.tracking.results import IDENTITY, log_report, log_verdicts
+from medft.tracking.results import IDENTITY, log_verdicts
 
 _USAGE = "medft judge run=<id> [judge=ollama] [judge.model=llama3 ...]"
 

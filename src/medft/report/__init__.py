@@ -1,1 +1,1 @@
-"""The report room: what a run shows to people who read rather than query, and the pictures of it."""
+"""The report room: what a run shows to people who read rather than query."""

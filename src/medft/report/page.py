@@ -14,7 +14,7 @@ from medft.evaluation.results import MEASURED
 from medft.evaluation.summary import interval, p_value
 from medft.report.differences import Marked, marked_differences
 from medft.report.facts import RunFacts
-from medft.report.figures import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, score_by_length, score_histogram
+from medft.tracking.figures import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, score_by_length, score_histogram
 
 _SHOWN = 5  # worst and best answers each
 _JUDGE_FACTS = ("model", "digest", "server_version", "prompt_version", "options", "num_ctx")

@@ -12,9 +12,7 @@ from medft.data.windows import Cuts
 from medft.evaluation.judges.base import Judge
 from medft.evaluation.judging.controls import reliability
 from medft.evaluation.predictions import Prediction, write_jsonl, write_notebook_json
-from medft.report.facts import collect
-from medft.report.figures import REFERENCE_LOSSES, length_histogram, loss_curves
-from medft.report.page import render
+from medft.tracking.figures import REFERENCE_LOSSES, length_histogram, loss_curves
 from medft.tracking.tracker import Tracker
 
 IDENTITY = "identity"  # the tag judge.<name>.identity tells two judges of one name apart
@@ -74,13 +72,6 @@ def log_verdicts(
     tracker.set_tags({f"judge.{judge.name}.{key}": value for key, value in facts.items()})
     tracker.log_metrics(scores)
     log_predictions(tracker, output, predictions)
-
-
-def log_report(tracker: Tracker, output: Path, predictions: Sequence[Prediction]) -> None:
-    """Write report.html of all that the run has logged so far, and log it."""
-    file = output / "report.html"
-    file.write_text(render(collect(tracker, predictions)), encoding="utf-8")
-    tracker.log_file(file)
 
 
 def log_model(tracker: Tracker, output: Path, network: Any, tokenizer: Tokenizer) -> None:

@@ -13,10 +13,11 @@ from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.auto import Auto
 from medft.evaluation.judges.base import Question, Verdict
-from medft.evaluation.judges.language_model import Refused, token_bound
+from medft.evaluation.judges.language_model import token_bound
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.judges.prompt import JudgePrompt
+from medft.evaluation.judges.replies import Refused
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
 
 ITEM = Question("What is gout?", "", "A disease of the joints.", "A fish.")

@@ -10,7 +10,7 @@ import pytest
 
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import Question
-from medft.evaluation.judges.language_model import Refused
+from medft.evaluation.judges.replies import Refused
 from medft.evaluation.judging.stage import judge_predictions
 from medft.evaluation.predictions import Prediction
 from tests.evaluation.judging.helpers import rows, scripted

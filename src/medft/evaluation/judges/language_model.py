@@ -7,40 +7,20 @@ import re
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from medft.errors import JudgeUnavailable, MedftError
+from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import Judge, Question, Verdict
 from medft.evaluation.judges.prompt import JudgePrompt
+from medft.evaluation.judges.replies import Fault, InvalidReply, PromptTooLong, Refused, Reply, Sampling
 
 CHAT_TOKENS = 64  # what a chat template adds around the prompt, at most
 _LONGEST_PAUSE = 30.0  # seconds
 _ONLY_LOGGED = ("server_version", "context_length", "num_ctx")
 
 T = TypeVar("T")
-
-
-class Fault(Exception):
-    """The server failed in a way that may pass: it is asked again."""
-
-
-class InvalidReply(Exception):
-    """The server answered, but with no score: it is asked again."""
-
-    def __init__(self, why: str, reply: str) -> None:
-        super().__init__(why)
-        self.reply = reply
-
-
-class PromptTooLong(Exception):
-    """The server cannot read the whole prompt."""
-
-
-class Refused(MedftError):
-    """The server will not answer this request; it may answer others."""
 
 
 class Score(BaseModel):
@@ -52,29 +32,6 @@ class Score(BaseModel):
     # before the score, and one that rambles runs out of reply_tokens before it has come to the score.
     reason: Annotated[str, Field(json_schema_extra={"minLength": 10, "maxLength": 400})]
     score: Annotated[int, Field(ge=0, le=100)]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A server's reply.
-
-    Attributes:
-        text: as it came.
-        prompt_tokens: how many tokens of the prompt the server says it read; None = it does not say.
-        cut: the reply ended because it was out of room.
-    """
-
-    text: str
-    prompt_tokens: int | None
-    cut: bool
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How one reply is drawn."""
-
-    seed: int
-    temperature: float
 
 
 class LanguageModel(Judge):
@@ -271,23 +228,3 @@ def token_bound(text: str) -> int:
     size = len(text.encode())
     plain = len(re.findall(r"[a-z ]", text))
     return size - plain // 2
-
-
-def one_line(error: Exception) -> str:
-    """The first sentence of an error, or its kind."""
-    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]
-
-
-def refusal(where: str, why: str, status: int) -> Exception:
-    """What an HTTP error status of a server means: too long a prompt, a door that stays shut, a prompt that it will not
-    answer (a content filter), or something that passes.
-    """
-    if status in (400, 413, 422, 500) and re.search(
-        r"context (size|length|window)|(prompt|input) .*too long", why.lower()
-    ):
-        return PromptTooLong(why)
-    if status in (401, 403, 404):
-        return JudgeUnavailable(f"{where} refused ({why})")
-    if 400 <= status < 500 and status not in (408, 409, 429):
-        return Refused(f"{where} refused ({why})")
-    return Fault(f"{where} failed ({why})")

@@ -8,8 +8,8 @@ import re
 from typing import Any, ClassVar
 
 from medft.evaluation.judges.base import Question, Verdict
-from medft.evaluation.judges.language_model import InvalidReply
 from medft.evaluation.judges.ollama import Ollama
+from medft.evaluation.judges.replies import InvalidReply
 
 _QUESTION = (
     "Below is an instruction that describes a task. "

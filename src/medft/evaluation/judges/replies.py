@@ -1,0 +1,69 @@
+"""What a language model's server may answer: a reply, or one of several kinds of trouble."""
+
+import re
+from dataclasses import dataclass
+
+from medft.errors import JudgeUnavailable, MedftError
+
+
+class Fault(Exception):
+    """The server failed in a way that may pass: it is asked again."""
+
+
+class InvalidReply(Exception):
+    """The server answered, but with no score: it is asked again."""
+
+    def __init__(self, why: str, reply: str) -> None:
+        super().__init__(why)
+        self.reply = reply
+
+
+class PromptTooLong(Exception):
+    """The server cannot read the whole prompt."""
+
+
+class Refused(MedftError):
+    """The server will not answer this request; it may answer others."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's reply.
+
+    Attributes:
+        text: as it came.
+        prompt_tokens: how many tokens of the prompt the server says it read; None = it does not say.
+        cut: the reply ended because it was out of room.
+    """
+
+    text: str
+    prompt_tokens: int | None
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one reply is drawn."""
+
+    seed: int
+    temperature: float
+
+
+def one_line(error: Exception) -> str:
+    """The first sentence of an error, or its kind."""
+    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]
+
+
+def refusal(where: str, why: str, status: int) -> Exception:
+    """What an HTTP error status of a server means: too long a prompt, a door that stays shut, a prompt that it will not
+    answer (a content filter), or something that passes.
+    """
+    if status in (400, 413, 422, 500) and re.search(
+        r"context (size|length|window)|(prompt|input) .*too long", why.lower()
+    ):
+        return PromptTooLong(why)
+    if status in (401, 403, 404):
+        return JudgeUnavailable(f"{where} refused ({why})")
+    if 400 <= status < 500 and status not in (408, 409, 429):
+        return Refused(f"{where} refused ({why})")
+    return Fault(f"{where} failed ({why})")
