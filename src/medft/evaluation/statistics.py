@@ -126,9 +126,8 @@ class Ratio:
         z = float(t.ppf((1 + _LEVEL) / 2, documents - 1))
         centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
         half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)
-        ends = (low + (high - low) * min(1.0, max(0.0, float(end))) for end in (centre - half, centre + half))
-        first, second = ends
-        return first, second
+        first, second = np.clip([centre - half, centre + half], 0.0, 1.0)
+        return low + (high - low) * float(first), low + (high - low) * float(second)
 
     def _by_document(self) -> tuple[Floats, Floats]:
         _, place = np.unique(np.asarray(self.documents, dtype=object).astype(str), return_inverse=True)

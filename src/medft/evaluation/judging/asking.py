@@ -16,7 +16,7 @@ _AWAY_LIMIT = 3  # questions in a row that the judge could not be asked about, e
 
 @dataclass(frozen=True)
 class Task:
-    """One request: an item, and the how manieth time it is judged."""
+    """One request: an item, and which of its repeats it is."""
 
     item: Question
     repeat: int = 0
