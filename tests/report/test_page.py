@@ -87,7 +87,7 @@ def test_nothing_is_loaded() -> None:
 def test_results_have_their_intervals_and_the_judge_its_verdict(tmp_path: Path) -> None:
     found = rows(12)
     page = Page(render(facts(found, judged(found, tmp_path))))
-    assert "2.000 [1.800, 2.250]" in page.text
+    assert "2.000 [1.800,\u00a02.250]" in page.text
     assert "<0.001" in page.text
     assert "Reliable on its controls" in page.text
     assert "90.0 [" in page.text

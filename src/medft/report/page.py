@@ -85,8 +85,13 @@ def render(facts: RunFacts) -> str:
 
 def _line(metrics: Mapping[str, float], name: str, meaning: str, keys: tuple[str, str, str] | None = None) -> Line:
     before, after, difference = keys or (f"baseline/{name}", f"test/{name}", f"difference/{name}")
-    shown = [interval(metrics, key) for key in (before, after, difference)]
+    shown = [_cell(metrics, key) for key in (before, after, difference)]
     return Line(name, meaning, shown[0], shown[1], shown[2], p_value(metrics, difference))
+
+
+def _cell(metrics: Mapping[str, float], key: str) -> str:
+    """A value that may be broken into two lines before its interval, not inside it."""
+    return interval(metrics, key).replace(", ", ",\u00a0")
 
 
 def _curves(facts: RunFacts) -> str:
@@ -113,7 +118,7 @@ def _judge(facts: RunFacts, name: str) -> JudgeView:
         ),
         counts={key: int(metrics[base + key]) for key in ("scored", "failed", "too_long")},
         reliability=reliability(name, rows),
-        controls={each: interval(metrics, f"{base}control_{each}") for each in CONTROLS},
+        controls={each: _cell(metrics, f"{base}control_{each}") for each in CONTROLS},
         self_agreement=interval(metrics, f"{base}self_agreement"),
         histogram=as_svg(score_histogram({label: each for label, each in scores.items() if each}, NARROW))
         if any(scores.values())

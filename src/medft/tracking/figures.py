@@ -83,6 +83,7 @@ def score_histogram(scores: Mapping[str, Sequence[float]], size: Size = WIDE) ->
     axes.hist([scores[name] for name in names], bins=[*range(0, 100, 10), 100.001], label=names)
     axes.set_xlabel("score")
     axes.set_ylabel("answers")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_xlim(0, 100)
     axes.legend()
     return figure
