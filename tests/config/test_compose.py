@@ -24,12 +24,13 @@ from medft.training.fit import _trainer
 
 # What a choice cannot do without; `common` files are the base of their group, not a choice.
 NEEDS = {"dataset=diseases": ["dataset.path=x.csv"], "dataset=alpaca": ["dataset.path=x.jsonl"]}
-NEEDS["finetune=lora"] = ["model=gpt2"]
+NEEDS |= {"finetune=lora": ["model=gpt2"], "judge=openai": ["judge.model=m"]}
 
 
 def choices() -> list[str]:
     files = sorted(path for path in conf_dir().glob("*/*.yaml") if path.stem != "common")
-    return [f"{path.parent.name}={path.stem}" for path in files if path.parent.name != "local"]
+    prompts = [f"judge/prompt={path.stem}" for path in sorted((conf_dir() / "judge" / "prompt").glob("*.yaml"))]
+    return [f"{path.parent.name}={path.stem}" for path in files if path.parent.name != "local"] + prompts
 
 
 @pytest.mark.parametrize("choice", choices())
