@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _LEVEL = 0.95
+_SEED = 0  # the same numbers have the same error bars
 _RESAMPLES = 10_000
 _FLIPS = 10_000
 _LEAST_SPREAD = 0.25  # of a resample, as a share of the whole sample's
@@ -79,7 +80,7 @@ class Ratio:
         sums = np.asarray(values, dtype=np.float64)
         return cls(sums, np.ones_like(sums) if counts is None else np.asarray(counts, np.float64), documents, bounds)
 
-    def estimate(self, seed: int = 0) -> Estimate:
+    def estimate(self) -> Estimate:
         """The metric with its interval."""
         sums, counts = self._by_document()
         value = _ratio(sums, counts)
@@ -91,11 +92,11 @@ class Ratio:
         elif error <= 1e-12 * max(1.0, abs(value)):
             ends = _of_one_value(value, len(sums), self.bounds)
         else:
-            low, high = _t_quantiles(sums, counts, error, seed)
+            low, high = _t_quantiles(sums, counts, error)
             ends = max(self.bounds[0], value - high * error), min(self.bounds[1], value - low * error)
         return Estimate(value, *ends) if ends else Estimate(value)
 
-    def less(self, before: "Ratio", seed: int = 0) -> Difference:
+    def less(self, before: "Ratio") -> Difference:
         """This metric less another one of the same rows, paired.
 
         Raises:
@@ -105,8 +106,8 @@ class Ratio:
             raise ValueError("a paired difference needs the same rows on both sides")
         low, high = self.bounds
         paired = Ratio(self.sums - before.sums, self.counts, self.documents, (low - high, high - low))
-        found, (sums, _) = paired.estimate(seed), paired._by_document()
-        return Difference(found.value, found.low, found.high, sign_flip_p(sums, seed))
+        found, (sums, _) = paired.estimate(), paired._by_document()
+        return Difference(found.value, found.low, found.high, sign_flip_p(sums))
 
     def _is_two_valued(self) -> bool:
         """Whether each row is at one end of the bounds: a share."""
@@ -140,7 +141,7 @@ def named(estimates: Mapping[str, Estimate]) -> dict[str, float]:
     return {name: number for key, each in estimates.items() for name, number in each.named(key).items()}
 
 
-def sign_flip_p(sums: Floats, seed: int = 0) -> float:
+def sign_flip_p(sums: Floats) -> float:
     """Two-sided p-value of a paired permutation test (Fisher 1935): under no difference, each document's summed
     difference could as well have had the other sign. Exact for up to 13 documents, else from 10,000 random flips.
     """
@@ -148,7 +149,7 @@ def sign_flip_p(sums: Floats, seed: int = 0) -> float:
         flips = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
         drawn, extra = (1 - 2 * flips) @ sums, 0
     else:
-        random, extra = np.random.default_rng(seed), 1
+        random, extra = np.random.default_rng(_SEED), 1
         rows = max(1, _CHUNK // len(sums))
         parts = [random.integers(0, 2, (min(rows, _FLIPS - done), len(sums))) for done in range(0, _FLIPS, rows)]
         drawn = np.concatenate([(1 - 2 * part) @ sums for part in parts])
@@ -161,7 +162,7 @@ def _ratio(sums: Floats, counts: Floats) -> Any:
     return float(sums.sum() / counts.sum()) if counts.sum() else np.nan
 
 
-def _t_quantiles(sums: Floats, counts: Floats, error: float, seed: int) -> tuple[float, float]:
+def _t_quantiles(sums: Floats, counts: Floats, error: float) -> tuple[float, float]:
     """Quantiles of (resampled - found) / resampled error, nowhere nearer than those of t."""
     from scipy.stats import t
 
@@ -169,7 +170,7 @@ def _t_quantiles(sums: Floats, counts: Floats, error: float, seed: int) -> tuple
     plain = float(t.ppf(tails[0], documents - 1)), float(t.ppf(tails[1], documents - 1))
     if not _FEW <= documents <= _MANY:
         return plain
-    drawn, residuals = _draws(documents, seed), sums - _ratio(sums, counts) * counts
+    drawn, residuals = _draws(documents), sums - _ratio(sums, counts) * counts
     total = drawn @ counts
     total = np.where(total > 0, total, np.inf)
     moved = drawn @ residuals / total
@@ -191,9 +192,9 @@ def _standard_error(squares: Any, total: Any, documents: int) -> Any:
 
 
 @functools.lru_cache(maxsize=4)  # all metrics of a run have the same documents
-def _draws(documents: int, seed: int) -> Floats:
+def _draws(documents: int) -> Floats:
     """How often each document is drawn in each resample: resamples x documents."""
-    drawn = np.random.default_rng(seed).integers(0, documents, (_RESAMPLES, documents))
+    drawn = np.random.default_rng(_SEED).integers(0, documents, (_RESAMPLES, documents))
     places = drawn + documents * np.arange(_RESAMPLES)[:, None]
     counted = np.bincount(places.ravel(), minlength=_RESAMPLES * documents)
     return counted.reshape(_RESAMPLES, documents).astype(np.float64)

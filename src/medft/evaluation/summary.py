@@ -70,7 +70,7 @@ def p_value(metrics: Mapping[str, float], key: str) -> str:
 
 
 def _rows(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
-    rows = [_row(metrics, name, f"baseline/{name}", f"test/{name}", f"difference/{name}") for name in MEASURED]
+    rows: list[tuple[str, ...]] = [(name, *cells(metrics, *measured_keys(name))) for name in MEASURED]
     for key in metrics:
         if key.startswith("judge/") and key.endswith("/score"):
             base = key.removesuffix("score")
@@ -78,13 +78,24 @@ def _rows(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
             worth = {0.0: "UNRELIABLE on its controls, ", None: "of unknown worth, "}.get(
                 metrics.get(f"{base}reliable"), ""
             )
-            rows.append(_row(metrics, f"{key} ({worth}{counts})", f"{base}baseline_score", key, f"{base}difference"))
+            rows.append((f"{key} ({worth}{counts})", *cells(metrics, *judge_keys(base))))
     rows.append(("reference/unigram_loss", "", interval(metrics, "reference/unigram_loss"), "", ""))
     return rows + [(key, "", number(value), "", "") for key, value in metrics.items() if key.startswith("cost/")]
 
 
-def _row(metrics: Mapping[str, float], name: str, before: str, after: str, difference: str) -> tuple[str, ...]:
-    return (name, *(interval(metrics, key) for key in (before, after, difference)), p_value(metrics, difference))
+def measured_keys(name: str) -> tuple[str, str, str]:
+    """Where a measured metric stands before, after, and as a difference."""
+    return f"baseline/{name}", f"test/{name}", f"difference/{name}"
+
+
+def judge_keys(base: str) -> tuple[str, str, str]:
+    """The same for the scores under `judge/<judge>/`."""
+    return f"{base}baseline_score", f"{base}score", f"{base}difference"
+
+
+def cells(metrics: Mapping[str, float], before: str, after: str, difference: str) -> list[str]:
+    """What a line of the results shows: before, after and difference with their intervals, and the p-value."""
+    return [*(interval(metrics, key) for key in (before, after, difference)), p_value(metrics, difference)]
 
 
 def _short(text: str) -> str:

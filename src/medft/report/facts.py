@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
-
 from medft.errors import InputError
 from medft.evaluation.predictions import Prediction
 from medft.tracking.finished import artifact
@@ -44,7 +42,6 @@ def collect(tracker: Tracker, predictions: Sequence[Prediction]) -> RunFacts:
         audit = json.loads(artifact(tracker, "audit.json").read_text(encoding="utf-8"))
     except InputError:
         audit = None
-    config = yaml.safe_load(artifact(tracker, "config.yaml").read_text(encoding="utf-8"))
     return RunFacts(
         run_id=tracker.run_id,
         name=run.info.run_name,
@@ -54,6 +51,6 @@ def collect(tracker: Tracker, predictions: Sequence[Prediction]) -> RunFacts:
         params=dict(run.data.params),
         curves=tracker.losses(),
         predictions=predictions,
-        config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        config=artifact(tracker, "config.yaml").read_text(encoding="utf-8"),
         audit=audit,
     )

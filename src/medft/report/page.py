@@ -7,11 +7,11 @@ from typing import Any
 
 from medft.evaluation.judging.agreement import between_judges
 from medft.evaluation.judging.controls import CONTROLS, Reliability, reliability
-from medft.evaluation.judging.records import score
+from medft.evaluation.judging.records import score, scores_of
 from medft.evaluation.judging.scores import judge_metrics
 from medft.evaluation.predictions import Prediction
 from medft.evaluation.results import MEASURED
-from medft.evaluation.summary import interval, p_value
+from medft.evaluation.summary import cells, interval, judge_keys, measured_keys
 from medft.report.differences import Marked, marked_differences
 from medft.report.facts import RunFacts
 from medft.tracking.figures import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, score_by_length, score_histogram
@@ -69,7 +69,7 @@ def render(facts: RunFacts) -> str:
         .get_template("run.html")
         .render(
             facts=facts,
-            lines=[_line(facts.metrics, name, meaning) for name, meaning in MEASURED.items()],
+            lines=[_line(facts.metrics, name, meaning, measured_keys(name)) for name, meaning in MEASURED.items()],
             unigram=interval(facts.metrics, "reference/unigram_loss"),
             documents=len({row.document for row in rows}),
             curves=_curves(facts),
@@ -83,15 +83,13 @@ def render(facts: RunFacts) -> str:
     )
 
 
-def _line(metrics: Mapping[str, float], name: str, meaning: str, keys: tuple[str, str, str] | None = None) -> Line:
-    before, after, difference = keys or (f"baseline/{name}", f"test/{name}", f"difference/{name}")
-    shown = [_cell(metrics, key) for key in (before, after, difference)]
-    return Line(name, meaning, shown[0], shown[1], shown[2], p_value(metrics, difference))
+def _line(metrics: Mapping[str, float], name: str, meaning: str, keys: tuple[str, str, str]) -> Line:
+    return Line(name, meaning, *map(_unbroken, cells(metrics, *keys)))
 
 
-def _cell(metrics: Mapping[str, float], key: str) -> str:
-    """A value that may be broken into two lines before its interval, not inside it."""
-    return interval(metrics, key).replace(", ", ",\u00a0")
+def _unbroken(cell: str) -> str:
+    """A value may be broken into two lines before its interval, not inside it."""
+    return cell.replace(", ", ",\u00a0")
 
 
 def _curves(facts: RunFacts) -> str:
@@ -102,28 +100,21 @@ def _curves(facts: RunFacts) -> str:
 def _judge(facts: RunFacts, name: str) -> JudgeView:
     base, rows = f"judge/{name}/", facts.predictions
     metrics = judge_metrics(name, rows)  # of these very rows; MLflow may still have numbers of an earlier pass
-    sides = {"before": "baseline", "after": "test"}
-    scores = {
-        label: [number for row in rows if (number := score(row, name, side)) is not None]
-        for label, side in sides.items()
-    }
+    sides = {"before": scores_of(name, rows, "baseline"), "after": scores_of(name, rows, "test")}
+    scores = {label: found.sums.tolist() for label, found in sides.items() if found}
     scored = [row for row in rows if score(row, name, "test") is not None]
     words = [float(len(row.generated_answer.split())) for row in scored]
     prefix = f"judge.{name}."
     return JudgeView(
         name=name,
         facts={key: facts.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in facts.tags},
-        line=_line(
-            metrics, name, "mean score, 0 to 100", (f"{base}baseline_score", f"{base}score", f"{base}difference")
-        ),
+        line=_line(metrics, name, "mean score, 0 to 100", judge_keys(base)),
         counts={key: int(metrics[base + key]) for key in ("scored", "failed", "too_long")},
         reliability=reliability(name, rows),
-        controls={each: _cell(metrics, f"{base}control_{each}") for each in CONTROLS},
+        controls={each: _unbroken(interval(metrics, f"{base}control_{each}")) for each in CONTROLS},
         self_agreement=interval(metrics, f"{base}self_agreement"),
-        histogram=as_svg(score_histogram({label: each for label, each in scores.items() if each}, NARROW))
-        if any(scores.values())
-        else "",
-        by_length=as_svg(score_by_length(words, scores["after"], NARROW)) if scores["after"] else "",
+        histogram=as_svg(score_histogram(scores, NARROW)) if scores else "",
+        by_length=as_svg(score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
     )
 
 

@@ -18,22 +18,10 @@ from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.judges.prompt import JudgePrompt
 from medft.evaluation.judges.replies import Refused
+from tests.evaluation.judges.common import COMMON, ITEM, PROMPT
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
 
-ITEM = Question("What is gout?", "", "A disease of the joints.", "A fish.")
-PROMPT = JudgePrompt(name="short", version=1, text="Q $question E $expected A $answer")
-SETTINGS: dict[str, Any] = {
-    "prompt": PROMPT,
-    "model": "m",
-    "timeout": 1.0,
-    "load_timeout": 5.0,
-    "attempts": 2,
-    "backoff": 0.0,
-    "temperature": 0.0,
-    "seed": 1,
-    "reply_tokens": 64,
-    "max_context": 2048,
-}
+SETTINGS: dict[str, Any] = {**COMMON, "model": "m", "timeout": 1.0, "max_context": 2048}
 
 
 def ready(host: str, item: Question = ITEM, **settings: object) -> Ollama:

@@ -13,20 +13,13 @@ from medft.config.schema import Config
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import Question, Verdict
 from medft.evaluation.judges.openai import OpenAI
-from medft.evaluation.judges.prompt import JudgePrompt
+from tests.evaluation.judges.common import COMMON, ITEM
 
-ITEM = Question("What is gout?", "", "A disease of the joints.", "A fish.")
 SETTINGS: dict[str, Any] = {
-    "prompt": JudgePrompt(name="short", version=1, text="Q $question E $expected A $answer"),
+    **COMMON,
     "model": "tiny-judge",
     "api_key_env": "MEDFT_TEST_KEY",
     "timeout": 2.0,
-    "load_timeout": 5.0,
-    "attempts": 2,
-    "backoff": 0.0,
-    "temperature": 0.0,
-    "seed": 1,
-    "reply_tokens": 64,
     "max_context": None,
 }
 Response = tuple[int, dict[str, object]]

@@ -84,4 +84,4 @@ def _why(error: Exception) -> str:
     """The server's own words where there are any."""
     body = getattr(error, "body", None)
     told = body.get("message") if isinstance(body, dict) else None
-    return one_line(Exception(told)) if told else one_line(error)
+    return one_line(told or error)

@@ -49,7 +49,7 @@ class Sampling:
     temperature: float
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: Exception | str) -> str:
     """The first sentence of an error, or its kind."""
     return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]
 
