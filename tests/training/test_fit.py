@@ -60,7 +60,9 @@ def test_validation_loss_falls_and_costs_are_told(tiny: Callable[..., Config]) -
     assert len(curve) == 8
     assert curve[-1] < curve[0]
     assert set(record.points[0][1]) == {"train/loss", "train/lr", "train/grad_norm"}
-    assert set(result.costs) == {"cost/train_seconds", "cost/tokens_per_second", "cost/peak_memory"}
+    assert set(result.costs) == {
+        "cost/train_seconds", "cost/train_tokens", "cost/tokens_per_second", "cost/peak_memory",
+    }  # fmt: skip
     assert all(value > 0 for value in result.costs.values())
 
 

@@ -96,7 +96,9 @@ def _numbers(row: Row) -> dict[str, float]:
         "nats": row.nats,
         "tokens": row.tokens,
         "cut": row.cut,
+        "bytes": row.bytes,
         "words": row.words,
+        "expected_words": row.expected_words,
         "hit_limit": row.hit_limit,
     }
     return {**row.metrics, **counts}

@@ -18,7 +18,12 @@ from medft.tracking.figures import NARROW, REFERENCE_LOSSES, as_svg, loss_curves
 
 _SHOWN = 5  # worst and best answers each
 _JUDGE_FACTS = ("model", "digest", "server_version", "prompt_version", "options", "num_ctx")
-_UNITS = {"cost/train_seconds": "s", "cost/tokens_per_second": "tokens/s", "cost/peak_memory": "MiB at most"}
+_UNITS = {
+    "cost/train_seconds": "s",
+    "cost/train_tokens": "tokens",
+    "cost/tokens_per_second": "tokens/s",
+    "cost/peak_memory": "MiB at most",
+}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from safetensors.torch import load_file, save_file
 
 from medft.console import say, warn
+from medft.training.memory import PeakMemory
 
 
 class ValidationPoints(Callback):
@@ -100,19 +101,62 @@ class RandomState(Callback):
                 torch.cuda.set_rng_state_all([state.cpu() for state in self._resumed["cuda"]])
 
 
-class Stopwatch(Callback):
-    """Adds up the time spent in training steps, validation left out."""
+class Costs(Callback):
+    """Adds up what training takes, over all parts of a run that was interrupted and resumed.
 
-    def __init__(self) -> None:
-        self.seconds, self._started = 0.0, 0.0
+    Attributes:
+        train_seconds: wall time of fitting, validation included.
+        step_seconds: time in training steps, validation left out.
+        tokens: tokens trained on by this process, padding left out.
+        peak_memory: MiB.
+    """
+
+    def __init__(self, memory: PeakMemory) -> None:
+        self._memory = memory
+        self._before = {"train_seconds": 0.0, "step_seconds": 0.0, "tokens": 0.0, "peak_memory": 0.0}
+        self._started = self._step_started = time.perf_counter()
+        self._step_seconds = 0.0
+        self._module: Any = None
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall time of fitting so far, in seconds."""
+        return self._before["train_seconds"] + time.perf_counter() - self._started
+
+    @property
+    def step_seconds(self) -> float:
+        """Time in training steps so far, in seconds."""
+        return self._before["step_seconds"] + self._step_seconds
+
+    @property
+    def tokens(self) -> float:
+        """Tokens trained on so far."""
+        return self._before["tokens"] + (self._module.tokens_seen if self._module else 0)
+
+    @property
+    def peak_memory(self) -> float:
+        """Most memory so far, in MiB."""
+        return max(self._before["peak_memory"], self._memory.mib)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Know who counts the tokens."""
+        self._module = pl_module
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Start."""
-        self._started = time.perf_counter()
+        self._step_started = time.perf_counter()
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Stop."""
-        self.seconds += time.perf_counter() - self._started
+        self._step_seconds += time.perf_counter() - self._step_started
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been spent so far."""
+        return {name: float(getattr(self, name)) for name in self._before}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What had been spent before the interruption."""
+        self._before = dict(state_dict)
 
 
 class Progress(RichProgressBar):

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from medft.errors import InputError
 from medft.model.attention import flat
 from medft.model.finetune import merged, prepare
 from medft.model.module import CausalLM
-from medft.training.callbacks import BestWeights, Progress, RandomState, Stopwatch, ValidationPoints
+from medft.training.callbacks import BestWeights, Costs, Progress, RandomState, ValidationPoints
 from medft.training.memory import PeakMemory
 
 
@@ -31,9 +30,10 @@ class FitResult:
         network: the plain model with the weights that `evaluation.weights` asks for, in float32 on the CPU.
         steps: optimizer steps made.
         best_step: the step with the lowest validation loss.
-        costs: `cost/train_seconds` (wall time of fitting, validation included), `cost/tokens_per_second` (tokens
-            trained on, padding left out, over the time spent in training steps), `cost/peak_memory` (MiB while
-            fitting: of the GPU where that trains, else of the process). Of a resumed run, the part after resuming.
+        costs: `cost/train_seconds` (wall time of fitting, validation included), `cost/train_tokens` (tokens trained
+            on, padding left out), `cost/tokens_per_second` (the same over the time spent in training steps),
+            `cost/peak_memory` (MiB while fitting: of the GPU where that trains, else of the process). Of a resumed run,
+            all parts together, without what an interruption lost.
     """
 
     network: PreTrainedModel
@@ -58,15 +58,15 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     # a resumed run goes on where its checkpoints are
     resumed = config.trainer.resume_from
     folder = Path(resumed).parent if resumed else config.paths.output / "checkpoints"
-    best, stopwatch = BestWeights(folder / "best.safetensors"), Stopwatch()
+    best = BestWeights(folder / "best.safetensors")
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
     memory = PeakMemory(device_name(config.trainer))
-    trainer = _trainer(config, logger, [points, best, stopwatch, RandomState(), Progress(), _last_checkpoint(folder)])
+    costs = Costs(memory)
+    trainer = _trainer(config, logger, [points, best, costs, RandomState(), Progress(), _last_checkpoint(folder)])
     tuned.train()  # what was loaded or measured comes in evaluation mode, which has no dropout
-    started = time.perf_counter()
     with memory, _reading(config, network):
         _run(trainer, module, data, config.trainer.resume_from)
-    seconds = time.perf_counter() - started
+    seconds = costs.train_seconds
     if not trainer.is_global_zero:  # the first process does the rest
         return FitResult(network, trainer.global_step, best.step, {})
     if config.evaluation.weights == "best":
@@ -79,8 +79,9 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         best_step=best.step,
         costs={
             "cost/train_seconds": seconds,
-            "cost/tokens_per_second": module.tokens_seen * trainer.world_size / max(stopwatch.seconds, 1e-9),
-            "cost/peak_memory": memory.mib,
+            "cost/train_tokens": costs.tokens * trainer.world_size,
+            "cost/tokens_per_second": costs.tokens * trainer.world_size / max(costs.step_seconds, 1e-9),
+            "cost/peak_memory": costs.peak_memory,
         },
     )
 
