@@ -1,6 +1,9 @@
 """The terminal: one console for words, progress bars that leave when they are done, tables."""
 
+import logging
+import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self, TypeVar
 
@@ -13,7 +16,7 @@ from rich.text import Text
 
 T = TypeVar("T")
 
-_errors = Console(stderr=True)
+errors_console = Console(stderr=True)
 
 
 def say(text: str) -> None:
@@ -29,7 +32,7 @@ def warn(text: str) -> None:
 def track(items: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
     """The same items behind a progress bar on stderr, where that is a terminal."""
     yield from rich_track(
-        items, description, total=total, console=_errors, transient=True, disable=not _errors.is_terminal
+        items, description, total=total, console=errors_console, transient=True, disable=not errors_console.is_terminal
     )
 
 
@@ -39,7 +42,9 @@ class Progress:
     def __init__(self, description: str, total: int) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                    TextColumn("{task.fields[note]}"))  # fmt: skip
-        self._bar = RichProgress(*columns, console=_errors, transient=True, disable=not _errors.is_terminal)
+        self._bar = RichProgress(
+            *columns, console=errors_console, transient=True, disable=not errors_console.is_terminal
+        )
         self._task = self._bar.add_task(description, total=total, note="")
 
     def __enter__(self) -> Self:
@@ -74,3 +79,20 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wra
     if not console.is_terminal:
         console = Console(width=110)
     console.print(grid, markup=False)
+
+
+def quieten() -> None:
+    """Keep libraries' chatter out of the terminal; to be called before they are imported."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch\.jit")
+
+
+def quieten_loggers() -> None:
+    """The same for loggers that libraries set to INFO while they are imported."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    for name in ("pytorch_lightning", "lightning_fabric", "alembic", "mlflow", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)

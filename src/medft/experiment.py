@@ -32,9 +32,10 @@ from medft.report.run import log_report
 from medft.tracking.finished import logged_split
 from medft.tracking.logger import TrackerLogger
 from medft.tracking.results import log_audit, log_model, log_results, log_verdicts
+from medft.tracking.resume import earlier
 from medft.tracking.store import ui_command
 from medft.tracking.tracker import Tracker, tracked_run
-from medft.training.fit import FitResult, check_devices, device_name, fit
+from medft.training.fit import FitResult, check_devices, device_name, fit, forget
 
 
 def run(config: Config) -> dict[str, float]:
@@ -47,6 +48,10 @@ def run(config: Config) -> dict[str, float]:
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return _join(config)
     splits = read_splits(config, config.paths.output)
+    known = earlier(config, splits)
+    if known.metrics is not None:
+        return known.metrics
+    config = known.config
     _announce(config, splits)
     judge = config.judge.prepare()
     network, tokenizer = _load_model(config)
@@ -57,7 +62,9 @@ def run(config: Config) -> dict[str, float]:
     device = device_name(config.trainer)
     _preflight(config, network)
     test = list(splits.test)
-    with tracked_run(config, splits, device) as tracker:
+    if not config.trainer.resume_from:
+        forget(config)  # what a failed attempt may have left in the same folder
+    with tracked_run(config, splits, device, known.run_id) as tracker:
         _log_setup(tracker, data, network)
         log_audit(tracker, config.paths.output, audited, data)
         baseline = _baseline(config, test, network, tokenizer, device)
@@ -75,6 +82,7 @@ def run(config: Config) -> dict[str, float]:
             log_verdicts(tracker, config.paths.output, judge, predictions, scores)
             metrics |= scores
         log_report(tracker, config.paths.output, predictions)
+    forget(config)
     print_summary(metrics, predictions)
     _say_where(config, tracker.run_id, judged=judge is not None)
     return metrics

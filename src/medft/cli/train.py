@@ -1,13 +1,12 @@
 """`medft train`, the same as `python train.py`: Hydra composes, we check, `medft.experiment` runs."""
 
-import logging
-import os
 import signal
 import sys
 import traceback
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -16,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from medft.cli.report import report
 from medft.config.check import check
-from medft.config.compose import check_jobs
 from medft.config.locate import conf_dir, register_resolvers
+from medft.console import quieten, quieten_loggers
+from medft.sweep.plan import plan
 
 
 def train(argv: list[str]) -> int:
@@ -27,21 +27,28 @@ def train(argv: list[str]) -> int:
     """
     register_resolvers()
     asked = get_args_parser().parse_args(argv)
-    shown = asked.help or asked.hydra_help or asked.info or asked.shell_completion
+    shown = asked.help or asked.hydra_help or asked.info or asked.shell_completion or asked.cfg
     elsewhere = asked.config_path or asked.config_name or asked.config_dir or asked.experimental_rerun
-    if not (shown or elsewhere) and "LOCAL_RANK" not in os.environ:
-        check_jobs(asked.overrides, asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides)
-    failures: list[Exception] = []
-    # the program that Lightning starts for each further process of a distributed run
-    sys.argv = [str(Path(__file__).with_name("process.py")), *argv]
     signal.signal(signal.SIGTERM, _interrupt)
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda raw: _job(raw, failures))()
+    planned = None if elsewhere else plan(asked.overrides, asked.multirun)
+    if planned and planned.is_sweep and not shown:
+        from medft.sweep.session import run_sweep
+
+        return run_sweep(planned, argv, lambda own: _hydra([*argv, *own], sweep_job))
+    failures: list[Exception] = []
+    _hydra(argv, lambda raw: _run(raw, failures))
     codes = [report(error) for error in failures]
     return codes[0] if codes else 0
 
 
-def _job(raw: DictConfig, failures: list[Exception]) -> None:
-    """One job; what goes wrong is remembered, and its traceback kept in the job's folder."""
+def _hydra(argv: list[str], task: Callable[[DictConfig], Any]) -> None:
+    # the program that Lightning starts for each further process of a distributed run
+    sys.argv = [str(Path(__file__).with_name("process.py")), *argv]
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(task)()
+
+
+def _run(raw: DictConfig, failures: list[Exception]) -> None:
+    """A run of its own; what goes wrong is remembered, and its traceback kept in its folder."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         if raw.paths.output_dir is None:
@@ -49,31 +56,30 @@ def _job(raw: DictConfig, failures: list[Exception]) -> None:
             own = Path(resumed).resolve().parents[1] if resumed else folder
             OmegaConf.update(raw, "paths.output_dir", str(own))
         config = check(raw)
-        _quieten()
+        quieten()
         from medft.experiment import run
 
-        _quieten_loggers()
+        quieten_loggers()
         run(config)
     except Exception as error:
         failures.append(error)
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
 
 
-def _quieten() -> None:
-    """Keep libraries' chatter out of the terminal."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch\.jit")
+def sweep_job(raw: DictConfig) -> dict[str, float]:
+    """A job of a sweep under another launcher than ours, which may run it on another machine.
 
+    What goes wrong is in MLflow and said at the sweep's end, so that it does not end the sweep.
+    """
+    from medft.sweep.job import named
+    from medft.sweep.run import run_job
 
-def _quieten_loggers() -> None:
-    """The same for loggers that libraries set to INFO while they are imported."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    for name in ("pytorch_lightning", "lightning_fabric", "alembic", "mlflow", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    register_resolvers()
+    job = HydraConfig.get()
+    try:
+        return run_job(check(named(raw, list(job.overrides.task), Path(job.sweep.dir))))
+    except (Exception, SystemExit):
+        return {}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -40,7 +40,7 @@ def check(raw: DictConfig) -> Config:
     try:
         config = Config.model_validate(plain)
     except ValidationError as error:
-        raise InputError("\n".join(_lines(error))) from None
+        raise InputError("\n".join(error_lines(error))) from None
     config._resolved = plain
     return config
 
@@ -53,7 +53,7 @@ def _omegaconf_line(error: OmegaConfBaseException) -> str:
     return f"{key}: {text}"
 
 
-def _lines(error: ValidationError) -> list[str]:
+def error_lines(error: ValidationError) -> list[str]:
     """One line for each wrong key, in the order of the config, alternatives of one key joined with 'or'."""
     found: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):

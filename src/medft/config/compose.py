@@ -1,13 +1,11 @@
-"""Composing configs without running anything: one per job, so that a sweep's last job is checked before its first."""
+"""Composing configs without running anything."""
 
 import difflib
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -30,7 +28,7 @@ def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfi
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(_one_line(error)) from None
+        raise InputError(one_line(error)) from None
 
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
@@ -38,44 +36,7 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
     return check(compose_raw(overrides))
 
 
-def check_jobs(overrides: Sequence[str], multirun: bool) -> int:
-    """Compose and check every job the command line stands for; returns how many there are.
-
-    Raises:
-        InputError: the first job that is wrong, with its overrides when there are several.
-    """
-    count = 0
-    jobs = list(_jobs(overrides)) if multirun else [list(overrides)]
-    for job in jobs:
-        try:
-            config = compose_config(job)
-        except InputError as error:
-            raise InputError(str(error) if len(jobs) == 1 else f"job {count} ({' '.join(job)}): {error}") from None
-        if multirun and config.trainer.strategy == "ddp":
-            raise InputError("trainer=ddp cannot be swept with -m (its processes would start the sweep again)")
-        count += 1
-    return count
-
-
-def _jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """The override lists of a sweep: every combination, as Hydra's basic sweeper makes them."""
-    try:
-        parser = OverridesParser.create()
-        committed = compose_raw([], with_hydra=True).hydra.sweeper.get("params") or {}
-        texts = [f"{key}={value}" for key, value in committed.items()] + list(overrides)
-        choices: dict[str, list[str]] = {}
-        for override in parser.parse_overrides(texts):
-            key = override.get_key_element()
-            if override.is_sweep_override():
-                choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-            else:
-                choices[key] = [override.input_line or ""]
-    except HydraException as error:
-        raise InputError(_one_line(error)) from None
-    yield from (list(combination) for combination in itertools.product(*choices.values()))
-
-
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Hydra's error as one line that names the key and the nearest right one."""
     causes = [error, *([error.__cause__] if error.__cause__ else [])]
     text = "\n".join(str(each) for each in causes)

@@ -31,17 +31,13 @@ def cache_dir() -> str:
     return os.environ.get("MEDFT_CACHE") or str(Path(base) / "medft")
 
 
-def _save_model() -> str:
+def _save_model(parent: str | None) -> str:
     """The default of `tracking.save_model`: jobs of a sweep keep no weights, single runs the best."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    in_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    return "none" if in_sweep else "best"
+    return "none" if parent else "best"
 
 
 def register_resolvers() -> None:
-    """Make `${medft.root:}`, `${medft.cache:}` and `${medft.save_model:}` known to OmegaConf."""
+    """Make `${medft.root:}`, `${medft.cache:}` and `${medft.save_model:PARENT}` known to OmegaConf."""
     OmegaConf.register_new_resolver("medft.root", root_dir, replace=True)
     OmegaConf.register_new_resolver("medft.cache", cache_dir, replace=True)
     OmegaConf.register_new_resolver("medft.save_model", _save_model, replace=True)

@@ -201,6 +201,23 @@ class TrackingConfig(Section):
     tags: dict[str, str | int | float | bool]
 
 
+class SweepConfig(Section):
+    """`sweep`."""
+
+    fresh: bool
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None
+    metric: Annotated[str, Field(min_length=1)]
+    direction: Literal["minimize", "maximize"]
+    question: str | None
+    reference: str | None
+    limits: str | None
+    parent: str | None
+    swept: list[str]
+    label: str | None
+    values: dict[str, str]
+    command: str | None
+
+
 class PathsConfig(Section):
     """`paths`."""
 
@@ -234,6 +251,7 @@ class Config(Section):
     generation: GenerationConfig
     judge: Annotated[Judge, BeforeValidator(builder(Judge))]
     tracking: TrackingConfig
+    sweep: SweepConfig
     paths: PathsConfig
 
     _resolved: dict[str, Any] = PrivateAttr(default_factory=dict)

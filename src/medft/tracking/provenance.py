@@ -3,14 +3,23 @@
 import hashlib
 import json
 import platform
+import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from medft.config.locate import checkout_root
 
-_NOT_HASHED = ("paths", "tracking", "judge", "audit", "hydra")  # they do not change what is learned or measured
+_NOT_HASHED = (
+    "paths",
+    "tracking",
+    "sweep",
+    "judge",
+    "audit",
+    "hydra",
+)  # they do not change what is learned or measured
+_JUDGE_NOT_HASHED = ("host", "base_url", "timeout", "load_timeout", "attempts", "backoff", "concurrency", "cache")
 _PACKAGES = (
     "medft",
     "torch",
@@ -29,6 +38,17 @@ def config_hash(resolved: dict[str, Any]) -> str:
     kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "resume_from"}
     kept["dataset"] = _without_paths(kept["dataset"])
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def judge_hash(resolved: dict[str, Any]) -> str:
+    """SHA-256 (16 hex digits) of who judges and how, without where the judge runs and how patiently it is asked."""
+    kept = {key: value for key, value in resolved["judge"].items() if key not in _JUDGE_NOT_HASHED}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def command_line(program: str, arguments: Sequence[str]) -> str:
+    """A command as it can be pasted into a shell."""
+    return " ".join([program, *map(shlex.quote, arguments)])
 
 
 def flatten(resolved: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

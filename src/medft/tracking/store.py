@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,33 @@ def connect(config: Config) -> Any:
     client = mlflow.MlflowClient()
     if config.tracking.uri is not None:
         return client
-    folder = _folder(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "mlflow.db.lock"):
-        client.search_experiments(max_results=1)
+    _set_up(_folder(config) / "mlflow.db")
     return client
+
+
+def all_runs(client: Any, experiments: Sequence[str], filter_string: str) -> list[Any]:
+    """All runs that a filter finds, the newest first."""
+    found, token = [], None
+    while True:
+        page = client.search_runs(experiments, filter_string, order_by=["attributes.start_time DESC"], page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _set_up(database: Path) -> None:
+    """Make the database under another name and give it its own when it is whole: a process that is killed meanwhile,
+    or several that start at once, leave no half of one.
+    """
+    import mlflow
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock"):
+        if not database.exists():
+            new = database.with_suffix(f".{os.getpid()}.new")
+            mlflow.MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}").search_experiments(max_results=1)
+            new.replace(database)
 
 
 def experiment_id(client: Any, config: Config) -> str:

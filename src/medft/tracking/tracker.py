@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,31 @@ import yaml
 from medft.config.schema import Config
 from medft.console import warn
 from medft.data.splits import Splits
-from medft.errors import InputError
-from medft.tracking.provenance import code_tags, config_hash, flatten
+from medft.tracking.provenance import code_tags, command_line, config_hash, flatten, judge_hash
 from medft.tracking.store import connect, experiment_id, tracking_uri
+from medft.tracking.sweeps import ERROR, EXIT_CODE, child_tags, exception_facts, supersede
 
 _PARAM_LIMIT = 6000  # characters of a value that MLflow keeps
 
 
 class Tracker:
-    """Logs to one MLflow run."""
+    """Logs to one MLflow run.
 
-    def __init__(self, client: Any, run_id: str) -> None:
-        self.client, self.run_id = client, run_id
+    Args:
+        logged: what an interrupted run has logged, (metric, step); going on with it repeats some steps, with the same
+            values, and these are not logged twice.
+    """
+
+    def __init__(self, client: Any, run_id: str, logged: Set[tuple[str, int]] = frozenset()) -> None:
+        self.client, self.run_id, self._logged = client, run_id, logged
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log values under their exact names."""
         import mlflow
 
-        mlflow.log_metrics(dict(metrics), step=step, run_id=self.run_id, synchronous=True)
+        new = {name: value for name, value in metrics.items() if (name, step) not in self._logged}
+        if new:
+            mlflow.log_metrics(new, step=step, run_id=self.run_id, synchronous=True)
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log parameters whole; what MLflow would cut stands in config.yaml only, and says so."""
@@ -63,7 +69,6 @@ class Tracker:
     def history(self, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a metric so far, by step."""
         points = self.client.get_metric_history(self.run_id, metric)
-        points = sorted(points, key=lambda point: point.timestamp)  # a resumed run has logged some steps twice
         return sorted({point.step: point.value for point in points}.items())
 
     def losses(self) -> dict[str, list[tuple[int, float]]]:
@@ -72,35 +77,53 @@ class Tracker:
 
 
 @contextmanager
-def tracked_run(config: Config, splits: Splits, device: str) -> Iterator[Tracker]:
-    """A run that is RUNNING inside the context, and FINISHED, FAILED or KILLED after it."""
+def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None = None) -> Iterator[Tracker]:
+    """A run that is RUNNING inside the context, and FINISHED, FAILED or KILLED after it.
+
+    Args:
+        run_id: the interrupted run to go on in; None = a new one.
+    """
     import mlflow
 
     client = connect(config)
-    resumed = _interrupted_run(config, splits)
     run = mlflow.start_run(
-        run_id=resumed,
-        experiment_id=None if resumed else experiment_id(client, config),
-        run_name=None if resumed else config.tracking.run_name or _run_name(config),
+        run_id=run_id,
+        experiment_id=None if run_id else experiment_id(client, config),
+        run_name=None if run_id else config.tracking.run_name or config.sweep.label or _run_name(config),
+        tags=child_tags(config),
         log_system_metrics=config.tracking.system_metrics,
     )
-    tracker = Tracker(client, run.info.run_id)
+    tracker = Tracker(client, run.info.run_id, _logged(client, run) if run_id else frozenset())
     try:
-        _describe(tracker, config, splits, device, is_new=resumed is None)
+        _describe(tracker, config, splits, device)
         yield tracker
     except KeyboardInterrupt:
+        _record(tracker, KeyboardInterrupt())
         mlflow.end_run("KILLED")
         raise
     except BaseException as error:
-        with contextlib.suppress(Exception):  # what went wrong may be the store itself
-            tracker.set_tags({"error": f"{type(error).__name__}: {error}"[:5000]})
+        _record(tracker, error)
         mlflow.end_run("FAILED")
         raise
     mlflow.end_run("FINISHED")
 
 
-def _describe(tracker: Tracker, config: Config, splits: Splits, device: str, is_new: bool) -> None:
-    """Log what is known before training: config, tags, data."""
+def _record(tracker: Tracker, error: BaseException) -> None:
+    """Why a run did not finish: a line as a tag, the traceback as error.txt."""
+    _, why, trace, exit_code = exception_facts(error)
+    with contextlib.suppress(Exception):  # what went wrong may be the store itself
+        tracker.set_tags({ERROR: why[:5000], EXIT_CODE: str(exit_code)})
+        if trace:
+            tracker.client.log_text(tracker.run_id, trace, "error.txt")
+
+
+def _logged(client: Any, run: Any) -> set[tuple[str, int]]:
+    names = [name for name in run.data.metrics if not name.startswith("system/")]
+    return {(name, point.step) for name in names for point in client.get_metric_history(run.info.run_id, name)}
+
+
+def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> None:
+    """Log what is known before training: config, tags, data. What an interrupted run has logged of it stays."""
     output = config.paths.output
     output.mkdir(parents=True, exist_ok=True)
     digest = config_hash(config.resolved)
@@ -111,19 +134,24 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str, is_
         "tracking_uri": tracking_uri(config),
         "output_dir": str(output),
     }
-    (output / "run.json").write_text(json.dumps(run_json, indent=2), encoding="utf-8")
     tags = {
         "config_hash": digest,
+        "judge_hash": judge_hash(config.resolved),
         "dataset.fingerprint": splits.fingerprint,
         "device": device,
         "leaking": str(splits.leaking).lower(),
         "output_dir": str(output),
-        "command": " ".join(["medft train", *sys.argv[1:]]),
+        "command": config.sweep.command or command_line("medft train", sys.argv[1:]),
     }
     own = {key: str(value) for key, value in config.tracking.tags.items()}
     tracker.set_tags({**code_tags(), **tags, **own})
-    if is_new:
-        tracker.log_params({**dict(flatten(config.resolved)), "dataset.size_used": str(splits.size_used)})
+    if config.sweep.parent:
+        supersede(config, tracker.run_id)
+    known = tracker.client.get_run(tracker.run_id)
+    settings = {key: value for key, value in config.resolved.items() if key != "sweep"}
+    params = {**dict(flatten(settings)), "dataset.size_used": str(splits.size_used)}
+    tracker.log_params({key: value for key, value in params.items() if key not in known.data.params})
+    if not known.inputs.dataset_inputs:
         _log_inputs(config, splits)
     config_yaml = output / "config.yaml"
     config_yaml.write_text(yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -132,6 +160,7 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str, is_
     tracker.log_file(output / "split.json")
     if splits.skipped.file:
         tracker.log_file(splits.skipped.file)
+    (output / "run.json").write_text(json.dumps(run_json, indent=2), encoding="utf-8")
 
 
 def _log_inputs(config: Config, splits: Splits) -> None:
@@ -149,28 +178,3 @@ def _log_inputs(config: Config, splits: Splits) -> None:
 def _run_name(config: Config) -> str:
     size = config.dataset.size or "all"
     return f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"
-
-
-def _interrupted_run(config: Config, splits: Splits) -> str | None:
-    """The MLflow run of the checkpoint to resume from, if its settings and its data are the same.
-
-    Raises:
-        InputError: they are not, or the checkpoint is not where a run left it.
-    """
-    checkpoint = config.trainer.resume_from
-    if checkpoint is None:
-        return None
-    if not Path(checkpoint).is_file():
-        raise InputError(f"trainer.resume_from={checkpoint}: no such checkpoint (a finished run has none left)")
-    file = Path(checkpoint).resolve().parents[1] / "run.json"
-    if not file.is_file():
-        raise InputError(f"trainer.resume_from={checkpoint}: no run.json beside it, so it is not a run's checkpoint")
-    run = json.loads(file.read_text(encoding="utf-8"))
-    if run["config_hash"] != config_hash(config.resolved):
-        raise InputError(
-            f"trainer.resume_from={checkpoint}: the interrupted run had other settings (see config.yaml in "
-            f"{os.path.relpath(file.parent)}); use the same command line, or start a new run"
-        )
-    if run["dataset_fingerprint"] != splits.fingerprint:
-        raise InputError(f"trainer.resume_from={checkpoint}: the data is not what it was when the run was interrupted")
-    return str(run["run_id"])

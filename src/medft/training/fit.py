@@ -55,9 +55,7 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     tuned = prepare(network, config.finetune)
     module = CausalLM(tuned, config.optimizer, config.scheduler)
-    # a resumed run goes on where its checkpoints are
-    resumed = config.trainer.resume_from
-    folder = Path(resumed).parent if resumed else config.paths.output / "checkpoints"
+    folder = _checkpoints(config)
     best = BestWeights(folder / "best.safetensors")
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
     memory = PeakMemory(device_name(config.trainer))
@@ -71,8 +69,6 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         return FitResult(network, trainer.global_step, best.step, {})
     if config.evaluation.weights == "best":
         best.load(tuned)
-    for name in ("last.ckpt", "best.safetensors"):  # the run has finished: nothing is left to go on with
-        (folder / name).unlink(missing_ok=True)
     return FitResult(
         network=merged(tuned).float().to("cpu"),
         steps=trainer.global_step,
@@ -84,6 +80,12 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
             "cost/peak_memory": costs.peak_memory,
         },
     )
+
+
+def forget(config: Config) -> None:
+    """Remove the checkpoints of a run that has finished: what it was made for is logged."""
+    for name in ("last.ckpt", "best.safetensors"):
+        (_checkpoints(config) / name).unlink(missing_ok=True)
 
 
 def check_devices(config: TrainerConfig) -> None:
@@ -106,6 +108,12 @@ def device_name(config: TrainerConfig) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _checkpoints(config: Config) -> Path:
+    """Where checkpoints are: a resumed run goes on where it has left them."""
+    resumed = config.trainer.resume_from
+    return Path(resumed).parent if resumed else config.paths.output / "checkpoints"
 
 
 def _trainer(config: Config, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:

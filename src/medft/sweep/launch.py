@@ -1,0 +1,125 @@
+"""Running the jobs of a sweep: frozen first, then so many at once, each in its own process."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from medft.config.check import check
+from medft.config.schema import Config
+from medft.sweep.board import Board
+from medft.sweep.child import JOB
+from medft.sweep.devices import slot_environments
+from medft.sweep.job import named
+from medft.sweep.process import JobProcess, Outcome
+from medft.sweep.settings import LaunchSettings
+from medft.tracking.provenance import config_hash
+from medft.tracking.sweeps import child_of, record_end
+
+_PAUSE = 0.2  # seconds between looks at the processes
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job whose config is settled, and lies in its folder."""
+
+    label: str
+    folder: Path
+    config: Config
+
+
+def freeze(raw: DictConfig) -> Job:
+    """Write a composed config down, resolved, so that nothing edited while a sweep runs changes its later jobs.
+
+    Args:
+        raw: with its `hydra` section.
+    """
+    HydraConfig.instance().set_config(raw)
+    overrides, sweep_folder = list(raw.hydra.overrides.task), Path(str(raw.hydra.sweep.dir)).resolve()
+    plain = OmegaConf.masked_copy(raw, [str(key) for key in raw if key != "hydra"])
+    config = check(named(plain, overrides, sweep_folder))
+    folder = config.paths.output
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_dict(plain):
+        OmegaConf.save(OmegaConf.create(config.resolved), folder / JOB)
+    return Job(config.sweep.label or "", folder, config)
+
+
+def launch(composed: Sequence[DictConfig], settings: LaunchSettings) -> list[Outcome]:
+    """Run all jobs, `settings.n_jobs` at once; returns how each ended, in order.
+
+    Raises:
+        KeyboardInterrupt: the sweep was stopped; so were its jobs.
+    """
+    jobs = [freeze(raw) for raw in composed]
+    sweep = jobs[0].config.sweep
+    with Board([job.label for job in jobs], settings.n_jobs, sweep.metric, sweep.direction) as board:
+        return _Launch(jobs, settings, board).run()
+
+
+class _Launch:
+    """The jobs that wait, run and have ended."""
+
+    def __init__(self, jobs: Sequence[Job], settings: LaunchSettings, board: Board) -> None:
+        self.jobs, self.settings, self.board = jobs, settings, board
+        self.waiting, self.free = deque(range(len(jobs))), slot_environments(settings.n_jobs)
+        self.running: dict[int, tuple[JobProcess, dict[str, str]]] = {}
+        self.outcomes: dict[int, Outcome] = {}
+
+    def run(self) -> list[Outcome]:
+        try:
+            while self.waiting or self.running:
+                self._start()
+                self._collect()
+                self.board.refresh()
+                time.sleep(_PAUSE)
+        except BaseException:
+            self._stop()
+            raise
+        return [self.outcomes[number] for number in range(len(self.jobs))]
+
+    def _start(self) -> None:
+        while self.waiting and self.free:
+            number, environment = self.waiting.popleft(), self.free.pop(0)
+            limit, grace = self.settings.time_limit, self.settings.grace
+            self.running[number] = JobProcess(self.jobs[number].folder, environment, limit, grace), environment
+            self.board.started(number)
+
+    def _collect(self) -> None:
+        for number, (process, environment) in list(self.running.items()):
+            if outcome := process.poll():
+                self._end(number, outcome)
+                self.free.append(environment)
+
+    def _end(self, number: int, outcome: Outcome) -> None:
+        process, _ = self.running.pop(number)
+        self.outcomes[number] = settled(self.jobs[number].config, outcome, process.started)
+        self.board.ended(number, self.outcomes[number])
+
+    def _stop(self) -> None:
+        for process, _ in self.running.values():
+            process.stop("the sweep was interrupted")
+        for number, (process, _) in list(self.running.items()):
+            self._end(number, process.wait())
+
+
+def settled(config: Config, outcome: Outcome, started: float) -> Outcome:
+    """An outcome as MLflow has it, and MLflow as the outcome has it: who was killed could not log that.
+
+    Args:
+        started: when its process was, seconds since 1970.
+    """
+    if outcome.status in ("finished", "known"):
+        return outcome
+    child = child_of(config)
+    if child and child.status == "FINISHED" and child.tags.get("config_hash") == config_hash(config.resolved):
+        return Outcome("finished", outcome.seconds, metrics=child.metrics)  # ended after its last log
+    if outcome.status == "failed" and child and child.status == "FAILED" and (child.ended or 0) >= started:
+        return replace(outcome, why=child.error)
+    status, exit_code = ("KILLED", 130) if outcome.status == "killed" else ("FAILED", 1)
+    record_end(config, status, outcome.why, exit_code=exit_code)
+    return outcome

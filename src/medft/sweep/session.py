@@ -1,0 +1,66 @@
+"""A sweep from its first job to its last word: the parent run, the launcher's work, the summary."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from medft.errors import InputError
+from medft.sweep.job import job_command, job_label, short_names, swept_values
+from medft.sweep.plan import Plan
+from medft.sweep.summary import note, print_summary
+from medft.tracking.provenance import command_line
+from medft.tracking.sweeps import children, close_parent, describe_parent, open_parent, record_lost
+
+
+def run_sweep(plan: Plan, argv: Sequence[str], launch: Callable[[list[str]], None]) -> int:
+    """Run all jobs of a sweep under any launcher; returns the exit code: that of the first job that failed, or 0.
+
+    Args:
+        argv: of the command, to be told.
+        launch: hands the sweep's own overrides to Hydra, and returns when all jobs have ended.
+
+    Raises:
+        InputError: the same sweep runs in another process.
+    """
+    with _alone(plan):
+        folder = Path(plan.config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
+        parent, folder = open_parent(plan.config, plan.identity, folder.resolve())
+        name = plan.config.sweep.name or " x ".join(short_names(plan.keys).values()) or "sweep"
+        describe_parent(plan.config, parent, name, plan.keys, command_line("medft train", argv))
+        status = "KILLED"
+        try:
+            launch([f"sweep.parent={parent}", f"sweep.swept=[{','.join(plan.keys)}]", f"hydra.sweep.dir={folder}"])
+            status = "FINISHED"
+        finally:
+            code = _close(plan, parent, folder, status)
+    return code
+
+
+def _close(plan: Plan, parent: str, folder: Path, status: str) -> int:
+    """End the parent run as its jobs have ended, and say so."""
+    record_lost(plan.config, parent)
+    commands = {job_label(swept_values(job, plan.keys)): job_command(job) for job in plan.jobs}
+    found = children(plan.config, parent)
+    jobs = {label: found.get(label) for label in commands}
+    bad = [child for child in jobs.values() if child is None or child.status != "FINISHED"]
+    if status == "FINISHED" and bad:
+        status = "FAILED"
+    close_parent(plan.config, parent, status, note(plan.config, jobs))
+    print_summary(plan.config, parent, folder, jobs, commands)
+    codes = [int(child.tags.get("exit_code", "1")) if child else 1 for child in bad]
+    return codes[0] if codes else 0
+
+
+@contextmanager
+def _alone(plan: Plan) -> Iterator[None]:
+    """One process a sweep: two would run each job twice."""
+    locks = plan.config.paths.cache / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(locks / f"sweep-{plan.identity}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise InputError("this sweep is running already, in another process; wait for it, or stop it first") from None

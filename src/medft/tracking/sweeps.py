@@ -1,0 +1,187 @@
+"""Sweeps in MLflow: a parent run, a child run for each job, and what earlier launches of the same sweep have left."""
+
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medft.config.schema import Config
+from medft.tracking.provenance import code_tags
+from medft.tracking.store import all_runs, connect, experiment_id
+
+KIND = "medft.kind"
+SWEEP = "sweep"
+PARENT = "mlflow.parentRunId"
+SUPERSEDED = "superseded_by"  # a child that a later run of the same job stands for
+LABEL = "sweep.label"
+ERROR, EXIT_CODE = "error", "exit_code"
+_RESERVED = {"leaking", "device", "command", "output_dir", "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE}
+UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")  # a later launch goes on with these
+
+
+@dataclass(frozen=True)
+class Child:
+    """A job's run.
+
+    Attributes:
+        status: MLflow's: RUNNING, FINISHED, FAILED or KILLED.
+        ended: seconds since 1970; None while it runs.
+    """
+
+    run_id: str
+    label: str
+    status: str
+    ended: float | None
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+    @property
+    def error(self) -> str:
+        """Why it did not finish, in a line."""
+        return " ".join(self.tags.get(ERROR, "").split())
+
+
+def open_parent(config: Config, identity: str, folder: Path) -> tuple[str, Path]:
+    """The parent run of a sweep, RUNNING: that of an earlier launch, or a new one with `sweep.fresh`.
+
+    Args:
+        config: of any job; says where runs are kept.
+        identity: of the sweep.
+        folder: for its jobs, unless an earlier launch has one.
+
+    Returns:
+        The run's id and the folder for its jobs.
+    """
+    client = connect(config)
+    experiment = experiment_id(client, config)
+    earlier = all_runs(client, [experiment], f"tags.`sweep.identity` = '{identity}'")
+    if earlier and not config.sweep.fresh:
+        parent = earlier[0]
+        client.update_run(parent.info.run_id, status="RUNNING")
+        return parent.info.run_id, Path(parent.data.tags["output_dir"])
+    tags = {KIND: SWEEP, "sweep.identity": identity, "output_dir": str(folder), "mlflow.source.type": "LOCAL"}
+    parent = client.create_run(experiment, run_name=config.sweep.name or SWEEP, tags=tags)
+    return parent.info.run_id, folder
+
+
+def describe_parent(config: Config, parent: str, name: str, swept: Sequence[str], command: str) -> None:
+    """Log what a sweep asks and what it was started with."""
+    client, sweep = connect(config), config.sweep
+    texts = {"question": sweep.question, "reference": sweep.reference, "limits": sweep.limits}
+    tags = {
+        "mlflow.runName": name,
+        "sweep.name": name,
+        "sweep.keys": json.dumps(list(swept)),
+        "sweep.metric": sweep.metric,
+        "sweep.direction": sweep.direction,
+        **{f"sweep.{key}": text or "" for key, text in texts.items()},
+        "command": command,
+        **code_tags(),
+    }
+    for key, value in tags.items():
+        client.set_tag(parent, key, value)
+
+
+def close_parent(config: Config, parent: str, status: str, note: str) -> None:
+    """End the parent run, with a description in Markdown."""
+    client = connect(config)
+    client.set_tag(parent, "mlflow.note.content", note)
+    client.set_terminated(parent, status)
+
+
+def children(config: Config, parent: str) -> dict[str, Child]:
+    """The newest run of each job of a sweep, by label."""
+    client = connect(config)
+    experiment = client.get_run(parent).info.experiment_id
+    runs = all_runs(client, [experiment], f"tags.`{PARENT}` = '{parent}'")
+    return {child.label: child for child in map(_child, reversed(runs)) if SUPERSEDED not in child.tags}
+
+
+def child_of(config: Config) -> Child | None:
+    """The newest run of this job, if it has one."""
+    assert config.sweep.parent
+    return children(config, config.sweep.parent).get(config.sweep.label or "")
+
+
+def child_tags(config: Config) -> dict[str, str]:
+    """What makes a run the child of its sweep; empty for a run of its own."""
+    if config.sweep.parent is None:
+        return {}
+    return {PARENT: config.sweep.parent, LABEL: config.sweep.label or "", **_short_tags(config.sweep.values)}
+
+
+def supersede(config: Config, run_id: str) -> None:
+    """Mark earlier runs of the same job, so that they count no more."""
+    client = connect(config)
+    experiment = client.get_run(run_id).info.experiment_id
+    for run in all_runs(client, [experiment], f"tags.`{PARENT}` = '{config.sweep.parent}'"):
+        if run.data.tags.get(LABEL) == config.sweep.label and run.info.run_id != run_id:
+            client.set_tag(run.info.run_id, SUPERSEDED, run_id)
+
+
+def record_end(config: Config, status: str, why: str, trace: str = "", exit_code: int = 1) -> None:
+    """Make sure that a job which did not finish is in MLflow: the run it opened, or one made for this.
+
+    Args:
+        status: FAILED or KILLED.
+        why: in a line.
+        trace: a traceback, kept as the artifact error.txt.
+    """
+    client, child = connect(config), child_of(config)
+    run_id = child.run_id if child and child.status != "FINISHED" else _bare_child(client, config)
+    for key, value in {ERROR: why[:5000], EXIT_CODE: str(exit_code)}.items():
+        client.set_tag(run_id, key, value)
+    if trace:
+        client.log_text(run_id, trace, "error.txt")
+    client.set_terminated(run_id, status)
+
+
+def record_lost(config: Config, parent: str) -> None:
+    """End the runs of jobs whose process is gone without a word; to be called when none of them can be running."""
+    client = connect(config)
+    for child in children(config, parent).values():
+        if child.status in ("RUNNING", "SCHEDULED"):
+            for key, value in {ERROR: "its process ended without a word", EXIT_CODE: "130"}.items():
+                client.set_tag(child.run_id, key, value)
+            client.set_terminated(child.run_id, "KILLED")
+
+
+def exception_facts(error: BaseException) -> tuple[str, str, str, int]:
+    """(status, why, traceback, exit code) of what ended a job."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, KeyboardInterrupt):
+        return "KILLED", "interrupted", "", 130
+    if isinstance(error, SystemExit):
+        return "FAILED", f"the job called sys.exit({error.code!r})", trace, 1
+    return "FAILED", f"{type(error).__name__}: {error}", trace, getattr(error, "exit_code", 1)
+
+
+def _short_tags(values: Mapping[str, str]) -> dict[str, str]:
+    """Swept values as tags; a name that means something else among a run's tags gets a prefix."""
+    return {f"swept.{name}" if name in _RESERVED else name: value for name, value in values.items()}
+
+
+def _bare_child(client: Any, config: Config) -> str:
+    """A child for a job that ended before it could open a run."""
+    tags = (
+        child_tags(config)
+        | code_tags()
+        | {"command": config.sweep.command or "", "output_dir": str(config.paths.output)}
+    )
+    run = client.create_run(experiment_id(client, config), run_name=config.sweep.label, tags=tags)
+    supersede(config, run.info.run_id)
+    return str(run.info.run_id)
+
+
+def _child(run: Any) -> Child:
+    ended, tags = run.info.end_time, dict(run.data.tags)
+    return Child(
+        run_id=run.info.run_id,
+        label=tags.get(LABEL, run.info.run_name),
+        status=run.info.status,
+        ended=ended / 1000 if ended else None,
+        metrics=dict(run.data.metrics),
+        tags=tags,
+    )
