@@ -53,7 +53,8 @@ def _end_with_parent() -> None:
     """Die with the sweep, whatever kills it: its end of our standard input is closed then."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 1024):  # not through a buffer, whose lock would outlive this thread
+            pass
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -1,4 +1,4 @@
-"""What each of several jobs at once gets of the machine: a GPU of its own where there are several, its share of cores."""
+"""What each of several jobs at once gets of the machine: a GPU of its own where there are several, a share of cores."""
 
 import os
 import subprocess
