@@ -76,8 +76,8 @@ def test_wrong_data_is_one_line_and_2(tmp_path: Path, content: str | None, line:
 
 
 def test_settings_are_checked_before_torch_is_imported() -> None:
-    code = "import sys; from medft.cli.train import train; from medft.config.compose import check_jobs; "
-    code += "check_jobs(['model=gpt2-medium'], False); print('torch' in sys.modules, 'mlflow' in sys.modules)"
+    code = "import sys; from medft.cli.train import train; from medft.sweep.plan import plan; "
+    code += "plan(['model=gpt2-medium'], False); print('torch' in sys.modules, 'mlflow' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out == "False False\n"
 
@@ -155,14 +155,14 @@ def test_train_then_ask_then_judge(tmp_path: Path, ollama: str) -> None:
 def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path: Path) -> None:
     code, out, err = call("-m", *TINY, "dataset.size=40,15", "dataset.max_length=64,128")
     assert code == 0, err
-    assert out.count("results: ") == 4
+    assert out.count(": done after ") == 4
     assert len(list((tmp_path / "root" / "outputs").rglob("run.json"))) == 4
     assert not list((tmp_path / "root" / "outputs").rglob("*.safetensors"))
 
     code, out, err = call("-m", *TINY, "dataset=alpaca,sample", "++dataset.path=nowhere.csv")
     assert code == 2
-    assert "error: dataset.path=nowhere.csv: no such file" in err
-    assert out.count("results: ") == 1
+    assert "FAILED: dataset=alpaca: DataError: dataset.path=nowhere.csv: no such file" in out
+    assert "dataset=sample: done after " in out
 
 
 def train_curve(folder: Path, *settings: str) -> list[float]:

@@ -9,7 +9,7 @@ import yaml
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from medft.config.check import check
-from medft.config.compose import check_jobs, compose_config, compose_raw
+from medft.config.compose import compose_config, compose_raw
 from medft.config.locate import conf_dir
 from medft.data.readers.base import Reader
 from medft.data.tokenizer import Gpt2Tokenizer
@@ -168,17 +168,6 @@ def test_several_wrong_keys_are_all_named() -> None:
     with pytest.raises(InputError) as caught:
         compose_config(["dataset.size=-1", "trainer.max_epochs=0"])
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["dataset.size", "trainer.max_epochs"]
-
-
-def test_every_job_of_a_sweep_is_checked_before_the_first() -> None:
-    assert check_jobs(["model=gpt2,gpt2-medium", "dataset.max_length=256,512"], multirun=True) == 4
-    with pytest.raises(InputError, match=r"job 2 \(dataset.max_length=9999\): dataset.max_length=9999"):
-        check_jobs(["dataset.max_length=256,512,9999"], multirun=True)
-
-
-def test_ddp_is_not_swept() -> None:
-    with pytest.raises(InputError, match="cannot be swept"):
-        check_jobs(["trainer=ddp", "seed=1,2"], multirun=True)
 
 
 def test_missing_values_are_named() -> None:

@@ -17,8 +17,9 @@ from medft.experiment import read_splits
 from medft.model.build import build_model
 from medft.model.loss import supervised_loss
 from medft.training import fit as fit_room
-from medft.training.callbacks import Stopwatch
-from medft.training.fit import FitResult, check_devices, fit
+from medft.training.callbacks import Costs
+from medft.training.fit import FitResult, check_devices, fit, forget
+from medft.training.memory import PeakMemory
 
 
 class Record(Logger):
@@ -69,7 +70,10 @@ def test_validation_loss_falls_and_costs_are_told(tiny: Callable[..., Config]) -
 def test_nothing_is_left_of_a_finished_run(tiny: Callable[..., Config]) -> None:
     config = tiny()
     train(config)
-    assert list((config.paths.output / "checkpoints").iterdir()) == []
+    folder = config.paths.output / "checkpoints"
+    assert {file.name for file in folder.iterdir()} == {"last.ckpt", "best.safetensors"}
+    forget(config)
+    assert list(folder.iterdir()) == []
 
 
 def test_one_seed_gives_one_run_to_the_bit(tiny: Callable[..., Config]) -> None:
@@ -97,11 +101,13 @@ def test_accumulation_learns_as_one_large_batch(tiny: Callable[..., Config]) -> 
     assert large.curve("val/loss") == pytest.approx(small.curve("val/loss"), rel=1e-6)
 
 
-class StopAt(Stopwatch):
+class StopAt(Costs):
     """Interrupts training, as Ctrl-C does."""
 
-    def __init__(self, step: int) -> None:
-        super().__init__()
+    state_key = Costs.__qualname__  # under which a checkpoint has its state
+
+    def __init__(self, memory: PeakMemory, step: int) -> None:
+        super().__init__(memory)
         self.step = step
 
     def on_train_batch_end(self, trainer: object, *_: object) -> None:
@@ -125,17 +131,22 @@ def test_resumed_is_as_if_never_interrupted(
         f"dataset.batch_size={rows}",
         f"trainer.accumulate_grad_batches={together}",
     )
-    _, whole, expected = train(tiny(*settings, f"paths.output_dir={tmp_path / 'whole'}"))
+    through, whole, expected = train(tiny(*settings, f"paths.output_dir={tmp_path / 'whole'}"))
     interrupted = tiny(*settings, f"paths.output_dir={tmp_path / 'interrupted'}")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(fit_room, "Stopwatch", lambda: StopAt(stop_at))
+        patch.setattr(fit_room, "Costs", lambda memory: StopAt(memory, stop_at))
         train(interrupted)
     last = interrupted.paths.output / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] <= stop_at
-    _, rest, weights = train(tiny(*settings, f"paths.output_dir={tmp_path / 'on'}", f"trainer.resume_from={last}"))
-    assert_equal(weights, expected)
+    for remaining in (1, 0):  # the second time all steps have been made
+        resumed = tiny(*settings, f"paths.output_dir={tmp_path / 'on'}", f"trainer.resume_from={last}")
+        result, rest, weights = train(resumed)
+        assert_equal(weights, expected)
+        assert bool(rest.points) == bool(remaining)
+        assert rest.points == whole.points[len(whole.points) - len(rest.points) :]
+        assert result.costs["cost/train_tokens"] == through.costs["cost/train_tokens"]
+    forget(resumed)
     assert list(last.parent.iterdir()) == []
-    assert rest.points == whole.points[-len(rest.points) :]
 
 
 def test_a_missing_checkpoint_is_named(tiny: Callable[..., Config]) -> None:

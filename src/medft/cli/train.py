@@ -1,5 +1,6 @@
 """`medft train`, the same as `python train.py`: Hydra composes, we check, `medft.experiment` runs."""
 
+import os
 import signal
 import sys
 import traceback
@@ -27,11 +28,12 @@ def train(argv: list[str]) -> int:
     """
     register_resolvers()
     asked = get_args_parser().parse_args(argv)
-    shown = asked.help or asked.hydra_help or asked.info or asked.shell_completion or asked.cfg
+    shown = asked.help or asked.hydra_help or asked.info or asked.shell_completion
     elsewhere = asked.config_path or asked.config_name or asked.config_dir or asked.experimental_rerun
     signal.signal(signal.SIGTERM, _interrupt)
-    planned = None if elsewhere else plan(asked.overrides, asked.multirun)
-    if planned and planned.is_sweep and not shown:
+    unchecked = shown or elsewhere or "LOCAL_RANK" in os.environ
+    planned = None if unchecked else plan(asked.overrides, asked.multirun)
+    if planned and planned.is_sweep and not asked.cfg:
         from medft.sweep.session import run_sweep
 
         return run_sweep(planned, argv, lambda own: _hydra([*argv, *own], sweep_job))

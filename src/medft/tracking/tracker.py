@@ -94,6 +94,8 @@ def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None 
         log_system_metrics=config.tracking.system_metrics,
     )
     tracker = Tracker(client, run.info.run_id, _logged(client, run) if run_id else frozenset())
+    for key in {ERROR, EXIT_CODE} & run.data.tags.keys():  # why it had been interrupted
+        client.delete_tag(run.info.run_id, key)
     try:
         _describe(tracker, config, splits, device)
         yield tracker
