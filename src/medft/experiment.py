@@ -31,6 +31,7 @@ from medft.model.sources.resolve import resolve
 from medft.report.run import log_report
 from medft.tracking.finished import logged_split
 from medft.tracking.logger import TrackerLogger
+from medft.tracking.notes import log_note
 from medft.tracking.results import log_audit, log_model, log_results, log_verdicts
 from medft.tracking.resume import earlier
 from medft.tracking.store import ui_command
@@ -82,6 +83,7 @@ def run(config: Config) -> dict[str, float]:
             log_verdicts(tracker, config.paths.output, judge, predictions, scores)
             metrics |= scores
         log_report(tracker, config.paths.output, predictions)
+        log_note(tracker)
     forget(config)
     print_summary(metrics, predictions)
     _say_where(config, tracker.run_id, judged=judge is not None)

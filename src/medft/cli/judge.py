@@ -16,6 +16,7 @@ from medft.evaluation.predictions import Prediction, read_jsonl
 from medft.evaluation.summary import print_scores
 from medft.report.run import log_report
 from medft.tracking.finished import FinishedRun, open_run, split_arguments
+from medft.tracking.notes import log_note
 from medft.tracking.results import IDENTITY, log_verdicts
 
 _USAGE = "medft judge run=<id> [judge=ollama] [judge.model=llama3 ...]"
@@ -59,6 +60,7 @@ def _log(
         agreement = with_others(judge.name, newest)
         log_verdicts(run.tracker, folder, judge, newest, scores | agreement)
         log_report(run.tracker, folder, newest)
+        log_note(run.tracker)
     return agreement
 
 

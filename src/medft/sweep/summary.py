@@ -5,6 +5,7 @@ from pathlib import Path
 
 from medft.config.schema import Config
 from medft.console import say, table
+from medft.tracking.notes import markdown_table
 from medft.tracking.store import ui_command
 from medft.tracking.sweeps import Child
 
@@ -38,9 +39,8 @@ def note(config: Config, jobs: Jobs) -> str:
     """The description of the parent run, in Markdown: what was asked, and the jobs, the best first."""
     metric = config.sweep.metric
     rows = sorted(jobs.items(), key=lambda job: _rank(job[1], config))
-    lines = [config.sweep.question or "", "", f"| job | state | {metric} |", "|---|---|---|"]
-    lines += [f"| {' | '.join(_row(label, child, metric))} |" for label, child in rows]
-    return "\n".join(lines).strip()
+    listed = markdown_table(("job", "state", metric), [_row(label, child, metric) for label, child in rows])
+    return f"{config.sweep.question or ''}\n\n{listed}".strip()
 
 
 def _row(label: str, child: Child | None, metric: str) -> tuple[str, str, str]:

@@ -16,6 +16,7 @@ SWEEP = "sweep"
 PARENT = "mlflow.parentRunId"
 SUPERSEDED = "superseded_by"  # a child that a later run of the same job stands for
 LABEL = "sweep.label"
+NOTE = "mlflow.note.content"
 ERROR, EXIT_CODE = "error", "exit_code"
 _RESERVED = {"leaking", "device", "command", "output_dir", "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE}
 UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")  # a later launch goes on with these
@@ -87,7 +88,7 @@ def describe_parent(config: Config, parent: str, name: str, swept: Sequence[str]
 def close_parent(config: Config, parent: str, status: str, note: str) -> None:
     """End the parent run, with a description in Markdown."""
     client = connect(config)
-    client.set_tag(parent, "mlflow.note.content", note)
+    client.set_tag(parent, NOTE, note)
     client.set_terminated(parent, status)
 
 
