@@ -3,11 +3,15 @@
 import hashlib
 import json
 import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from medft.config.locate import checkout_root
 
@@ -61,15 +65,25 @@ def flatten(resolved: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def code_tags() -> dict[str, str]:
-    """Git commit and whether the tree had changes (of a checkout), and versions of what matters."""
+    """Git commit and whether the tree had changes (of a checkout), versions of what matters, and the machine."""
     tags = {f"version.{name}": version(name) for name in _PACKAGES}
     tags["version.python"] = platform.python_version()
+    tags["machine"] = machine()
     root = checkout_root()
     commit = _git("rev-parse", "HEAD") if root else None
     if commit:
         tags["git.commit"] = commit
         tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
     return tags
+
+
+def machine() -> str:
+    """The machine in words: system, processor, cores, memory."""
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.exists() else []
+    processor = models[0] if models else platform.processor() or platform.machine()
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{platform.system()}, {processor}, {psutil.cpu_count()} cores, {memory:.0f} GiB"
 
 
 def _without_paths(dataset: dict[str, Any]) -> dict[str, Any]:
