@@ -130,7 +130,7 @@ def test_ctrl_c_ends_the_jobs_and_the_same_sweep_is_not_run_twice_at_once(tmp_pa
 
 def _wait_for(root: Path, pattern: str, since: float, process: subprocess.Popen[str]) -> None:
     """Until a file that fits is written, or the process ends."""
-    for _ in range(1200):
+    for _ in range(3000):
         files = [file for file in root.glob(pattern) if file.exists() and file.stat().st_mtime > since]
         if files or process.poll() is not None:
             return
