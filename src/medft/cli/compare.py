@@ -78,7 +78,7 @@ def compare(argv: list[str]) -> int:
         answers=int(own.get("answers", "6")),
     )
     store = Store(given.places)
-    runs = load_runs(store, Asked(given.ids, own.get("parent", ""), own.get("filter", "")))
+    runs, _ = load_runs(store, Asked(given.ids, own.get("parent", ""), own.get("filter", "")))
     found = compare_runs(runs, options, dict(flatten(store.config.resolved)))
     folder = _folder(own.get("to", ""), store.config.paths.root_dir)
     folder.mkdir(parents=True, exist_ok=True)

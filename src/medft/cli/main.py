@@ -14,6 +14,7 @@ medft: fine-tune small language models on medical questions; tracked, repeatable
   medft data preview|audit|export [KEY=VALUE ...]   look at the data, train nothing
   medft judge run=ID [judge=ollama ...]         judge the answers of a finished run
   medft compare RUN RUN ... | parent=ID         finished runs side by side, with intervals and costs
+  medft report parent=ID | experiment=NAME      a sweep's results as a folder of experiments/
   medft ask run=ID "QUESTION" [KEY=VALUE ...]   ask the model of a finished run
   medft fetch [KEY=VALUE ...]                   download a run's model and data to the cache, train nothing
 
@@ -56,6 +57,10 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         from medft.cli.compare import compare
 
         return compare(arguments)
+    if command == "report":
+        from medft.cli.experiments import experiments
+
+        return experiments(arguments)
     if command == "ask":
         from medft.cli.ask import ask
 
@@ -68,7 +73,7 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         from medft.cli.fetch import fetch
 
         return fetch(arguments)
-    known = "train, data, judge, compare, ask and fetch"
+    known = "train, data, judge, compare, report, ask and fetch"
     print(f"error: no command {command!r}; there are {known}", file=sys.stderr)
     return 2
 

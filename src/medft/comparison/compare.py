@@ -15,6 +15,7 @@ from medft.comparison.questions import on_shared_questions
 from medft.comparison.results import Result, Results, p_values, results, too_few_documents
 from medft.errors import InputError
 from medft.evaluation.metrics import OVERLAP
+from medft.evaluation.results import MEASURED
 from medft.report.facts import RunFacts
 
 PRIMARY = "bits_per_byte"
@@ -34,6 +35,7 @@ class Options:
         judge: compare only this judge's scores; empty = all judges'.
         metric: the primary one: the front, the figure and the spread over seeds are of it.
         metrics: compare only these; empty = all. The fewer p-values, the less their correction takes away.
+        tested: metrics that get p-values; empty = all that are compared.
         with_before: show the model before fine-tuning, if all runs began with the same.
         answers: how many questions to show with their answers.
         swept: keys that a sweep varied, in its order.
@@ -45,6 +47,7 @@ class Options:
     judge: str = ""
     metric: str = PRIMARY
     metrics: Sequence[str] = ()
+    tested: Sequence[str] = ()
     with_before: bool = True
     answers: int = 6
     swept: Sequence[str] = ()
@@ -87,6 +90,11 @@ class Comparison:
         return len({row.document for row in self.entries[0].runs[0].predictions})
 
     @property
+    def trained(self) -> list[Entry]:
+        """All entries but the model before fine-tuning."""
+        return [entry for entry in self.entries if not entry.is_before]
+
+    @property
     def lower_is_better(self) -> bool:
         """Of the primary metric."""
         return self.primary in _LOWER_IS_BETTER
@@ -115,7 +123,7 @@ def compare(runs: Sequence[RunFacts], options: Options, defaults: Mapping[str, s
     metrics |= {f"judge/{judge.name}": judge.scores for judge in judges}
     metrics = _chosen(metrics, options)
     primary = _primary(metrics, options.metric)
-    found = results(entries, reference, metrics)
+    found = results(entries, reference, metrics, options.tested or list(metrics))
     costs = {entry.name: costs_of(entry) for entry in entries}
     return Comparison(
         entries=entries,
@@ -132,9 +140,10 @@ def compare(runs: Sequence[RunFacts], options: Options, defaults: Mapping[str, s
     )
 
 
-def lower_is_better(metric: str) -> bool | None:
-    """Whether less of a metric is better; None where neither is."""
-    return None if metric in _NO_DIRECTION else metric in _LOWER_IS_BETTER
+def can_rank(metric: str) -> bool:
+    """Whether there is a better and a worse of a metric, and it is one of questions."""
+    known = metric in MEASURED and metric not in _NO_DIRECTION
+    return (known and metric != "perplexity") or metric.startswith("judge/")
 
 
 def _chosen(metrics: dict[str, Measured], options: Options) -> dict[str, Measured]:

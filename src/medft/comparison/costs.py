@@ -6,12 +6,12 @@ from statistics import fmean
 from medft.comparison.entries import Entry
 
 TRAIN_SECONDS = "cost/train_seconds"
-# each with its unit
+# each as a column of a table is called
 COSTS = {
-    TRAIN_SECONDS: "s",
-    "cost/train_tokens": "tokens",
+    TRAIN_SECONDS: "train s",
+    "cost/train_tokens": "train tokens",
     "cost/tokens_per_second": "tokens/s",
-    "cost/peak_memory": "MiB",
+    "cost/peak_memory": "peak MiB",
 }
 
 

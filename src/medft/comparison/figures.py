@@ -64,9 +64,8 @@ def score_by_cost(found: Comparison, size: Size = NARROW) -> Any | None:
 
 def curves(found: Comparison, size: Size = NARROW) -> Any:
     """Validation losses of all runs, training losses faint behind them."""
-    trained = [entry for entry in found.entries if not entry.is_before]
-    figure, axes = new_figure(_with_legend(size, len(trained)))
-    for entry in trained:
+    figure, axes = new_figure(_with_legend(size, len(found.trained)))
+    for entry in found.trained:
         colour = colour_of(found, entry)
         for number, run in enumerate(entry.runs):
             train, val = (run.curves.get(name, []) for name in ("train/loss", "val/loss"))
@@ -85,7 +84,7 @@ def colour_of(found: Comparison, entry: Entry) -> Any:
 
     if entry.is_before:
         return "tab:gray"
-    trained = [each.name for each in found.entries if not each.is_before]
+    trained = [each.name for each in found.trained]
     many = len(trained) > 10
     return colormaps["tab20" if many else "tab10"](trained.index(entry.name) % (20 if many else 10))
 

@@ -21,8 +21,8 @@ class Asked:
     filter: str = ""
 
 
-def load_runs(store: Store, asked: Asked) -> list[RunFacts]:
-    """All that the runs have logged; says which are left out, and why.
+def load_runs(store: Store, asked: Asked) -> tuple[list[RunFacts], dict[str, str]]:
+    """All that the runs have logged; and which are left out, with the reason, which is also said.
 
     Raises:
         InputError: there is no run to compare, or one that was named cannot be.
@@ -42,7 +42,7 @@ def load_runs(store: Store, asked: Asked) -> list[RunFacts]:
     if not runs:
         where = f"parent={asked.parent}" if asked.parent else f"filter={asked.filter}"
         raise InputError(f"{where}: no finished run in {store.uri}")
-    return runs
+    return runs, left_out
 
 
 def _find(store: Store, asked: Asked) -> Found:

@@ -54,9 +54,14 @@ def names(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[str]:
     Args:
         swept: keys that a sweep varied, in its order; what follows from them is not part of a name.
     """
-    keys = _naming_keys(runs, [_as_param(key) for key in swept])
+    keys = _naming_keys(runs, [as_param(key) for key in swept])
     short = _short(keys)
     return [", ".join(f"{short[key]}={shown(run.get(key))}" for key in keys) for run in runs]
+
+
+def as_param(key: str) -> str:
+    """`model`, a group that was swept, is logged as `model.name`."""
+    return next((param for param, (group, _) in _GROUPS.items() if group == key), key)
 
 
 def shown(value: str | None) -> str:
@@ -66,11 +71,6 @@ def shown(value: str | None) -> str:
 
 def _is_ignored(key: str) -> bool:
     return any(key == each or (each.endswith(".") and key.startswith(each)) for each in _IGNORED)
-
-
-def _as_param(key: str) -> str:
-    """`model`, a group that was swept, is logged as `model.name`."""
-    return next((param for param, (group, _) in _GROUPS.items() if group == key), key)
 
 
 def _naming_keys(runs: Sequence[Params], swept: Sequence[str]) -> list[str]:

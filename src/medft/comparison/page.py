@@ -23,7 +23,6 @@ from medft.comparison.words import (
     signed,
     spread,
     tested_on,
-    units,
 )
 from medft.evaluation.results import MEASURED
 from medft.evaluation.summary import number
@@ -79,8 +78,8 @@ def render(found: Comparison) -> str:
             glance=_glance(found),
             metrics=[_metric(found, metric) for metric in found.results],
             costs=_costs(found),
-            settings=_settings(found.entries),
-            runs=_runs(found.entries),
+            settings=_settings(found.trained),
+            runs=_runs(found.trained),
             dots=as_svg(by_entry(found, found.primary)),
             scatter=as_svg(scatter) if scatter else "",
             curves=as_svg(curves(found)),
@@ -123,23 +122,21 @@ def _fewer(found: Comparison, metric: str) -> str:
 
 
 def _costs(found: Comparison) -> TableView:
-    trained = [entry for entry in found.entries if not entry.is_before]
-    rows = [[entry.name, *(cost(found, entry, key) for key in COSTS)] for entry in trained]
-    return TableView("Cost", "means over seeds", ["entry", *units(list(COSTS))], rows)
+    rows = [[entry.name, *(cost(found, entry, key) for key in COSTS)] for entry in found.trained]
+    return TableView("Cost", "means over seeds", ["entry", *COSTS.values()], rows)
 
 
-def _settings(entries: Sequence[Entry]) -> TableView:
-    trained = [entry for entry in entries if not entry.is_before]
+def _settings(trained: Sequence[Entry]) -> TableView:
     keys = differing([entry.values for entry in trained])
     rows = [[entry.name, *(shown(entry.values[key]) for key in keys)] for entry in trained]
     return TableView("What differs", "", ["entry", *keys], rows)
 
 
-def _runs(entries: Sequence[Entry]) -> TableView:
+def _runs(trained: Sequence[Entry]) -> TableView:
     rows = [
         [entry.name, run.params.get("seed", "-"), run.run_id, run.started.strftime("%Y-%m-%d %H:%M"),
          run.tags.get("version.medft", "-"), run.tags.get("git.commit", "-")[:10], run.tags.get("device", "-")]
-        for entry in entries if not entry.is_before for run in entry.runs
+        for entry in trained for run in entry.runs
     ]  # fmt: skip
     return TableView("Runs", "", ("entry", "seed", "MLflow run", "started (UTC)", "medft", "commit", "device"), rows)
 

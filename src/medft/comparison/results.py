@@ -1,7 +1,7 @@
 """Each metric of each entry with its interval, and its paired difference to the reference with a corrected p-value."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,19 +38,23 @@ class Result:
         return (min(self.by_run), max(self.by_run)) if len(self.by_run) > 1 else None
 
 
-_LEVEL = 0.05  # corrected p-values below it are called findings
+LEVEL = 0.05  # corrected p-values below it are called findings
 Results = dict[str, dict[str, Result]]  # by metric, then by entry
 
 
-def results(entries: Sequence[Entry], reference: Entry, metrics: Mapping[str, Measured]) -> Results:
-    """All of `metrics` for all entries that have them; p-values corrected over all of them together (Holm)."""
+def results(
+    entries: Sequence[Entry], reference: Entry, metrics: Mapping[str, Measured], tested: Collection[str]
+) -> Results:
+    """All of `metrics` for all entries that have them; those of `tested` with p-values, which are corrected over all of
+    them together (Holm).
+    """
     found = {
-        name: {entry.name: _result(each, entry, reference) for entry in entries if each.of(entry.name)}
+        name: {entry.name: _result(each, entry, reference, name in tested) for entry in entries if each.of(entry.name)}
         for name, each in metrics.items()
     }
-    tested = [(name, entry) for name, row in found.items() for entry, each in row.items() if each.p is not None]
-    corrected = holm([found[name][entry].p or 0.0 for name, entry in tested])
-    for (name, entry), p in zip(tested, corrected, strict=True):
+    places = [(name, entry) for name, row in found.items() for entry, each in row.items() if each.p is not None]
+    corrected = holm([found[name][entry].p or 0.0 for name, entry in places])
+    for (name, entry), p in zip(places, corrected, strict=True):
         found[name][entry] = replace(found[name][entry], p_holm=p)
     return found
 
@@ -67,16 +71,21 @@ def too_few_documents(found: Results) -> str:
         (each.documents for row in found.values() for each in row.values() if each.p is not None), default=0
     )
     least = smallest_p(documents)
-    if not family or family * least <= _LEVEL:
+    if not family or family * least <= LEVEL:
         return ""
     return (
         f"with {documents} documents no p-value can be below {least:.2g}, and corrected over {family} none below "
         f"{min(1.0, family * least):.2g}: nothing here can be called different"
-        f"{' (metrics=... compares fewer)' if least <= _LEVEL else ''}"
+        f"{' (metrics=... compares fewer)' if least <= LEVEL and tested_metrics(found) > 1 else ''}"
     )
 
 
-def _result(metric: Measured, entry: Entry, reference: Entry) -> Result:
+def tested_metrics(found: Results) -> int:
+    """How many metrics have p-values."""
+    return sum(any(each.p is not None for each in row.values()) for row in found.values())
+
+
+def _result(metric: Measured, entry: Entry, reference: Entry, is_tested: bool) -> Result:
     runs = metric.by_run[entry.name]
     own, other = mean_over_runs(runs), metric.of(reference.name)
     difference = None if other is None or entry.name == reference.name else _difference(own, other)
@@ -84,7 +93,7 @@ def _result(metric: Measured, entry: Entry, reference: Entry) -> Result:
     return Result(
         value=own.estimate() if _is_number(own) else Estimate(math.nan),
         difference=difference,
-        p=difference.p if difference and documents > 1 else None,
+        p=difference.p if difference and is_tested and documents > 1 else None,
         p_holm=None,
         by_run=tuple(value_of(run) for run in runs),
         questions=len(own.sums),

@@ -1,11 +1,8 @@
 """Figures of a comparison as text, the same in terminal, page and README."""
 
-from collections.abc import Sequence
-
 from medft.comparison.compare import Comparison
-from medft.comparison.costs import COSTS
 from medft.comparison.entries import Entry
-from medft.comparison.results import Result
+from medft.comparison.results import Result, tested_metrics
 from medft.evaluation.statistics import Estimate
 from medft.evaluation.summary import interval, number, p_value
 
@@ -69,26 +66,21 @@ def family(found: Comparison) -> str:
     if not found.family:
         return "No p-values: there is nothing to compare with, or only one document."
     others = len({entry for row in found.results.values() for entry, each in row.items() if each.p is not None})
-    tested = sum(any(each.p is not None for each in row.values()) for row in found.results.values())
     return (
         "p: of no difference to the reference, a sign-flip permutation test by document, corrected by Holm over the "
-        f"{_count(found.family, 'p-value', 'p-values')} here ({_count(others, 'entry', 'entries')}, "
-        f"{_count(tested, 'metric', 'metrics')})."
+        f"{counted(found.family, 'p-value', 'p-values')} here ({counted(others, 'entry', 'entries')}, "
+        f"{counted(tested_metrics(found.results), 'metric', 'metrics')})."
     )
 
 
 def tested_on(found: Comparison) -> str:
     """What all figures are of."""
     return (
-        f"{_count(found.test_rows, 'test question', 'test questions')} of "
-        f"{_count(found.documents, 'document', 'documents')}"
+        f"{counted(found.test_rows, 'test question', 'test questions')} of "
+        f"{counted(found.documents, 'document', 'documents')}"
     )
 
 
-def units(keys: Sequence[str]) -> list[str]:
-    """Costs with their units."""
-    return [f"{key.removeprefix('cost/')} ({COSTS[key]})" for key in keys]
-
-
-def _count(number_of: int, one: str, several: str) -> str:
+def counted(number_of: int, one: str, several: str) -> str:
+    """`1 entry`, `2 entries`."""
     return f"{number_of:,} {one if number_of == 1 else several}"
