@@ -1,12 +1,16 @@
 """`medft compare RUN RUN...`: finished runs side by side, on the questions they share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from medft.console import say
 from medft.errors import InputError
+
+if TYPE_CHECKING:  # help should come at once
+    from medft.comparison.compare import Options
 
 _USAGE = """\
 medft compare RUN RUN ... [KEY=VALUE ...]       runs by id, or by the first 6 or more characters of one
@@ -14,7 +18,7 @@ medft compare parent=ID [KEY=VALUE ...]         all runs of a sweep
 medft compare filter="params.`model.name` = 'gpt2'" [KEY=VALUE ...]   what an MLflow filter finds
 
   to=FOLDER              where compare.html and compare.csv go (default: outputs/compare/<date>/<time>)
-  reference=NAME         entry, or run, that the others are compared with (default: the first)
+  reference=NAME         entry, or run, that the others are compared with (default: the sweep's, or the first)
   questions=shared       compare runs of different test questions on those they share
   seeds=apart            do not average runs that differ in nothing but their seed
   metric=bits_per_byte   the primary one: ranking, Pareto front, figures, range over seeds
@@ -57,7 +61,6 @@ def compare(argv: list[str]) -> int:
     given = read_arguments(argv, _OWN, "compare")
     _check(given)
 
-    from medft.comparison.compare import Options
     from medft.comparison.compare import compare as compare_runs
     from medft.comparison.load import Asked, load_runs
     from medft.comparison.page import write_page
@@ -66,19 +69,10 @@ def compare(argv: list[str]) -> int:
     from medft.tracking.provenance import flatten
     from medft.tracking.search import Store
 
-    own = given.own
-    options = Options(
-        reference=own.get("reference", ""),
-        shared_only=own.get("questions") == "shared",
-        seeds_apart=own.get("seeds") == "apart",
-        judge=own.get("judge", ""),
-        metric=own.get("metric", "bits_per_byte"),
-        metrics=[name for name in own.get("metrics", "").split(",") if name],
-        with_before=own.get("baseline", "true") == "true",
-        answers=int(own.get("answers", "6")),
-    )
-    store = Store(given.places)
-    runs, _ = load_runs(store, Asked(given.ids, own.get("parent", ""), own.get("filter", "")))
+    own, store = given.own, Store(given.places)
+    asked = Asked(given.ids, own.get("parent", ""), own.get("filter", ""))
+    options = _options(own, store.one(asked.parent) if asked.parent else None)
+    runs, _ = load_runs(store, asked)
     found = compare_runs(runs, options, dict(flatten(store.config.resolved)))
     folder = _folder(own.get("to", ""), store.config.paths.root_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +82,27 @@ def compare(argv: list[str]) -> int:
     say(f"read:          {folder / 'compare.html'}")
     say(f"results:       {folder}")
     return 0
+
+
+def _options(own: Mapping[str, str], parent: Any | None) -> "Options":
+    """What was asked for; where that is left open, what a sweep says of itself."""
+    from medft.comparison.compare import PRIMARY, Options
+    from medft.comparison.sweep import is_sweep, read_sweep
+
+    sweep = read_sweep(parent) if parent and is_sweep(parent) else None
+    metrics = [name for name in own.get("metrics", "").split(",") if name]
+    default = metrics[0] if metrics else sweep.primary if sweep else PRIMARY
+    return Options(
+        reference=own.get("reference") or (sweep.reference if sweep else ""),
+        shared_only=own.get("questions") == "shared",
+        seeds_apart=own.get("seeds") == "apart",
+        judge=own.get("judge", ""),
+        metric=own.get("metric") or default,
+        metrics=metrics,
+        with_before=own.get("baseline", "true") == "true",
+        answers=int(own.get("answers", "6")),
+        swept=sweep.settings if sweep else (),
+    )
 
 
 def read_arguments(argv: Sequence[str], own: Sequence[str], command: str) -> Arguments:

@@ -13,13 +13,14 @@ medft report parent=ID [KEY=VALUE ...]          write experiments/<name> of this
 medft report experiment=NAME [KEY=VALUE ...]    of the newest sweep of that name
 
   to=FOLDER              default: experiments/<name> of the checkout
+  reference=NAME         entry that the others are compared with (default: the one that the sweep names)
   questions=shared       compare runs of different test questions on those they share
   tracking.uri=... paths.root_dir=...   where the runs are tracked, as for medft train
 
 README.md has question, verdict, table, figure and the command that repeats it; results.csv a line for each run, and
 keeps those of other runs; figure.png."""
 
-_OWN = ("parent", "experiment", "to", "questions")
+_OWN = ("parent", "experiment", "to", "reference", "questions")
 
 
 def experiments(argv: list[str]) -> int:
@@ -47,7 +48,7 @@ def experiments(argv: list[str]) -> int:
     folder = _folder(own.get("to", ""), sweep.name)
     runs, left_out = load_runs(store, Asked(parent=sweep.run_id))
     options = Options(
-        reference=sweep.reference,
+        reference=own.get("reference") or sweep.reference,
         shared_only=own.get("questions") == "shared",
         metric=sweep.primary,
         tested=[sweep.primary],

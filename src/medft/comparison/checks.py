@@ -6,7 +6,7 @@ from medft.comparison.entries import Entry
 from medft.comparison.names import shown
 from medft.report.facts import RunFacts
 
-_MEASURING = ("evaluation.", "generation.", "dataset.prompt", "model.prompt")
+_MEASURING = ("evaluation.", "generation.", "dataset.prompt")
 _HARMLESS = ("evaluation.baseline", "evaluation.probes", "evaluation.weights")
 
 

@@ -11,11 +11,15 @@ from medft.tracking.figures import NARROW, Size, new_figure
 
 _LINE = 0.17  # inches that a line of a legend takes
 _SMALL = 7  # points
+_FEW = 2  # entries up to which the model before fine-tuning is shown beside them
 
 
 def by_entry(found: Comparison, metric: str, width: float = NARROW[0]) -> Any:
-    """Each entry's value as a dot with its interval; small dots are the runs of each seed."""
-    shown = [entry for entry in found.entries if found.result(metric, entry)]
+    """Each entry's value as a dot with its interval; small dots are the runs of each seed. Before fine-tuning lies so
+    far off that nobody would see the others apart: where there are several, it is not shown.
+    """
+    entries = found.trained if len(found.trained) > _FEW else found.entries
+    shown = [entry for entry in entries if found.result(metric, entry)]
     figure, axes = new_figure((width, 0.8 + 0.36 * len(shown)))
     for place, entry in enumerate(reversed(shown)):
         result = found.result(metric, entry)
@@ -51,7 +55,9 @@ def score_by_cost(found: Comparison, size: Size = NARROW) -> Any | None:
         if value.low is not None and value.high is not None:
             axes.plot([seconds, seconds], [value.low, value.high], color=colour, alpha=0.5, linewidth=1)
         mark = "x" if entry.is_leaking else "D" if name in found.front else "o"
-        axes.plot(seconds, value.value, mark, color=colour, label=name + (" (leaking)" if entry.is_leaking else ""))
+        axes.plot(
+            seconds, value.value, mark, color=colour, label=plain(name) + (" (leaking)" if entry.is_leaking else "")
+        )
     front = sorted((points[name][1], points[name][2].value) for name in found.front)
     for (left, upper), (right, lower) in pairwise(front):
         axes.plot([left, right, right], [upper, upper, lower], "--", color="tab:gray", linewidth=1)
@@ -70,7 +76,9 @@ def curves(found: Comparison, size: Size = NARROW) -> Any:
         for number, run in enumerate(entry.runs):
             train, val = (run.curves.get(name, []) for name in ("train/loss", "val/loss"))
             axes.plot(*_columns(train), color=colour, alpha=0.15, linewidth=0.7)
-            axes.plot(*_columns(val), color=colour, linewidth=1.4, marker=".", label=None if number else entry.name)
+            axes.plot(
+                *_columns(val), color=colour, linewidth=1.4, marker=".", label=None if number else plain(entry.name)
+            )
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss (nats per token)")
     axes.grid(alpha=0.3)
@@ -89,6 +97,11 @@ def colour_of(found: Comparison, entry: Entry) -> Any:
     return colormaps["tab20" if many else "tab10"](trained.index(entry.name) % (20 if many else 10))
 
 
+def plain(text: str) -> str:
+    """A text in which no formula is looked for."""
+    return text.replace("$", r"\$")
+
+
 def _with_legend(size: Size, lines: int) -> Size:
     return size[0], size[1] + _LINE * lines
 
@@ -98,4 +111,4 @@ def _columns(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float
 
 
 def _wrapped(name: str) -> str:
-    return name.replace(", ", ",\n")
+    return plain(name).replace(", ", ",\n")

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 from medft.console import track, warn
 from medft.errors import InputError
-from medft.evaluation.predictions import read_jsonl
+from medft.evaluation.metrics import OVERLAP
+from medft.evaluation.predictions import Prediction, read_jsonl
 from medft.report.facts import RunFacts, collect
 from medft.tracking.finished import artifact
 from medft.tracking.search import Found, Store
 from medft.tracking.tracker import Tracker
+
+# of each row; what later versions log more can be had otherwise
+_NEEDED = {"nats", "tokens", "cut", "words", "hit_limit", *OVERLAP}
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ def load_runs(store: Store, asked: Asked) -> tuple[list[RunFacts], dict[str, str
     for run in track(found.runs, "reading runs", len(found.runs)):
         tracker = Tracker(store.client, run.info.run_id)
         try:
-            runs.append(collect(tracker, read_jsonl(artifact(tracker, "predictions.jsonl"))))
+            runs.append(collect(tracker, _predictions(tracker)))
         except InputError as error:
             if asked.ids:
                 raise
@@ -43,6 +47,15 @@ def load_runs(store: Store, asked: Asked) -> tuple[list[RunFacts], dict[str, str
         where = f"parent={asked.parent}" if asked.parent else f"filter={asked.filter}"
         raise InputError(f"{where}: no finished run in {store.uri}")
     return runs, left_out
+
+
+def _predictions(tracker: Tracker) -> list[Prediction]:
+    rows = read_jsonl(artifact(tracker, "predictions.jsonl"))
+    missing = sorted({key for row in rows for key in _NEEDED - row.metrics["test"].keys()})
+    if missing or not rows:
+        what = f"no {', '.join(missing)}" if missing else "no rows"
+        raise InputError(f"run={tracker.run_id}: its predictions.jsonl has {what}; train it again with this version")
+    return rows
 
 
 def _find(store: Store, asked: Asked) -> Found:

@@ -1,7 +1,7 @@
 """What was measured of each entry, question by question: averaged over its seeds, on the same rows for all entries."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ from medft.evaluation.statistics import Ratio
 from medft.report.facts import RunFacts
 
 Rows = NDArray[np.intp]
-Reader = Callable[[RunFacts, str], Ratio | None]
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,22 @@ def measured(entries: Sequence[Entry]) -> tuple[dict[str, Measured], list[str]]:
             "loss and perplexity are not compared: the entries count the tokens of the same answers differently "
             "(another tokenizer, or evaluation.max_length), and nats a token depend on that; bits_per_byte does not"
         )
-    whole, bytes_note = _comparable_bytes(entries)
+    kept, bytes_note = _comparable_bytes(entries)
     notes += bytes_note
-    count = len(entries[0].runs[0].predictions)
-    found = {}
-    for name in names:
-        rows = whole if name == "bits_per_byte" else np.arange(count)
-        if len(rows):
-            found[name] = Measured(
-                {entry.name: [_ratio(run, entry.side, name, rows) for run in entry.runs] for entry in entries}, rows
-            )
+    by_run = {entry.name: [_ratios(run, entry.side) for run in entry.runs] for entry in entries}
+    everything = np.arange(len(entries[0].runs[0].predictions))
+    rows_of = {name: rows for name in names if len(rows := kept if name == "bits_per_byte" else everything)}
+    found = {
+        name: Measured({entry: [at(run[name], rows) for run in runs] for entry, runs in by_run.items()}, rows)
+        for name, rows in rows_of.items()
+    }
     return found, notes
+
+
+def at(ratio: Ratio, rows: Rows) -> Ratio:
+    """The same metric on some of its rows."""
+    documents = [ratio.documents[place] for place in rows]
+    return Ratio(ratio.sums[rows], ratio.counts[rows], documents, ratio.bounds)
 
 
 def value_of(ratio: Ratio) -> float:
@@ -105,11 +109,10 @@ def _bytes(run: RunFacts, side: str) -> list[float]:
     ]
 
 
-def _ratio(run: RunFacts, side: str, name: str, rows: Rows) -> Ratio:
-    kept = [run.predictions[place] for place in rows]
-    sizes = _bytes(run, side)
-    measurement = Measurement([_row(run.predictions[place], side, sizes[place]) for place in rows], {})
-    return measurement.ratios([row.document for row in kept])[name]
+def _ratios(run: RunFacts, side: str) -> dict[str, Ratio]:
+    """All metrics of a run, made of its rows as the run itself makes them."""
+    rows = [_row(row, side, size) for row, size in zip(run.predictions, _bytes(run, side), strict=True)]
+    return Measurement(rows, {}).ratios([row.document for row in run.predictions])
 
 
 def _row(prediction: Prediction, side: str, size: float) -> Row:

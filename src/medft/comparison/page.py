@@ -16,6 +16,7 @@ from medft.comparison.words import (
     INTERVALS,
     corrected_p,
     cost,
+    counted,
     estimate,
     family,
     metric_title,
@@ -73,6 +74,7 @@ def render(found: Comparison) -> str:
         .get_template("compare.html")
         .render(
             found=found,
+            counted=counted,
             made=datetime.now(UTC),
             tested_on=tested_on(found),
             glance=_glance(found),

@@ -34,9 +34,13 @@ def on_shared_questions(runs: Sequence[RunFacts], shared_only: bool) -> tuple[li
             "questions=shared compares on those"
         )
     note = "" if all_same else f"only the {len(shared):,} questions that all runs share are compared (of {counts} each)"
-    return [
-        replace(run, predictions=[rows[key] for key in shared]) for run, rows in zip(runs, keyed, strict=True)
-    ], note
+    # older runs knew no documents, and rows are paired by them
+    documents = [keyed[0][key].document for key in shared]
+    aligned = [
+        [replace(rows[key], document=document) for key, document in zip(shared, documents, strict=True)]
+        for rows in keyed
+    ]
+    return [replace(run, predictions=rows) for run, rows in zip(runs, aligned, strict=True)], note
 
 
 def _keyed(rows: Sequence[Prediction]) -> dict[Key, Prediction]:

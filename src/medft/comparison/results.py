@@ -9,6 +9,7 @@ import numpy as np
 from medft.comparison.entries import Entry
 from medft.comparison.holm import holm
 from medft.comparison.measures import Measured, mean_over_runs, value_of
+from medft.console import track
 from medft.evaluation.statistics import Difference, Estimate, Ratio, smallest_p
 
 
@@ -48,14 +49,14 @@ def results(
     """All of `metrics` for all entries that have them; those of `tested` with p-values, which are corrected over all of
     them together (Holm).
     """
-    found = {
-        name: {entry.name: _result(each, entry, reference, name in tested) for entry in entries if each.of(entry.name)}
-        for name, each in metrics.items()
-    }
+    found: Results = {name: {} for name in metrics}
+    pairs = [(name, entry) for name, each in metrics.items() for entry in entries if each.of(entry.name)]
+    for name, entry in track(pairs, "error bars", len(pairs)):
+        found[name][entry.name] = _result(metrics[name], entry, reference, name in tested)
     places = [(name, entry) for name, row in found.items() for entry, each in row.items() if each.p is not None]
     corrected = holm([found[name][entry].p or 0.0 for name, entry in places])
-    for (name, entry), p in zip(places, corrected, strict=True):
-        found[name][entry] = replace(found[name][entry], p_holm=p)
+    for (name, own), p in zip(places, corrected, strict=True):
+        found[name][own] = replace(found[name][own], p_holm=p)
     return found
 
 

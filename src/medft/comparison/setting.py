@@ -5,6 +5,7 @@ from typing import Any
 
 from medft.comparison.compare import Comparison
 from medft.comparison.entries import Entry
+from medft.comparison.figures import plain
 from medft.tracking.figures import WIDE, Size, new_figure
 
 _FAR_APART = 8.0  # greatest over least value of a setting, from which its axis is logarithmic
@@ -29,7 +30,7 @@ def over_setting(found: Comparison, keys: Sequence[str], size: Size = WIDE) -> A
         return None  # something else differs too
     figure, axes = new_figure(size)
     for place, (value, entries) in enumerate(lines.items()):
-        _line(axes, found, number, entries, f"{other}={value}" if other else "", f"C{place % 10}")
+        _line(axes, found, number, entries, plain(f"{other}={value}") if other else "", f"C{place % 10}")
     _scale(axes, _numbers(found, number))
     axes.set_xlabel(number)
     axes.set_ylabel(found.primary)

@@ -45,6 +45,11 @@ class Sweep:
         return found if can_rank(found) else PRIMARY
 
 
+def is_sweep(run: Any) -> bool:
+    """Whether a run is the parent of a sweep."""
+    return bool(run.data.tags.get("medft.kind") == "sweep")
+
+
 def read_sweep(run: Any) -> Sweep:
     """Read the tags of a parent run.
 
@@ -52,7 +57,7 @@ def read_sweep(run: Any) -> Sweep:
         InputError: it is no sweep.
     """
     tags = dict(run.data.tags)
-    if tags.get("medft.kind") != "sweep":
+    if not is_sweep(run):
         raise InputError(f"parent={run.info.run_id}: this run is no sweep (medft compare takes any runs)")
     try:
         keys = [str(key) for key in json.loads(tags.get("sweep.keys", "[]"))]

@@ -43,6 +43,8 @@ class Store:
         """
         runs = {run.info.run_id: run for run in map(self.one, names)}
         for run_id, run in runs.items():
+            if run.data.tags.get("medft.kind") == "sweep":
+                raise InputError(f"run {run_id}: it is a sweep; its runs are compared by parent={run_id}")
             if run.info.status != "FINISHED":
                 raise InputError(f"run {run_id}: it is {run.info.status}, only FINISHED runs can be compared")
         return Found(list(runs.values()))
