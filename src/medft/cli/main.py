@@ -13,6 +13,8 @@ medft: fine-tune small language models on medical questions; tracked, repeatable
   medft train -m KEY=A,B ...                    run one for every combination
   medft data preview|audit|export [KEY=VALUE ...]   look at the data, train nothing
   medft judge run=ID [judge=ollama ...]         judge the answers of a finished run
+  medft compare RUN RUN ... | parent=ID         finished runs side by side, with intervals and costs
+  medft report parent=ID | experiment=NAME      a sweep's results as a folder of experiments/
   medft ask run=ID "QUESTION" [KEY=VALUE ...]   ask the model of a finished run
   medft fetch [KEY=VALUE ...]                   download a run's model and data to the cache, train nothing
 
@@ -51,6 +53,14 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         from medft.cli.judge import judge
 
         return judge(arguments)
+    if command == "compare":
+        from medft.cli.compare import compare
+
+        return compare(arguments)
+    if command == "report":
+        from medft.cli.experiments import experiments
+
+        return experiments(arguments)
     if command == "ask":
         from medft.cli.ask import ask
 
@@ -63,7 +73,8 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         from medft.cli.fetch import fetch
 
         return fetch(arguments)
-    print(f"error: no command {command!r}; there are train, data, judge, ask and fetch", file=sys.stderr)
+    known = "train, data, judge, compare, report, ask and fetch"
+    print(f"error: no command {command!r}; there are {known}", file=sys.stderr)
     return 2
 
 

@@ -158,6 +158,11 @@ def sign_flip_p(sums: Floats) -> float:
     return float((as_far.sum() + extra) / (len(drawn) + extra))
 
 
+def smallest_p(documents: int) -> float:
+    """The least that `sign_flip_p` can give: all signs as they are, or all of them the other way."""
+    return 2 ** (1 - documents) if documents <= _EXACT else 1 / (_FLIPS + 1)
+
+
 def _ratio(sums: Floats, counts: Floats) -> Any:
     return float(sums.sum() / counts.sum()) if counts.sum() else np.nan
 

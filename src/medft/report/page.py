@@ -1,9 +1,7 @@
 """`report.html`: one self-contained file about one run. No script, nothing loaded, every text of a model escaped."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from medft.evaluation.judging.agreement import between_judges
 from medft.evaluation.judging.controls import CONTROLS, Reliability, reliability
@@ -14,6 +12,7 @@ from medft.evaluation.results import MEASURED
 from medft.evaluation.summary import cells, interval, judge_keys, measured_keys
 from medft.report.differences import Marked, marked_differences
 from medft.report.facts import RunFacts
+from medft.report.html import environment
 from medft.tracking.figures import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, score_by_length, score_histogram
 
 _SHOWN = 5  # worst and best answers each
@@ -70,7 +69,7 @@ def render(facts: RunFacts) -> str:
     judges = [_judge(facts, name) for name in sorted({name for row in rows for name in row.judge})]
     ranked_by, ranked = _ranked(rows, judges)
     return str(
-        _environment()
+        environment()
         .get_template("run.html")
         .render(
             facts=facts,
@@ -140,16 +139,3 @@ def _answer(row: Prediction, ranked_by: str) -> AnswerView:
     shown = f"{row.metrics['test']['rougeL']:.3f}" if given is None else f"{given:g}"
     reason = row.judge.get(ranked_by, {}).get("test", {}).get("reason", "")
     return AnswerView(row, shown, reason, expected, generated)
-
-
-@functools.cache
-def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("medft.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -22,7 +22,7 @@ def loss_curves(curves: Mapping[str, Points], references: Mapping[str, float], s
         curves: by name, (step, nats a token).
         references: by name, nats a token.
     """
-    figure, axes = _figure(size)
+    figure, axes = new_figure(size)
     for name, points in curves.items():
         steps, values = [step for step, _ in points], [value for _, value in points]
         is_validation = name.startswith("val")
@@ -46,7 +46,7 @@ def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts]) -> An
     """
     import numpy as np
 
-    figure, axes = _figure(WIDE)
+    figure, axes = new_figure(WIDE)
     shortest = min(int(each.min()) for each in lengths.values())
     longest = max([*(int(each.max()) for each in lengths.values()), *cuts])
     bins = [shortest * (1.15 * longest / shortest) ** (number / 32) for number in range(33)]
@@ -78,7 +78,7 @@ def score_histogram(scores: Mapping[str, Sequence[float]], size: Size = WIDE) ->
     Args:
         scores: by name.
     """
-    figure, axes = _figure(size)
+    figure, axes = new_figure(size)
     names = list(scores)
     axes.hist([scores[name] for name in names], bins=[*range(0, 100, 10), 100.001], label=names)
     axes.set_xlabel("score")
@@ -91,7 +91,7 @@ def score_histogram(scores: Mapping[str, Sequence[float]], size: Size = WIDE) ->
 
 def score_by_length(words: Sequence[float], scores: Sequence[float], size: Size = WIDE) -> Any:
     """Scores over the length of the answers: a judge that likes long answers shows here."""
-    figure, axes = _figure(size)
+    figure, axes = new_figure(size)
     axes.scatter(words, scores, alpha=0.5, edgecolors="none")
     axes.set_xlabel("words of the answer")
     axes.set_ylabel("score")
@@ -111,7 +111,8 @@ def as_svg(figure: Any) -> str:
     return found[found.index("<svg") :]
 
 
-def _figure(size: Size) -> tuple[Any, Any]:
+def new_figure(size: Size) -> tuple[Any, Any]:
+    """An empty figure of this size in inches, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=130, layout="constrained")

@@ -1,0 +1,117 @@
+"""What runs differ in, and what to call them by it."""
+
+from collections.abc import Mapping, Sequence
+
+Params = Mapping[str, str]
+
+# keys that say nothing of what was learned or measured, or where rather than what (the fingerprint says what)
+_IGNORED = ("paths.", "tracking.", "sweep.", "judge.", "judge", "audit.", "trainer.resume_from", "hydra.",
+            "dataset.path", "dataset.reader.path", "dataset.reader.cache_dir")  # fmt: skip
+SEED = "seed"
+# keys that stand for a whole group of the config, and what else they bring with them
+_GROUPS = {
+    "model.name": ("model", ("model.", "optimizer.lr")),
+    "dataset.name": ("dataset", ("dataset.",)),
+    "finetune.method": ("finetune", ("finetune.",)),
+    "optimizer.name": ("optimizer", ("optimizer.",)),
+    "scheduler.name": ("scheduler", ("scheduler.",)),
+}
+# follow from other keys; they name an entry only where nothing else does
+_DERIVED = ("dataset.size_used", "dataset.fingerprint")
+# sections whose keys mean the same in all runs: one that an older run did not know yet had its default
+_STEADY = ("dataset.", "trainer.", "evaluation.", "generation.")
+
+
+def settings(params: Params, fingerprint: str) -> dict[str, str]:
+    """What a run learned and how it was measured, by dotted key.
+
+    Args:
+        fingerprint: of the data; it counts, not the path.
+    """
+    kept = {key: value for key, value in params.items() if not _is_ignored(key)}
+    return kept | {"dataset.fingerprint": fingerprint}
+
+
+def completed(runs: Sequence[dict[str, str]], defaults: Params) -> list[dict[str, str]]:
+    """Runs of an older version get the defaults of keys that they did not know."""
+    known = {key for run in runs for key in run}
+    return [
+        {key: defaults[key] for key in sorted(known - run.keys()) if key in defaults and key.startswith(_STEADY)} | run
+        for run in runs
+    ]
+
+
+def differing(runs: Sequence[Params]) -> list[str]:
+    """Keys that are not the same in all runs, `seed` last."""
+    keys = dict.fromkeys(key for run in runs for key in run)
+    found = [key for key in keys if len({run.get(key) for run in runs}) > 1]
+    return sorted(found, key=lambda key: key == SEED)
+
+
+def names(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[str]:
+    """A name for each of the runs: what differs, such as `max_length=256, long_answers=split`; may not be unique.
+
+    Args:
+        swept: keys that a sweep varied, in its order; what follows from them is not part of a name.
+    """
+    keys = _naming_keys(runs, [as_param(key) for key in swept])
+    short = _short(keys)
+    return [", ".join(f"{short[key]}={shown(run.get(key))}" for key in keys) for run in runs]
+
+
+def as_param(key: str) -> str:
+    """`model`, a group that was swept, is logged as `model.name`."""
+    return next((param for param, (group, _) in _GROUPS.items() if group == key), key)
+
+
+def shown(value: str | None) -> str:
+    """A value as YAML and the command line have it."""
+    return {"None": "null", "True": "true", "False": "false", None: "-"}.get(value, str(value))
+
+
+def _is_ignored(key: str) -> bool:
+    return any(key == each or (each.endswith(".") and key.startswith(each)) for each in _IGNORED)
+
+
+def _naming_keys(runs: Sequence[Params], swept: Sequence[str]) -> list[str]:
+    found = differing(runs)
+    kept = [key for key in swept if key in found]
+    rest = [key for key in found if key not in kept and key not in _DERIVED]
+    rest = [key for key in rest if not _follows(runs, key, kept)]
+    groups = [key for key in _GROUPS if key in rest]
+    kept += groups + [key for key in rest if key not in groups and not _is_brought(runs, key, groups)]
+    if len({tuple(run.get(key) for key in kept) for run in runs}) < len(runs):
+        kept += [key for key in _DERIVED if key in found and not _follows(runs, key, kept)]
+    return sorted(kept, key=lambda key: key == SEED)
+
+
+def _is_brought(runs: Sequence[Params], key: str, groups: Sequence[str]) -> bool:
+    """Whether a key is what it is since one of these groups was chosen."""
+    return any(key.startswith(_GROUPS[group][1]) and _follows(runs, key, [group]) for group in groups)
+
+
+def _follows(runs: Sequence[Params], key: str, others: Sequence[str]) -> bool:
+    """Whether the value of `key` is the same wherever those of `others` are."""
+    values: dict[tuple[str | None, ...], set[str | None]] = {}
+    for run in runs:
+        values.setdefault(tuple(run.get(other) for other in others), set()).add(run.get(key))
+    return all(len(each) == 1 for each in values.values())
+
+
+def _short(keys: Sequence[str]) -> dict[str, str]:
+    """The last components that tell the keys apart."""
+    found = {}
+    for key in keys:
+        if key in _GROUPS:
+            found[key] = _GROUPS[key][0]
+            continue
+        parts = key.split(".")
+        tails = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+        found[key] = next(
+            (tail for tail in tails if not any(_ends(other, tail) for other in keys if other != key)), key
+        )
+    return found
+
+
+def _ends(key: str, tail: str) -> bool:
+    return key == tail or key.endswith(f".{tail}")
