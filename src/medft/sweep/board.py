@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from typing import Self
 
 from rich.live import Live
@@ -11,7 +10,7 @@ from rich.table import Table
 from medft.console import errors_console, say
 from medft.sweep.process import Outcome
 
-_WORDS = {"finished": "done", "known": "done earlier", "failed": "FAILED", "killed": "KILLED"}
+_WORDS = {"finished": "done", "known": "done earlier", "pruned": "pruned", "failed": "FAILED", "killed": "KILLED"}
 _ROWS = 20  # of the live table; the rest are counted
 
 
@@ -19,12 +18,13 @@ class Board:
     """The state of all jobs of a sweep.
 
     Args:
-        labels: of the jobs, in order.
+        total: how many jobs there are.
         metric, direction: by which the best job is found.
     """
 
-    def __init__(self, labels: Sequence[str], n_jobs: int, metric: str, direction: str) -> None:
-        self._labels, self._n_jobs, self._metric, self._direction = labels, n_jobs, metric, direction
+    def __init__(self, total: int, n_jobs: int, metric: str, direction: str) -> None:
+        self._total, self._n_jobs, self._metric, self._direction = total, n_jobs, metric, direction
+        self._labels: dict[int, str] = {}
         self._begun: dict[int, float] = {}
         self._outcomes: dict[int, Outcome] = {}
         self._live = Live(console=errors_console, get_renderable=self._table, auto_refresh=False, transient=True)
@@ -38,16 +38,21 @@ class Board:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def started(self, number: int) -> None:
+    def known(self, number: int, label: str, outcome: Outcome) -> None:
+        """A job had ended before; nothing is shown of it but in what is counted."""
+        self._labels[number], self._begun[number], self._outcomes[number] = label, time.monotonic(), outcome
+
+    def started(self, number: int, label: str) -> None:
         """A job has begun."""
+        self._labels[number] = label
         self._begun[number] = time.monotonic()
         if not self._is_live:
-            say(f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: started")
+            say(f"[{number + 1}/{self._total}] {label}: started")
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """A job has ended."""
         self._outcomes[number] = outcome
-        text = f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: {self._words(outcome)}"
+        text = f"[{number + 1}/{self._total}] {self._labels[number]}: {self._words(outcome)}"
         if self._is_live:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -67,7 +72,8 @@ class Board:
         counts = Counter(outcome.status for outcome in self._outcomes.values())
         done, bad = counts["finished"] + counts["known"], counts["failed"] + counts["killed"]
         running = len(self._begun) - len(self._outcomes)
-        parts = [f"{running} running, {done} done, {bad} failed, {len(self._labels) - len(self._begun)} waiting"]
+        pruned = f"{counts['pruned']} pruned, " if counts["pruned"] else ""
+        parts = [f"{running} running, {done} done, {pruned}{bad} failed, {self._total - len(self._begun)} waiting"]
         if left := self._seconds_left():
             parts.append(f"about {clock(left)} left")
         if best := self._best():
@@ -77,13 +83,13 @@ class Board:
     def _seconds_left(self) -> float | None:
         """By the mean of the jobs that have run whole."""
         took = [outcome.seconds for outcome in self._outcomes.values() if outcome.status == "finished"]
-        if not took or len(self._outcomes) == len(self._labels):
+        if not took or len(self._outcomes) == self._total:
             return None
         mean, now = sum(took) / len(took), time.monotonic()
         running = [
             max(0.0, mean - (now - begun)) for number, begun in self._begun.items() if number not in self._outcomes
         ]
-        return (sum(running) + mean * (len(self._labels) - len(self._begun))) / self._n_jobs
+        return (sum(running) + mean * (self._total - len(self._begun))) / self._n_jobs
 
     def _best(self) -> tuple[int, str] | None:
         scored = {n: each.metrics[self._metric] for n, each in self._outcomes.items() if self._metric in each.metrics}
