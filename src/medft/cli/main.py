@@ -11,6 +11,7 @@ medft: fine-tune small language models on medical questions; tracked, repeatable
 
   medft train [KEY=VALUE ...]                   run an experiment (the same as python train.py)
   medft train -m KEY=A,B ...                    run one for every combination
+  medft search [search=FILE] [KEY=VALUE ...]    search hyper-parameters with Optuna (medft search --help)
   medft data preview|audit|export [KEY=VALUE ...]   look at the data, train nothing
   medft judge run=ID [judge=ollama ...]         judge the answers of a finished run
   medft ask run=ID "QUESTION" [KEY=VALUE ...]   ask the model of a finished run
@@ -47,6 +48,10 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         from medft.cli.train import train
 
         return train(arguments)
+    if command == "search":
+        from medft.cli.search import search
+
+        return search(arguments)
     if command == "judge":
         from medft.cli.judge import judge
 
@@ -63,7 +68,7 @@ def _dispatch(command: str, arguments: list[str]) -> int:
         from medft.cli.fetch import fetch
 
         return fetch(arguments)
-    print(f"error: no command {command!r}; there are train, data, judge, ask and fetch", file=sys.stderr)
+    print(f"error: no command {command!r}; there are train, search, data, judge, ask and fetch", file=sys.stderr)
     return 2
 
 
