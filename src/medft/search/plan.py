@@ -129,7 +129,8 @@ def _composed(fixed: Sequence[str], values: Mapping[str, Value], key: str) -> Co
     try:
         config = compose_config([*fixed, *point(values)])
     except InputError as error:
-        raise InputError(f"search.ranges.{key}={values[key]}: {error}") from None
+        of_a_range = key != next(iter(values)) or str(error).startswith(tuple(values))
+        raise InputError(f"search.ranges.{key}={values[key]}: {error}" if of_a_range else str(error)) from None
     if config.trainer.strategy == "ddp":
         raise InputError("trainer=ddp: a search cannot run trials in several processes each; use trainer=auto")
     if config.trainer.resume_from:
