@@ -28,7 +28,8 @@ from tests.conftest import TINY
 # one rate that learns and one that breaks the model; with this seed they are drawn as good, bad, good
 ARGUMENTS = (
     *TINY, "search.ranges={optimizer.lr: {choices: [2e-3, 1.0]}}", "search.trials=3", "search.sampler=random",
-    "search.sampler.seed=7", "search.pruner.startup_trials=1", "scheduler.warmup_ratio=0", "trainer.max_epochs=12",
+    "search.sampler.seed=7", "search.pruner.startup_trials=1", "scheduler.warmup_ratio=0", "trainer.max_epochs=3",
+    "trainer.log_every_n_steps=50",
 )  # fmt: skip
 GOOD, BAD = "trial=0, lr=0.002", "trial=1, lr=1"
 
@@ -114,7 +115,7 @@ def test_a_killed_search_goes_on_with_the_same_trial_in_the_same_run(searched: S
     (log,) = searched.root.glob("outputs/search/*/trial=0,*/job.log")
     assert "interrupted earlier: goes on from" in log.read_text()
     done = steps(searched.root, searched.runs[GOOD])
-    assert len(done) == len(set(done)) == 12 * 4
+    assert len(done) == len(set(done)) == 3 * 4
     assert [trial.number for trial in searched.study.trials] == [0, 1, 2]
 
 
@@ -126,7 +127,7 @@ def test_what_falls_behind_is_given_up(searched: Searched) -> None:
     assert run.info.status == "KILLED"
     assert run.data.tags["error"].startswith("pruned at step ")
     assert run.data.tags["search.state"] == "pruned"
-    assert 0 < len(bad.intermediate_values) < len(good.intermediate_values) == 12 * 4
+    assert 0 < len(bad.intermediate_values) < len(good.intermediate_values) == 3 * 4
     assert not list(searched.root.glob("outputs/search/*/*/checkpoints"))
     # the same settings again are not trained again
     assert (same.state, same.value, same.params) == (TrialState.COMPLETE, good.value, good.params)
@@ -136,7 +137,7 @@ def test_what_falls_behind_is_given_up(searched: Searched) -> None:
 @pytest.mark.slow
 def test_the_best_is_told_and_kept(searched: Searched) -> None:
     root, parent = searched.root, searched.runs["parent"]
-    history = [trial for trial in searched.study.trials if trial.number == 0][0].intermediate_values
+    history = searched.study.trials[0].intermediate_values
     assert searched.study.best_value == min(history.values())
     command = searched.out.split("train the best: ")[1].splitlines()[0]
     assert command.startswith("medft train ")
@@ -214,13 +215,13 @@ def test_every_search_file_is_right(name: str) -> None:
         ("search.ranges.optimizer.lrr.low=1", "search.ranges.optimizer.lrr: not among the ranges; there are"),
         ("search.ranges={}", "search.ranges: "),
         ("search.ranges={optimizer.lr: 3}", "search.ranges.optimizer.lr: must be {low: ..., high: ...} or {choices:"),
-        ("search.ranges={optimizer.lrr: {low: 1, high: 2}}", "search.ranges.optimizer.lrr=1: optimizer.lrr: no such key"),
-        ("search.ranges={dataset.batch_size: {low: 1.5, high: 2}}", "search.ranges.dataset.batch_size=1.5: dataset.batch"),
-        ("search.ranges={dataset.batch_size: {low: 1, high: 9, step: 3}}", "search.ranges.dataset.batch_size: high must"),
-        ("search.ranges={scheduler.warmup_ratio: {low: 0, high: 2}}", "search.ranges.scheduler.warmup_ratio=2.0: sched"),
-        ("search.ranges={scheduler: {choices: [cosine, step]}}", "search.ranges.scheduler=step: scheduler=step: no such"),
+        ("search.ranges={optimizer.lrr: {low: 1, high: 2}}", "search.ranges.optimizer.lrr=1: optimizer.lrr: no"),
+        ("search.ranges={dataset.batch_size: {low: 1.5, high: 2}}", "search.ranges.dataset.batch_size=1.5: dataset"),
+        ("search.ranges={dataset.batch_size: {low: 1, high: 9, step: 3}}", "search.ranges.dataset.batch_size: high"),
+        ("search.ranges={scheduler.warmup_ratio: {low: 0, high: 2}}", "search.ranges.scheduler.warmup_ratio=2.0: "),
+        ("search.ranges={scheduler: {choices: [cosine, step]}}", "search.ranges.scheduler=step: scheduler=step: "),
         ("search.ranges={scheduler: {choices: [cosine, cosine]}}", "search.ranges.scheduler.choices: a value stands"),
-        ("search.ranges={dataset.loss_on: {choices: [response, all]}}", "search.ranges.dataset.loss_on: val/loss is measured"),
+        ("search.ranges={dataset.loss_on: {choices: [response, all]}}", "search.ranges.dataset.loss_on: val/loss"),
         ("search.ranges={judge: {choices: [none, auto]}}", "search.ranges.judge: val/loss does not depend on it"),
         ("search.ranges={paths.root_dir: {choices: [a, b]}}", "search.ranges.paths.root_dir: cannot be searched"),
         ("search.ranges={seed: {low: 1, high: 9}}", "search.ranges.seed: the luckiest seed says nothing"),

@@ -55,7 +55,8 @@ def _launch(plan: SearchPlan, study: SearchStudy, parent: str, folder: Path) -> 
     keys = ",".join(plan.ranges)
     own = [f"sweep.parent={parent}", f"sweep.swept=[{keys}]", f"hydra.sweep.dir={folder}"]
     settings = plan.settings
-    with Board(len(study.trials()) + missing(study), settings.n_jobs, settings.metric, settings.direction) as board:
+    labels = [""] * (len(study.trials()) + missing(study))
+    with Board(labels, settings.n_jobs, settings.metric, settings.direction) as board:
         for trial in known:
             board.known(trial.number, trial_label(trial.number, trial.params), known_outcome(trial, settings.metric))
         SearchLaunch(plan, study, own, board).run()

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Self
 
 from rich.live import Live
@@ -18,13 +19,12 @@ class Board:
     """The state of all jobs of a sweep.
 
     Args:
-        total: how many jobs there are.
+        labels: of the jobs, in order; a search says them when they begin.
         metric, direction: by which the best job is found.
     """
 
-    def __init__(self, total: int, n_jobs: int, metric: str, direction: str) -> None:
-        self._total, self._n_jobs, self._metric, self._direction = total, n_jobs, metric, direction
-        self._labels: dict[int, str] = {}
+    def __init__(self, labels: Sequence[str], n_jobs: int, metric: str, direction: str) -> None:
+        self._labels, self._n_jobs, self._metric, self._direction = list(labels), n_jobs, metric, direction
         self._begun: dict[int, float] = {}
         self._outcomes: dict[int, Outcome] = {}
         self._live = Live(console=errors_console, get_renderable=self._table, auto_refresh=False, transient=True)
@@ -42,17 +42,17 @@ class Board:
         """A job had ended before; nothing is shown of it but in what is counted."""
         self._labels[number], self._begun[number], self._outcomes[number] = label, time.monotonic(), outcome
 
-    def started(self, number: int, label: str) -> None:
+    def started(self, number: int, label: str | None = None) -> None:
         """A job has begun."""
-        self._labels[number] = label
+        self._labels[number] = label or self._labels[number]
         self._begun[number] = time.monotonic()
         if not self._is_live:
-            say(f"[{number + 1}/{self._total}] {label}: started")
+            say(f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: started")
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """A job has ended."""
         self._outcomes[number] = outcome
-        text = f"[{number + 1}/{self._total}] {self._labels[number]}: {self._words(outcome)}"
+        text = f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: {self._words(outcome)}"
         if self._is_live:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -73,7 +73,9 @@ class Board:
         done, bad = counts["finished"] + counts["known"], counts["failed"] + counts["killed"]
         running = len(self._begun) - len(self._outcomes)
         pruned = f"{counts['pruned']} pruned, " if counts["pruned"] else ""
-        parts = [f"{running} running, {done} done, {pruned}{bad} failed, {self._total - len(self._begun)} waiting"]
+        parts = [
+            f"{running} running, {done} done, {pruned}{bad} failed, {len(self._labels) - len(self._begun)} waiting"
+        ]
         if left := self._seconds_left():
             parts.append(f"about {clock(left)} left")
         if best := self._best():
@@ -83,13 +85,13 @@ class Board:
     def _seconds_left(self) -> float | None:
         """By the mean of the jobs that have run whole."""
         took = [outcome.seconds for outcome in self._outcomes.values() if outcome.status == "finished"]
-        if not took or len(self._outcomes) == self._total:
+        if not took or len(self._outcomes) == len(self._labels):
             return None
         mean, now = sum(took) / len(took), time.monotonic()
         running = [
             max(0.0, mean - (now - begun)) for number, begun in self._begun.items() if number not in self._outcomes
         ]
-        return (sum(running) + mean * (self._total - len(self._begun))) / self._n_jobs
+        return (sum(running) + mean * (len(self._labels) - len(self._begun))) / self._n_jobs
 
     def _best(self) -> tuple[int, str] | None:
         scored = {n: each.metrics[self._metric] for n, each in self._outcomes.items() if self._metric in each.metrics}

@@ -58,7 +58,7 @@ def launch(composed: Sequence[DictConfig], settings: LaunchSettings) -> list[Out
     """
     jobs = [freeze(raw) for raw in composed]
     sweep = jobs[0].config.sweep
-    with Board(len(jobs), settings.n_jobs, sweep.metric, sweep.direction) as board:
+    with Board([job.label for job in jobs], settings.n_jobs, sweep.metric, sweep.direction) as board:
         outcomes = Launch(dict(enumerate(jobs)), settings, board).run()
     return [outcomes[number] for number in range(len(jobs))]
 
