@@ -1,5 +1,6 @@
 """`medft`: picks the command, and turns what went wrong into one line and an exit code."""
 
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ medft: fine-tune small language models on medical questions; tracked, repeatable
 
   medft train [KEY=VALUE ...]                   run an experiment (the same as python train.py)
   medft train -m KEY=A,B ...                    run one for every combination
+  medft search [search=FILE] [KEY=VALUE ...]    search hyper-parameters with Optuna (medft search --help)
   medft data preview|audit|export [KEY=VALUE ...]   look at the data, train nothing
   medft judge run=ID [judge=ollama ...]         judge the answers of a finished run
   medft compare RUN RUN ... | parent=ID         finished runs side by side, with intervals and costs
@@ -22,6 +24,17 @@ medft: fine-tune small language models on medical questions; tracked, repeatable
   medft train --cfg job  prints the composed config; the files under conf/ explain each key
 
 Exit codes: 0 done, 1 the run failed, 2 wrong input, 130 interrupted. HYDRA_FULL_ERROR=1 shows tracebacks."""
+
+_COMMANDS = {
+    "train": "train:train",
+    "search": "search:search",
+    "data": "data:data",
+    "judge": "judge:judge",
+    "compare": "compare:compare",
+    "report": "experiments:experiments",
+    "ask": "ask:ask",
+    "fetch": "fetch:fetch",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,38 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(command: str, arguments: list[str]) -> int:
-    # each command is imported only when it is run, so that help and errors come at once
-    if command == "train":
-        from medft.cli.train import train
-
-        return train(arguments)
-    if command == "judge":
-        from medft.cli.judge import judge
-
-        return judge(arguments)
-    if command == "compare":
-        from medft.cli.compare import compare
-
-        return compare(arguments)
-    if command == "report":
-        from medft.cli.experiments import experiments
-
-        return experiments(arguments)
-    if command == "ask":
-        from medft.cli.ask import ask
-
-        return ask(arguments)
-    if command == "data":
-        from medft.cli.data import data
-
-        return data(arguments)
-    if command == "fetch":
-        from medft.cli.fetch import fetch
-
-        return fetch(arguments)
-    known = "train, data, judge, compare, report, ask and fetch"
-    print(f"error: no command {command!r}; there are {known}", file=sys.stderr)
-    return 2
+    if command not in _COMMANDS:
+        print(f"error: no command {command!r}; there are {', '.join(_COMMANDS)}", file=sys.stderr)
+        return 2
+    # imported only when it is run, so that help and errors come at once
+    module, _, function = _COMMANDS[command].partition(":")
+    return int(getattr(importlib.import_module(f"medft.cli.{module}"), function)(arguments))
 
 
 if __name__ == "__main__":

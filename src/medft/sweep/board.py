@@ -11,7 +11,7 @@ from rich.table import Table
 from medft.console import errors_console, say
 from medft.sweep.process import Outcome
 
-_WORDS = {"finished": "done", "known": "done earlier", "failed": "FAILED", "killed": "KILLED"}
+_WORDS = {"finished": "done", "known": "done earlier", "pruned": "pruned", "failed": "FAILED", "killed": "KILLED"}
 _ROWS = 20  # of the live table; the rest are counted
 
 
@@ -19,12 +19,12 @@ class Board:
     """The state of all jobs of a sweep.
 
     Args:
-        labels: of the jobs, in order.
+        labels: of the jobs, in order; a search says them when they begin.
         metric, direction: by which the best job is found.
     """
 
     def __init__(self, labels: Sequence[str], n_jobs: int, metric: str, direction: str) -> None:
-        self._labels, self._n_jobs, self._metric, self._direction = labels, n_jobs, metric, direction
+        self._labels, self._n_jobs, self._metric, self._direction = list(labels), n_jobs, metric, direction
         self._begun: dict[int, float] = {}
         self._outcomes: dict[int, Outcome] = {}
         self._live = Live(console=errors_console, get_renderable=self._table, auto_refresh=False, transient=True)
@@ -38,8 +38,13 @@ class Board:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def started(self, number: int) -> None:
+    def known(self, number: int, label: str, outcome: Outcome) -> None:
+        """A job had ended before; nothing is shown of it but in what is counted."""
+        self._labels[number], self._begun[number], self._outcomes[number] = label, time.monotonic(), outcome
+
+    def started(self, number: int, label: str | None = None) -> None:
         """A job has begun."""
+        self._labels[number] = label or self._labels[number]
         self._begun[number] = time.monotonic()
         if not self._is_live:
             say(f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: started")
@@ -67,7 +72,10 @@ class Board:
         counts = Counter(outcome.status for outcome in self._outcomes.values())
         done, bad = counts["finished"] + counts["known"], counts["failed"] + counts["killed"]
         running = len(self._begun) - len(self._outcomes)
-        parts = [f"{running} running, {done} done, {bad} failed, {len(self._labels) - len(self._begun)} waiting"]
+        pruned = f"{counts['pruned']} pruned, " if counts["pruned"] else ""
+        parts = [
+            f"{running} running, {done} done, {pruned}{bad} failed, {len(self._labels) - len(self._begun)} waiting"
+        ]
         if left := self._seconds_left():
             parts.append(f"about {clock(left)} left")
         if best := self._best():

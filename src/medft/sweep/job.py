@@ -15,15 +15,16 @@ _OWN = ("hydra.", "hydra/", "sweep.", "sweep/")
 _LONGEST = 120  # characters of a folder's name
 
 
-def named(raw: DictConfig, overrides: Sequence[str], folder: Path) -> DictConfig:
+def named(raw: DictConfig, overrides: Sequence[str], folder: Path, label: str | None = None) -> DictConfig:
     """A job's config with its label, its command and its own folder.
 
     Args:
         overrides: all of the job's.
         folder: of the sweep.
+        label: of the job; None = made of the swept values.
     """
     values = swept_values(overrides, list(raw.sweep.swept))
-    label = job_label(values)
+    label = label or job_label(values)
     OmegaConf.update(raw, "sweep.label", label)
     OmegaConf.update(raw, "sweep.values", values, force_add=True)
     OmegaConf.update(raw, "sweep.command", job_command(overrides))

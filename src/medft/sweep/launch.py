@@ -32,16 +32,17 @@ class Job:
     config: Config
 
 
-def freeze(raw: DictConfig) -> Job:
+def freeze(raw: DictConfig, label: str | None = None) -> Job:
     """Write a composed config down, resolved, so that nothing edited while a sweep runs changes its later jobs.
 
     Args:
         raw: with its `hydra` section.
+        label: of the job; None = made of the swept values.
     """
     HydraConfig.instance().set_config(raw)
     overrides, sweep_folder = list(raw.hydra.overrides.task), Path(str(raw.hydra.sweep.dir)).resolve()
     plain = OmegaConf.masked_copy(raw, [str(key) for key in raw if key != "hydra"])
-    config = check(named(plain, overrides, sweep_folder))
+    config = check(named(plain, overrides, sweep_folder, label))
     folder = config.paths.output
     folder.mkdir(parents=True, exist_ok=True)
     with open_dict(plain):
@@ -58,51 +59,74 @@ def launch(composed: Sequence[DictConfig], settings: LaunchSettings) -> list[Out
     jobs = [freeze(raw) for raw in composed]
     sweep = jobs[0].config.sweep
     with Board([job.label for job in jobs], settings.n_jobs, sweep.metric, sweep.direction) as board:
-        return _Launch(jobs, settings, board).run()
+        outcomes = Launch(dict(enumerate(jobs)), settings, board).run()
+    return [outcomes[number] for number in range(len(jobs))]
 
 
-class _Launch:
-    """The jobs that wait, run and have ended."""
+class Launch:
+    """The jobs that wait, run and have ended, by number."""
 
-    def __init__(self, jobs: Sequence[Job], settings: LaunchSettings, board: Board) -> None:
+    what, limit_key = "sweep", "hydra.launcher.time_limit"
+
+    def __init__(self, jobs: dict[int, Job], settings: LaunchSettings, board: Board) -> None:
         self.jobs, self.settings, self.board = jobs, settings, board
-        self.waiting, self.free = deque(range(len(jobs))), slot_environments(settings.n_jobs)
+        self.waiting, self.free = deque(jobs), slot_environments(settings.n_jobs)
         self.running: dict[int, tuple[JobProcess, dict[str, str]]] = {}
         self.outcomes: dict[int, Outcome] = {}
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> dict[int, Outcome]:
+        """Run all; returns how each ended.
+
+        Raises:
+            KeyboardInterrupt: it was stopped; so were its jobs.
+        """
         try:
-            while self.waiting or self.running:
-                self._start()
-                self._collect()
+            self._start()
+            while self.running:
                 self.board.refresh()
                 time.sleep(_PAUSE)
+                self._collect()
+                self._start()
         except BaseException:
             self._stop()
             raise
-        return [self.outcomes[number] for number in range(len(self.jobs))]
+        return self.outcomes
+
+    def next(self) -> int | None:
+        """The number of the job to start now, which is in `jobs`; None = there is none."""
+        return self.waiting.popleft() if self.waiting else None
+
+    def watch(self, number: int, process: JobProcess) -> None:
+        """Called again and again while a job runs."""
+
+    def ended(self, number: int, outcome: Outcome) -> Outcome:
+        """Called when a job has ended and MLflow knows how; returns what is to be shown."""
+        return outcome
 
     def _start(self) -> None:
-        while self.waiting and self.free:
-            number, environment = self.waiting.popleft(), self.free.pop(0)
+        while self.free and (number := self.next()) is not None:
+            environment = self.free.pop(0)
             limit, grace = self.settings.time_limit, self.settings.grace
-            self.running[number] = JobProcess(self.jobs[number].folder, environment, limit, grace), environment
-            self.board.started(number)
+            process = JobProcess(self.jobs[number].folder, environment, limit, grace, self.limit_key)
+            self.running[number] = process, environment
+            self.board.started(number, self.jobs[number].label)
 
     def _collect(self) -> None:
         for number, (process, environment) in list(self.running.items()):
             if outcome := process.poll():
                 self._end(number, outcome)
                 self.free.append(environment)
+            else:
+                self.watch(number, process)
 
     def _end(self, number: int, outcome: Outcome) -> None:
         process, _ = self.running.pop(number)
-        self.outcomes[number] = settled(self.jobs[number].config, outcome, process.started)
+        self.outcomes[number] = self.ended(number, settled(self.jobs[number].config, outcome, process.started))
         self.board.ended(number, self.outcomes[number])
 
     def _stop(self) -> None:
         for process, _ in self.running.values():
-            process.stop("the sweep was interrupted")
+            process.stop(f"the {self.what} was interrupted")
         for number, (process, _) in list(self.running.items()):
             self._end(number, process.wait())
 

@@ -22,12 +22,13 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        status: `finished`; `known` = finished in an earlier launch; `failed`; `killed` = stopped, or ended by a signal.
+        status: `finished`; `known` = finished in an earlier launch; `pruned` = given up by a search;
+            `failed`; `killed` = stopped, or ended by a signal.
         why: it did not finish, in a line.
         seconds: in this launch.
     """
 
-    status: Literal["finished", "known", "failed", "killed"]
+    status: Literal["finished", "known", "pruned", "failed", "killed"]
     seconds: float
     why: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -41,10 +42,18 @@ class JobProcess:
         environment: of the process.
         time_limit: seconds until it is stopped; None = never.
         grace: seconds from stopping it to killing it.
+        limit_key: what the user knows the time limit as.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], time_limit: float | None, grace: float) -> None:
-        self.folder, self._time_limit, self._grace = folder, time_limit, grace
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        time_limit: float | None,
+        grace: float,
+        limit_key: str = "hydra.launcher.time_limit",
+    ) -> None:
+        self.folder, self._time_limit, self._grace, self._limit_key = folder, time_limit, grace, limit_key
         (folder / RESULT).unlink(missing_ok=True)
         self.started, self._clock = time.time(), time.monotonic()
         self._stopped_at, self._why = 0.0, ""
@@ -90,7 +99,7 @@ class JobProcess:
         if self._stopped_at and time.monotonic() - self._stopped_at > self._grace:
             self._signal(signal.SIGKILL)
         elif self._time_limit and self.seconds > self._time_limit:
-            self.stop(f"took longer than hydra.launcher.time_limit={self._time_limit:g} seconds")
+            self.stop(f"took longer than {self._limit_key}={self._time_limit:g} seconds")
 
     def _signal(self, number: signal.Signals) -> None:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from medft.config.schema import Config
 from medft.errors import InputError
 from medft.sweep.job import job_command, job_label, short_names, swept_values
 from medft.sweep.plan import Plan
@@ -25,7 +26,7 @@ def run_sweep(plan: Plan, argv: Sequence[str], launch: Callable[[list[str]], Non
     Raises:
         InputError: the same sweep runs in another process.
     """
-    with _alone(plan):
+    with alone(plan.config, plan.identity):
         folder = Path(plan.config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
         parent, folder = open_parent(plan.config, plan.identity, folder.resolve())
         name = plan.config.sweep.name or " x ".join(short_names(plan.keys).values()) or "sweep"
@@ -55,12 +56,16 @@ def _close(plan: Plan, parent: str, folder: Path, status: str) -> int:
 
 
 @contextmanager
-def _alone(plan: Plan) -> Iterator[None]:
-    """One process a sweep: two would run each job twice."""
-    locks = plan.config.paths.cache / "locks"
+def alone(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
+    """One process a sweep or search: two would run each job twice.
+
+    Raises:
+        InputError: there is another.
+    """
+    locks = config.paths.cache / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(locks / f"sweep-{plan.identity}.lock", timeout=0):
+        with FileLock(locks / f"{what}-{identity}.lock", timeout=0):
             yield
     except Timeout:
-        raise InputError("this sweep is running already, in another process; wait for it, or stop it first") from None
+        raise InputError(f"this {what} is running already, in another process; wait for it, or stop it first") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from itertools import accumulate
 from typing import Any
 
 from medft.data.windows import Cuts
@@ -96,6 +97,27 @@ def score_by_length(words: Sequence[float], scores: Sequence[float], size: Size 
     axes.set_xlabel("words of the answer")
     axes.set_ylabel("score")
     axes.set_ylim(-3, 103)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def optimization_history(completed: Points, pruned: Points, metric: str, minimize: bool, size: Size = WIDE) -> Any:
+    """What each trial of a search has reached, with the best so far.
+
+    Args:
+        completed, pruned: (number, value) of trials that ran to their end and that were given up.
+    """
+    figure, axes = _figure(size)
+    for points, name, marker in ((completed, "completed", "o"), (pruned, "pruned, when given up", "x")):
+        if points:
+            axes.scatter(*zip(*points, strict=True), label=name, marker=marker)
+    if completed:
+        best = list(accumulate((value for _, value in completed), min if minimize else max))
+        axes.step([number for number, _ in completed], best, where="post", color="tab:green", label="best so far")
+        axes.legend()
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("trial")
+    axes.set_ylabel(metric)
     axes.grid(alpha=0.3)
     return figure
 

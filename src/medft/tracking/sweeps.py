@@ -44,13 +44,14 @@ class Child:
         return " ".join(self.tags.get(ERROR, "").split())
 
 
-def open_parent(config: Config, identity: str, folder: Path) -> tuple[str, Path]:
+def open_parent(config: Config, identity: str, folder: Path, kind: str = SWEEP) -> tuple[str, Path]:
     """The parent run of a sweep, RUNNING: that of an earlier launch, or a new one with `sweep.fresh`.
 
     Args:
         config: of any job; says where runs are kept.
         identity: of the sweep.
         folder: for its jobs, unless an earlier launch has one.
+        kind: `sweep` or `search`.
 
     Returns:
         The run's id and the folder for its jobs.
@@ -62,8 +63,8 @@ def open_parent(config: Config, identity: str, folder: Path) -> tuple[str, Path]
         parent = earlier[0]
         client.update_run(parent.info.run_id, status="RUNNING")
         return parent.info.run_id, Path(parent.data.tags["output_dir"])
-    tags = {KIND: SWEEP, "sweep.identity": identity, "output_dir": str(folder), "mlflow.source.type": "LOCAL"}
-    parent = client.create_run(experiment, run_name=config.sweep.name or SWEEP, tags=tags)
+    tags = {KIND: kind, "sweep.identity": identity, "output_dir": str(folder), "mlflow.source.type": "LOCAL"}
+    parent = client.create_run(experiment, run_name=config.sweep.name or kind, tags=tags)
     return parent.info.run_id, folder
 
 

@@ -1,0 +1,156 @@
+"""What a search's command line stands for, checked before the first trial."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from medft.config.compose import compose_config, compose_raw, one_line
+from medft.config.schema import Config
+from medft.console import track
+from medft.errors import InputError
+from medft.search.settings import SearchSettings
+from medft.search.space import Space, Value, override
+
+_PLACES = ("hydra", "tracking", "paths", "sweep")
+_UNFELT = ("audit", "evaluation", "generation", "judge")
+# of the data, what changes how val/loss is learned but not what it is measured on
+_LEARNING = ("batch_size", "collate", "long_answers", "continuation")
+_NOT_IDENTITY = ("hydra.", "hydra/", "sweep.fresh")
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search.
+
+    Attributes:
+        own: the user's overrides, which the best settings are trained with too.
+        fixed: those of the search file that the user's leave in force, then `own`.
+        ranges: what is searched, by key; what the user fixed is not.
+        config: at one point of the ranges.
+        resource: validations of a whole trial, the most over the ends of the ranges.
+    """
+
+    settings: SearchSettings
+    own: list[str]
+    fixed: list[str]
+    ranges: dict[str, Space]
+    config: Config
+    resource: int
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 (16 hex digits) of what makes a search this one: what it holds fixed, its ranges and its metric."""
+        facts = {
+            "search": sorted(each for each in self.fixed if not each.lstrip("+~").startswith(_NOT_IDENTITY)),
+            "ranges": {key: space.model_dump() for key, space in self.ranges.items()},
+            "metric": [self.settings.metric, self.settings.direction],
+            "experiment": self.config.tracking.experiment_name,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plan_search(arguments: Sequence[str]) -> SearchPlan:
+    """Read, compose and check everything that a search needs.
+
+    Raises:
+        InputError: a line for what is wrong: a key, a file, an end of a range.
+    """
+    parsed = _parse(arguments)
+    about = [each for each in parsed if each.key_or_group == "search" or each.key_or_group.startswith("search.")]
+    own = {each.get_key_element(): each for each in parsed if each not in about}
+    names = [each for each in about if each.key_or_group == "search"]
+    name = str(names[-1].value()) if names else "default"
+    settings = SearchSettings.read(name, [each for each in about if each not in names])
+    fixed = {each.get_key_element(): each for each in _parse(settings.fixed)} | own
+    fixed_lines, own_lines = (
+        [each.input_line or "" for each in [*lines.values(), *_parse(_sweep(settings))]] for lines in (fixed, own)
+    )
+    given = {each.key_or_group for each in fixed.values()}
+    ranges = {key: space for key, space in settings.ranges.items() if key not in given}
+    if not ranges:
+        raise InputError(f"search={name}: every range is fixed by an override; nothing is left to search")
+    ranges = _checked(ranges, fixed_lines)
+    configs = _ends(ranges, fixed_lines)
+    resource = max(each.trainer.max_epochs * each.trainer.val_checks_per_epoch for each in configs)
+    return SearchPlan(settings, own_lines, fixed_lines, ranges, configs[0], resource)
+
+
+def point(values: Mapping[str, Value]) -> list[str]:
+    """The overrides of a trial's values."""
+    return [override(key, value) for key, value in values.items()]
+
+
+def _sweep(settings: SearchSettings) -> list[str]:
+    """The metric, as the tables of a sweep know it."""
+    return [f"sweep.metric={settings.metric}", f"sweep.direction={settings.direction}"]
+
+
+def _checked(ranges: Mapping[str, Space], fixed: Sequence[str]) -> dict[str, Space]:
+    """The ranges with the type that the config has at their keys; refuses those that make no sense."""
+    for key in ranges:
+        first = key.lstrip("+").split(".")[0].split("/")[0]
+        if first in _PLACES:
+            raise InputError(f"search.ranges.{key}: cannot be searched; give it one value")
+        if first in _UNFELT:
+            raise InputError(f"search.ranges.{key}: val/loss does not depend on it; give it one value")
+        if key == "seed":
+            raise InputError(
+                "search.ranges.seed: the luckiest seed says nothing about new questions; search first, then run the "
+                "best settings with several: medft train -m seed=1,2,3 ..."
+            )
+    groups = [override(key, space.ends()[0]) for key, space in ranges.items() if "." not in key]
+    raw = compose_raw([*fixed, *groups])
+    return {key: space.like(OmegaConf.select(raw, key)) for key, space in ranges.items()}
+
+
+def _ends(ranges: Mapping[str, Space], fixed: Sequence[str]) -> list[Config]:
+    """The configs at each end of each range, the others at their first; the first of all comes first."""
+    start = {key: space.ends()[0] for key, space in ranges.items()}
+    first = _composed(fixed, start, next(iter(start)))
+    points = [(key, value) for key, space in ranges.items() for value in space.ends()[1:]]
+    configs = [first]
+    for key, value in track(points, "checking the ranges"):
+        configs.append(_composed(fixed, {**start, key: value}, key))
+        if _measured_on(configs[-1]) != _measured_on(first):
+            raise InputError(
+                f"search.ranges.{key}: val/loss is measured on other text where {key} is another, so trials cannot be "
+                "compared by it; give it one value"
+            )
+    return configs
+
+
+def _composed(fixed: Sequence[str], values: Mapping[str, Value], key: str) -> Config:
+    try:
+        config = compose_config([*fixed, *point(values)])
+    except InputError as error:
+        of_a_range = key != next(iter(values)) or str(error).startswith(tuple(values))
+        raise InputError(f"search.ranges.{key}={values[key]}: {error}" if of_a_range else str(error)) from None
+    if config.trainer.strategy == "ddp":
+        raise InputError("trainer=ddp: a search cannot run trials in several processes each; use trainer=auto")
+    if config.trainer.resume_from:
+        raise InputError("trainer.resume_from: a search goes on with interrupted trials itself; repeat its command")
+    return config
+
+
+def _measured_on(config: Config) -> dict[str, object]:
+    """What decides which tokens val/loss is a mean over."""
+    data = {key: value for key, value in config.resolved["dataset"].items() if key not in _LEARNING}
+    model = config.resolved["model"]
+    return {"data": data, "tokenizer": model["tokenizer"], "of": model["source"] if model["tokenizer"] == "own" else ""}
+
+
+def _parse(arguments: Sequence[str]) -> list[Override]:
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(arguments))
+    except HydraException as error:
+        raise InputError(one_line(error)) from None
+    for each in parsed:
+        if each.is_sweep_override():
+            raise InputError(f"{each.key_or_group}: one value here; what is searched stands in search.ranges")
+    return parsed

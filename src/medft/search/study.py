@@ -1,0 +1,128 @@
+"""The Optuna side of a search: a study in a database, from which trials are asked and to which results are told."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.trial import TrialState
+
+from medft.errors import InputError
+from medft.search.settings import SearchSettings
+from medft.search.space import Space, Value
+
+COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
+
+
+def open_storage(url: str | None, folder: Path) -> Any:
+    """The database of trials, made if it is not there.
+
+    Args:
+        url: None = sqlite in `folder`.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "optuna.lock"):
+            return optuna.storages.RDBStorage(url or f"sqlite:///{folder / 'optuna.db'}")
+    except Exception as error:  # of any database driver, or that there is none
+        raise InputError(f"search.storage: {' '.join(str(error).split())[:300]}") from None
+
+
+class SearchStudy:
+    """The trials of one search.
+
+    Args:
+        storage: of `open_storage`.
+        name: of the study, which is made if it is not there.
+        resource: validations of a whole trial.
+    """
+
+    def __init__(
+        self, storage: Any, name: str, settings: SearchSettings, ranges: Mapping[str, Space], resource: int
+    ) -> None:
+        self.storage, self.settings, self.ranges = storage, settings, ranges
+        self.study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction=settings.direction,
+            pruner=_pruner(settings, resource),
+            load_if_exists=True,
+        )
+
+    def trials(self, *states: Any) -> list[Any]:
+        """Optuna's frozen trials by number, of all states unless some are named."""
+        found: list[Any] = self.study.get_trials(states=states or None)
+        return found
+
+    def ask(self) -> Any:
+        """A new trial, with its values."""
+        # a sampler of its own for each trial: a search that was interrupted proposes what it would have anyway
+        self.study.sampler = _sampler(self.settings, len(self.trials()))
+        trial = self.study.ask()
+        self.values(trial)
+        return trial
+
+    def again(self, number: int) -> Any:
+        """The trial that an earlier launch has left running."""
+        self.study.sampler = _sampler(self.settings, number)
+        study_id = self.storage.get_study_id_from_name(self.study.study_name)
+        return optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+    def values(self, trial: Any) -> dict[str, Value]:
+        """The values of a trial by key; those it has not yet are proposed."""
+        return {key: space.suggest(trial, key) for key, space in self.ranges.items()}
+
+    def twin(self, trial: Any) -> Any | None:
+        """The earlier trial with the same values, if there is one that did not fail."""
+        same = [each for each in self.trials(COMPLETE, PRUNED, RUNNING) if each.params == trial.params]
+        return next((each for each in same if each.number < trial.number), None)
+
+    def copy(self, trial: Any, twin: Any) -> None:
+        """End a trial as its twin has: the same settings with the same seed learn the same."""
+        for step, value in twin.intermediate_values.items():
+            trial.report(value, step)
+        trial.set_user_attr("same as trial", twin.number)
+        self.tell(trial, twin.state, twin.value)
+
+    def tell(self, trial: Any, state: Any, value: float | None = None) -> None:
+        """End a trial; one that has ended already stays as it is."""
+        self.study.tell(trial, value if state == COMPLETE else None, state=state, skip_if_finished=True)
+
+    def best(self) -> Any | None:
+        """The best of the completed trials."""
+        return self.study.best_trial if self.trials(COMPLETE) else None
+
+    def importances(self) -> dict[str, float]:
+        """The share of each key in what makes trials differ (PED-ANOVA, Watanabe et al. 2023); empty for few trials."""
+        if len(self.trials(COMPLETE)) < 8:
+            return {}
+        try:
+            found: dict[str, float] = optuna.importance.get_param_importances(self.study)
+        except (ValueError, RuntimeError):  # all trials alike
+            return {}
+        return found
+
+
+def _sampler(settings: SearchSettings, number: int) -> Any:
+    facts = f"{settings.sampler.seed}-{number}".encode()
+    seed = int(hashlib.sha256(facts).hexdigest()[:8], 16)
+    if settings.sampler.name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=settings.sampler.startup_trials)
+
+
+def _pruner(settings: SearchSettings, resource: int) -> Any:
+    pruner = settings.pruner
+    if pruner.name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=pruner.startup_trials)
+    if pruner.name == "hyperband":
+        return optuna.pruners.HyperbandPruner(max_resource=resource, reduction_factor=pruner.reduction_factor)
+    return optuna.pruners.NopPruner()

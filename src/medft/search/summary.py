@@ -1,0 +1,111 @@
+"""What is said of a search when it ends, in the terminal and in MLflow."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medft.console import say, table
+from medft.search.launch import missing
+from medft.search.plan import SearchPlan, point
+from medft.search.space import short
+from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy
+from medft.sweep.job import job_command, short_names
+from medft.tracking.figures import optimization_history
+from medft.tracking.store import ui_command
+from medft.tracking.sweeps import Child
+
+_SHOWN = 10  # trials of the table
+_STATES = {COMPLETE: "done", PRUNED: "pruned", FAIL: "FAILED", RUNNING: "interrupted"}
+_CAUTION = (
+    "The best of many trials looks better on the validation rows than it is. What it is worth the test rows say, once, "
+    "when it is trained with this command."
+)
+
+
+def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, Child], parent: str, folder: Path) -> None:
+    """Say which trials were best, what mattered, and how the best settings are trained.
+
+    Args:
+        runs: the trials' MLflow runs, by number.
+    """
+    ranked = _ranked(study)
+    columns, rows = _columns(plan), [_row(plan, trial) for trial in ranked[:_SHOWN]]
+    table(f"{len(rows)} best of {len(ranked)} trials ({_counts(study)})", columns, rows)
+    for trial in study.trials(FAIL):
+        child = runs.get(trial.number)
+        say(f"FAILED: trial {trial.number}: {child.error if child else 'it was not begun'}")
+        if child:
+            say(f"    its log:     {Path(child.tags.get('output_dir', '?')) / 'job.log'}")
+    if found := study.importances():
+        names = short_names(list(plan.ranges))
+        say("what mattered: " + ", ".join(f"{names[key]} {share:.0%}" for key, share in found.items()))
+    if left := len(study.trials(RUNNING)) + missing(study):
+        say(f"{left} of {study.settings.trials} trials are left; the same command again goes on with them")
+    if best := best_command(plan, study):
+        say(f"train the best: {best}")
+    say(f"compare runs:  {ui_command(plan.config)}")
+    say(f"results:       {folder} (MLflow run {parent})")
+
+
+def note(plan: SearchPlan, study: SearchStudy) -> str:
+    """The description of the parent run, in Markdown: all trials, the best first, and what to do with the best."""
+    columns = _columns(plan)
+    lines = [f"{_counts(study)}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(_row(plan, trial))} |" for trial in _ranked(study)]
+    if command := best_command(plan, study):
+        lines += ["", "The best settings:", "", f"    {command}", "", _CAUTION]
+    return "\n".join(lines)
+
+
+def best_tags(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, Child]) -> dict[str, str]:
+    """The best trial as tags of the parent run; empty where none has completed."""
+    best = study.best()
+    if best is None:
+        return {}
+    run = runs.get(best.number)
+    return {
+        "search.best.trial": str(best.number),
+        "search.best.value": repr(best.value),
+        "search.best.params": json.dumps(best.params),
+        "search.best.command": best_command(plan, study),
+        "search.best.run_id": run.run_id if run else "",
+    }
+
+
+def best_command(plan: SearchPlan, study: SearchStudy) -> str:
+    """The command that trains with the best settings and the usual evaluation; empty where no trial has completed."""
+    best = study.best()
+    return job_command([*plan.own, *point(best.params)]) if best else ""
+
+
+def history_figure(plan: SearchPlan, study: SearchStudy) -> Any:
+    """The picture of all trials."""
+    settings = plan.settings
+    completed, pruned = (
+        [(each.number, each.value) for each in study.trials(state) if each.value is not None]
+        for state in (COMPLETE, PRUNED)
+    )
+    return optimization_history(completed, pruned, settings.metric, settings.direction == "minimize")
+
+
+def _ranked(study: SearchStudy) -> list[Any]:
+    """Completed trials, the best first, then the others by number."""
+    sign = 1 if study.settings.direction == "minimize" else -1
+    completed = sorted(study.trials(COMPLETE), key=lambda trial: sign * trial.value)
+    return completed + study.trials(PRUNED, FAIL, RUNNING)
+
+
+def _counts(study: SearchStudy) -> str:
+    counts = {words: len(study.trials(state)) for state, words in _STATES.items()}
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+
+
+def _columns(plan: SearchPlan) -> list[str]:
+    return ["trial", "state", plan.settings.metric, *short_names(list(plan.ranges)).values()]
+
+
+def _row(plan: SearchPlan, trial: Any) -> list[str]:
+    value = "" if trial.value is None else f"{trial.value:.4f}"
+    values = [short(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
+    return [str(trial.number), _STATES[trial.state], value, *values]
