@@ -107,7 +107,7 @@ def optimization_history(completed: Points, pruned: Points, metric: str, minimiz
     Args:
         completed, pruned: (number, value) of trials that ran to their end and that were given up.
     """
-    figure, axes = _figure(size)
+    figure, axes = new_figure(size)
     for points, name, marker in ((completed, "completed", "o"), (pruned, "pruned, when given up", "x")):
         if points:
             axes.scatter(*zip(*points, strict=True), label=name, marker=marker)
