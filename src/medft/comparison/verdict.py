@@ -22,7 +22,7 @@ def verdict(found: Comparison) -> list[str]:
         *_front(found),
         *_seeds(found, rows),
         *_before(found),
-        *_leaking(found),
+        *_leaking(found, [(entry, result) for entry, result in rows if entry.is_leaking]),
     ]
 
 
@@ -93,7 +93,7 @@ def _best(found: Comparison, fair: list[tuple[Entry, Result]]) -> list[str]:
 
 
 def _front(found: Comparison) -> list[str]:
-    if not found.front:
+    if not found.front or len([entry for entry in found.trained if not entry.is_leaking]) < 2:
         return []
     rest = [entry.name for entry in found.trained if entry.name not in found.front and not entry.is_leaking]
     sentence = f"On the Pareto front of {found.primary} and training time: {'; '.join(found.front)}."
@@ -125,8 +125,19 @@ def _before(found: Comparison) -> list[str]:
     ]
 
 
-def _leaking(found: Comparison) -> list[str]:
-    names = [entry.name for entry in found.trained if entry.is_leaking]
-    if not names:
-        return []
-    return [f"Trained on the test questions, so that no verdict is possible on: {'; '.join(names)}."]
+def _leaking(found: Comparison, rows: list[tuple[Entry, Result]]) -> list[str]:
+    """How much better an entry looks that has seen the answers: a flattery, not a finding."""
+    return [
+        f"{entry.name} was trained on the test questions, which says nothing about new ones"
+        + (f": {_flattery(found, result)}." if result.difference else ".")
+        for entry, result in rows
+    ]
+
+
+def _flattery(found: Comparison, result: Result) -> str:
+    difference = result.difference
+    assert difference is not None
+    looks = "better" if (difference.value < 0) == found.lower_is_better else "worse"
+    tested = f", p {corrected_p(result)}" if result.p_holm is not None else ""
+    by = f"{estimate(_absolute(difference))} in {found.primary}{tested}"
+    return f"it looks {looks} than {found.reference.name} by {by}, and so much the leak may flatter"
