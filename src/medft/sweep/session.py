@@ -14,6 +14,7 @@ from medft.sweep.plan import Plan
 from medft.sweep.summary import note, print_summary
 from medft.tracking.provenance import command_line
 from medft.tracking.sweeps import children, close_parent, describe_parent, open_parent, record_lost
+from medft.tracking.views import save_view, view_link
 
 
 def run_sweep(plan: Plan, argv: Sequence[str], launch: Callable[[list[str]], None]) -> int:
@@ -31,6 +32,7 @@ def run_sweep(plan: Plan, argv: Sequence[str], launch: Callable[[list[str]], Non
         parent, folder = open_parent(plan.config, plan.identity, folder.resolve())
         name = plan.config.sweep.name or " x ".join(short_names(plan.keys).values()) or "sweep"
         describe_parent(plan.config, parent, name, plan.keys, command_line("medft train", argv))
+        save_view(plan.config, parent, name, list(short_names(plan.keys).values()))
         status = "KILLED"
         try:
             launch([f"sweep.parent={parent}", f"sweep.swept=[{','.join(plan.keys)}]", f"hydra.sweep.dir={folder}"])
@@ -49,7 +51,8 @@ def _close(plan: Plan, parent: str, folder: Path, status: str) -> int:
     bad = [child for child in jobs.values() if child is None or child.status != "FINISHED"]
     if status == "FINISHED" and bad:
         status = "FAILED"
-    close_parent(plan.config, parent, status, note(plan.config, jobs))
+    link = f"[All jobs as a table, the best first]({view_link(plan.config, parent)})"
+    close_parent(plan.config, parent, status, f"{note(plan.config, jobs)}\n\n{link}")
     print_summary(plan.config, parent, folder, jobs, commands)
     codes = [int(child.tags.get("exit_code", "1")) if child else 1 for child in bad]
     return codes[0] if codes else 0

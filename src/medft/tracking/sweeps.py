@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,13 @@ def child_tags(config: Config) -> dict[str, str]:
     """What makes a run the child of its sweep; empty for a run of its own."""
     if config.sweep.parent is None:
         return {}
-    return {PARENT: config.sweep.parent, LABEL: config.sweep.label or "", **_short_tags(config.sweep.values)}
+    values = {tag_name(name): value for name, value in config.sweep.values.items()}
+    return {PARENT: config.sweep.parent, LABEL: config.sweep.label or "", **values}
+
+
+def tag_name(name: str) -> str:
+    """The tag of a swept value; a name that means something else among a run's tags gets a prefix."""
+    return f"swept.{name}" if name in _RESERVED else name
 
 
 def supersede(config: Config, run_id: str) -> None:
@@ -158,11 +164,6 @@ def exception_facts(error: BaseException) -> tuple[str, str, str, int]:
     if isinstance(error, SystemExit):
         return "FAILED", f"the job called sys.exit({error.code!r})", trace, 1
     return "FAILED", f"{type(error).__name__}: {error}", trace, getattr(error, "exit_code", 1)
-
-
-def _short_tags(values: Mapping[str, str]) -> dict[str, str]:
-    """Swept values as tags; a name that means something else among a run's tags gets a prefix."""
-    return {f"swept.{name}" if name in _RESERVED else name: value for name, value in values.items()}
 
 
 def _bare_child(client: Any, config: Config) -> str:

@@ -152,6 +152,7 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> 
     known = tracker.client.get_run(tracker.run_id)
     settings = {key: value for key, value in config.resolved.items() if key != "sweep"}
     params = {**dict(flatten(settings)), "dataset.size_used": str(splits.size_used)}
+    params.pop("paths.output_dir", None)  # a tag; as a parameter it would differ in every comparison of runs
     tracker.log_params({key: value for key, value in params.items() if key not in known.data.params})
     if not known.inputs.dataset_inputs:
         _log_inputs(config, splits)
