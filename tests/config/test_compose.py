@@ -26,11 +26,14 @@ from medft.training.fit import _trainer
 NEEDS = {"dataset=diseases": ["dataset.path=x.csv"], "dataset=alpaca": ["dataset.path=x.jsonl"]}
 NEEDS |= {"finetune=lora": ["model=gpt2"], "judge=openai": ["judge.model=m"]}
 
+# one's own, and what medft search reads, which is no part of a run's config (tests/search knows it)
+NOT_CHOICES = ("local", "search")
+
 
 def choices() -> list[str]:
     files = sorted(path for path in conf_dir().glob("*/*.yaml") if path.stem != "common")
     prompts = [f"judge/prompt={path.stem}" for path in sorted((conf_dir() / "judge" / "prompt").glob("*.yaml"))]
-    return [f"{path.parent.name}={path.stem}" for path in files if path.parent.name != "local"] + prompts
+    return [f"{path.parent.name}={path.stem}" for path in files if path.parent.name not in NOT_CHOICES] + prompts
 
 
 @pytest.mark.parametrize("choice", choices())
