@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from medft.config.check import check
 from medft.config.schema import Config
@@ -32,20 +32,21 @@ class Job:
     config: Config
 
 
-def freeze(raw: DictConfig) -> Job:
-    """Write a composed config down, resolved, so that nothing edited while a sweep runs changes its later jobs.
+def job_config(raw: DictConfig) -> Config:
+    """The settled config of the job that HydraConfig tells of.
 
     Args:
-        raw: with its `hydra` section.
+        raw: composed, without its `hydra` section.
     """
-    HydraConfig.instance().set_config(raw)
-    overrides, sweep_folder = list(raw.hydra.overrides.task), Path(str(raw.hydra.sweep.dir)).resolve()
-    plain = OmegaConf.masked_copy(raw, [str(key) for key in raw if key != "hydra"])
-    config = check(named(plain, overrides, sweep_folder))
+    job = HydraConfig.get()
+    return check(named(raw, list(job.overrides.task), Path(job.sweep.dir).resolve()))
+
+
+def freeze(config: Config) -> Job:
+    """Write a job's config down, resolved, so that nothing edited while a sweep runs changes its later jobs."""
     folder = config.paths.output
     folder.mkdir(parents=True, exist_ok=True)
-    with open_dict(plain):
-        OmegaConf.save(OmegaConf.create(config.resolved), folder / JOB)
+    OmegaConf.save(OmegaConf.create(config.resolved), folder / JOB)
     return Job(config.sweep.label or "", folder, config)
 
 
@@ -55,10 +56,16 @@ def launch(composed: Sequence[DictConfig], settings: LaunchSettings) -> list[Out
     Raises:
         KeyboardInterrupt: the sweep was stopped; so were its jobs.
     """
-    jobs = [freeze(raw) for raw in composed]
+    jobs = [freeze(_own_config(raw)) for raw in composed]
     sweep = jobs[0].config.sweep
     with Board([job.label for job in jobs], settings.n_jobs, sweep.metric, sweep.direction) as board:
         return _Launch(jobs, settings, board).run()
+
+
+def _own_config(raw: DictConfig) -> Config:
+    """Of a composed config with its `hydra` section."""
+    HydraConfig.instance().set_config(raw)
+    return job_config(OmegaConf.masked_copy(raw, [str(key) for key in raw if key != "hydra"]))
 
 
 class _Launch:

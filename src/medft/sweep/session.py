@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from medft.errors import InputError
+from medft.sweep.engines import handed_over
 from medft.sweep.job import job_command, job_label, short_names, swept_values
 from medft.sweep.plan import Plan
 from medft.sweep.summary import note, print_summary
@@ -32,7 +33,8 @@ def run_sweep(plan: Plan, argv: Sequence[str], launch: Callable[[list[str]], Non
         describe_parent(plan.config, parent, name, plan.keys, command_line("medft train", argv))
         status = "KILLED"
         try:
-            launch([f"sweep.parent={parent}", f"sweep.swept=[{','.join(plan.keys)}]", f"hydra.sweep.dir={folder}"])
+            own = [f"sweep.parent={parent}", f"sweep.swept=[{','.join(plan.keys)}]", f"hydra.sweep.dir={folder}"]
+            launch([*own, *handed_over(plan.launcher, plan.config)])
             status = "FINISHED"
         finally:
             code = _close(plan, parent, folder, status)
