@@ -8,7 +8,6 @@ from types import FrameType
 
 from omegaconf import DictConfig
 
-from medft.config.schema import Config
 from medft.sweep.devices import slot_environments
 from medft.sweep.launch import Job, freeze, job_config, settled
 from medft.sweep.process import JobProcess, Outcome

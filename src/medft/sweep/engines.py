@@ -1,12 +1,14 @@
 """What is special about launchers other than ours: their jobs run elsewhere, with another environment."""
 
 import os
-from collections.abc import Mapping
 
 from omegaconf import DictConfig, OmegaConf
 
 from medft.config.schema import Config
 from medft.errors import InputError
+
+# Ray reports usage to its makers unless told not to, as MLflow does (medft.tracking.store).
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 OURS = "medft"
 _SETTINGS = ("OLLAMA_HOST", "OPENAI_BASE_URL")  # read by conf/; not the secrets, as jobs write these down
@@ -36,7 +38,7 @@ def check_store(composed: DictConfig, config: Config) -> None:
         )
 
 
-def handed_over(launcher: str, config: Config, environment: Mapping[str, str] = os.environ) -> list[str]:
+def handed_over(launcher: str, config: Config) -> list[str]:
     """Overrides that tell jobs elsewhere what they would take from this process's environment and directory.
 
     Args:
@@ -48,7 +50,7 @@ def handed_over(launcher: str, config: Config, environment: Mapping[str, str] = 
     said = {"paths.root_dir": config.paths.root_dir, "paths.cache_dir": config.paths.cache_dir}
     if config.tracking.uri is not None:
         said["tracking.uri"] = config.tracking.uri
-    names = [name for name in _SETTINGS if name in environment]
+    names = [name for name in _SETTINGS if name in os.environ]
     # the job's folder has all that Hydra would write into folders of its own
     own = ["hydra.output_subdir=null", f"hydra.job.env_copy=[{','.join(names)}]"]
     return [*(f"{key}={_quoted(value)}" for key, value in said.items()), *own]

@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,15 @@ def record_end(config: Config, status: str, why: str, trace: str = "", exit_code
     client.set_terminated(run_id, status)
 
 
-def record_lost(config: Config, parent: str) -> None:
-    """End the runs of jobs whose process is gone without a word; to be called when none of them can be running."""
+def record_lost(config: Config, parent: str, runs_on: Callable[[Child], bool] = lambda child: False) -> None:
+    """End the runs of jobs whose process is gone without a word; to be called when no other can be running.
+
+    Args:
+        runs_on: whether a job is known to run on nevertheless.
+    """
     client = connect(config)
     for child in children(config, parent).values():
-        if child.status in ("RUNNING", "SCHEDULED"):
+        if child.status in ("RUNNING", "SCHEDULED") and not runs_on(child):
             for key, value in {ERROR: "its process ended without a word", EXIT_CODE: "130"}.items():
                 client.set_tag(child.run_id, key, value)
             client.set_terminated(child.run_id, "KILLED")
