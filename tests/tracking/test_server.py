@@ -1,4 +1,4 @@
-"""Parallel jobs and an MLflow server on PostgreSQL, as a group of people or a cluster has it: runs and artifacts there."""
+"""Parallel jobs and an MLflow server on PostgreSQL: runs and artifacts are there, and a repeat finds them there."""
 
 import importlib.util
 import json

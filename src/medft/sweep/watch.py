@@ -37,7 +37,7 @@ def watched(config: Config, parent: str, labels: Sequence[str]) -> Iterator[None
 class _Watch:
     def __init__(self, config: Config, parent: str, labels: Sequence[str], board: Board) -> None:
         self.config, self.parent, self.labels, self.board = config, parent, labels, board
-        self.opened, self.begun, self.over = time.time(), dict[int, float](), set[int]()
+        self.opened, self.begun, self.over = time.time(), set[int](), dict[int, float]()
 
     def until(self, ended: threading.Event) -> None:
         while not ended.wait(_PAUSE):
@@ -50,7 +50,7 @@ class _Watch:
     def _look(self, last: bool = False) -> None:
         found = children(self.config, self.parent)
         for number, label in enumerate(self.labels):
-            if number not in self.over and (child := found.get(label)):
+            if child := found.get(label):
                 self._tell(number, child, last)
 
     def _tell(self, number: int, child: Child, last: bool) -> None:
@@ -58,14 +58,14 @@ class _Watch:
         if known and not (last and child.status == "FINISHED"):
             return  # of an earlier launch; this one has not come to it yet
         if number not in self.begun:
-            self.begun[number] = time.monotonic()
+            self.begun.add(number)
             self.board.started(number)
-        if child.ended is not None:
-            self.over.add(number)
-            self.board.ended(number, self._outcome(child, time.monotonic() - self.begun[number], known))
+        if child.ended not in (None, self.over.get(number)):  # a preempted job ends twice
+            self.over[number] = child.ended
+            self.board.ended(number, self._outcome(child, child.ended, known))
 
-    @staticmethod
-    def _outcome(child: Child, seconds: float, known: bool) -> Outcome:
+    def _outcome(self, child: Child, ended: float, known: bool) -> Outcome:
+        seconds = max(0.0, ended - max(child.started, self.opened))
         if child.status == "FINISHED":
             return Outcome("known" if known else "finished", seconds, metrics=child.metrics)
         return Outcome("killed" if child.status == "KILLED" else "failed", seconds, child.error)

@@ -27,12 +27,14 @@ class Child:
 
     Attributes:
         status: MLflow's: RUNNING, FINISHED, FAILED or KILLED.
+        started: seconds since 1970, when the job was first begun.
         ended: seconds since 1970; None while it runs.
     """
 
     run_id: str
     label: str
     status: str
+    started: float
     ended: float | None
     metrics: dict[str, float]
     tags: dict[str, str]
@@ -185,6 +187,7 @@ def _child(run: Any) -> Child:
         run_id=run.info.run_id,
         label=tags.get(LABEL, run.info.run_name),
         status=run.info.status,
+        started=run.info.start_time / 1000,
         ended=ended / 1000 if ended else None,
         metrics=dict(run.data.metrics),
         tags=tags,
