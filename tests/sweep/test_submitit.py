@@ -19,7 +19,7 @@ FAULTS = (LOCAL, "dataset.reader._target_=tests.sweep.faulty.Faulty", "+dataset.
 
 
 @pytest.mark.slow
-def test_failing_jobs_end_alone_and_a_repeat_runs_only_these(tmp_path: Path) -> None:
+def test_failing_jobs_end_alone_and_say_where_their_log_is(tmp_path: Path) -> None:
     root, armed = tmp_path / "root", tmp_path / "armed"
     armed.touch()
     code, out = sweep(*FAULTS, MEDFT_TEST_ARMED=str(armed))
@@ -36,15 +36,6 @@ def test_failing_jobs_end_alone_and_a_repeat_runs_only_these(tmp_path: Path) -> 
     log = folder / "fault=raise" / "job.log"
     assert f"its log:  {log}" in out
     assert "RuntimeError: out of luck" in log.read_text()
-
-    armed.unlink()
-    code, out = sweep(*FAULTS, MEDFT_TEST_ARMED=str(armed))
-    assert code == 0, out
-    again = {label.removeprefix("fault="): run for label, run in jobs(root).items()}
-    assert {run.info.status for run in again.values()} == {"FINISHED"}
-    assert again["none"].info.run_id == first["none"].info.run_id
-    assert "fault=none: done earlier" in out
-    assert parents(root)[0].info.status == "FINISHED"
 
 
 def supervisor(sweep_process: psutil.Process, label: str) -> psutil.Process:
@@ -81,6 +72,7 @@ def test_preempted_cancelled_and_lost_jobs_go_on_from_their_last_checkpoint(tmp_
 
     code, out = sweep(*settings)
     assert code == 0, out
+    assert "seed=1: done earlier" in out
     again = jobs(root)
     assert {label: run.info.run_id for label, run in again.items()} == {
         label: run.info.run_id for label, run in first.items()
