@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from medft.sweep.devices import slot_environments
 from medft.sweep.launch import Job, freeze, job_config, settled
 from medft.sweep.process import JobProcess, Outcome
+from medft.tracking.store import connect
 from medft.tracking.sweeps import exception_facts, record_end
 
 _GRACE = 20.0  # seconds to log its end; Slurm kills 30 seconds after it has asked
@@ -39,6 +40,7 @@ def _supervised(job: Job) -> Outcome:
     process = JobProcess(job.folder, slot_environments(1)[0], None, _GRACE)
     try:
         with _sigterm_interrupts():
+            connect(job.config)  # MLflow takes long to import, and there is no time for that at the end
             return settled(job.config, process.wait(), process.started)
     except BaseException as error:  # submitit raises its own when time is up or the job is preempted
         process.stop(f"stopped by the launcher ({str(error) or 'cancelled, or out of time'})")
