@@ -37,7 +37,7 @@ def watched(config: Config, parent: str, labels: Sequence[str]) -> Iterator[None
 class _Watch:
     def __init__(self, config: Config, parent: str, labels: Sequence[str], board: Board) -> None:
         self.config, self.parent, self.labels, self.board = config, parent, labels, board
-        self.opened, self.begun, self.over = time.time(), set[int](), dict[int, float]()
+        self.opened, self.begun, self.over = time.time(), set[int](), dict[int, str]()
 
     def until(self, ended: threading.Event) -> None:
         while not ended.wait(_PAUSE):
@@ -60,8 +60,8 @@ class _Watch:
         if number not in self.begun:
             self.begun.add(number)
             self.board.started(number)
-        if child.ended not in (None, self.over.get(number)):  # a preempted job ends twice
-            self.over[number] = child.ended
+        if child.ended is not None and child.status != self.over.get(number):  # a preempted job ends twice
+            self.over[number] = child.status
             self.board.ended(number, self._outcome(child, child.ended, known))
 
     def _outcome(self, child: Child, ended: float, known: bool) -> Outcome:
