@@ -69,19 +69,11 @@ def _run(raw: DictConfig, failures: list[Exception]) -> None:
 
 
 def sweep_job(raw: DictConfig) -> dict[str, float]:
-    """A job of a sweep under another launcher than ours, which may run it on another machine.
-
-    What goes wrong is in MLflow and said at the sweep's end, so that it does not end the sweep.
-    """
-    from medft.sweep.job import named
-    from medft.sweep.run import run_job
+    """A job of a sweep under another launcher than ours, which may run it on another machine."""
+    from medft.sweep.elsewhere import run_elsewhere
 
     register_resolvers()
-    job = HydraConfig.get()
-    try:
-        return run_job(check(named(raw, list(job.overrides.task), Path(job.sweep.dir))))
-    except (Exception, SystemExit):
-        return {}
+    return run_elsewhere(raw)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,7 @@ from medft.search.space import Value, short
 from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy
 from medft.sweep.board import Board
 from medft.sweep.job import short_names
-from medft.sweep.launch import Launch, freeze
+from medft.sweep.launch import Launch, freeze_composed
 from medft.sweep.process import JobProcess, Outcome
 from medft.sweep.settings import LaunchSettings
 from medft.tracking.sweeps import child_of
@@ -114,7 +114,7 @@ class SearchLaunch(Launch):
         label = trial_label(trial.number, values)
         try:
             raw = compose_raw([*self.plan.fixed, *point(values), *self.own], with_hydra=True)
-            self.jobs[trial.number] = freeze(raw, label)
+            self.jobs[trial.number] = freeze_composed(raw, label)
         except InputError as error:
             self.study.tell(trial, FAIL)
             raise InputError(f"{label}: {error}") from None

@@ -20,10 +20,11 @@ class Board:
 
     Args:
         labels: of the jobs, in order; a search says them when they begin.
+        n_jobs: that run at once; None = as many as are seen to.
         metric, direction: by which the best job is found.
     """
 
-    def __init__(self, labels: Sequence[str], n_jobs: int, metric: str, direction: str) -> None:
+    def __init__(self, labels: Sequence[str], n_jobs: int | None, metric: str, direction: str) -> None:
         self._labels, self._n_jobs, self._metric, self._direction = list(labels), n_jobs, metric, direction
         self._begun: dict[int, float] = {}
         self._outcomes: dict[int, Outcome] = {}
@@ -91,7 +92,7 @@ class Board:
         running = [
             max(0.0, mean - (now - begun)) for number, begun in self._begun.items() if number not in self._outcomes
         ]
-        return (sum(running) + mean * (len(self._labels) - len(self._begun))) / self._n_jobs
+        return (sum(running) + mean * (len(self._labels) - len(self._begun))) / (self._n_jobs or max(1, len(running)))
 
     def _best(self) -> tuple[int, str] | None:
         scored = {n: each.metrics[self._metric] for n, each in self._outcomes.items() if self._metric in each.metrics}

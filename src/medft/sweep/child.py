@@ -17,7 +17,8 @@ JOB, RESULT, LOCK = "job.yaml", "result.json", "job.lock"
 def main(folder: Path) -> int:
     """Run the job and leave `result.json`; returns the exit code."""
     _end_with_parent()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGUSR2):  # the second is Slurm's warning that time is nearly up
+        signal.signal(number, _interrupt)
     with FileLock(folder / LOCK):  # a process of an earlier launch may still be ending
         return _run(folder)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from medft.config.check import check
 from medft.config.schema import Config
@@ -32,21 +32,22 @@ class Job:
     config: Config
 
 
-def freeze(raw: DictConfig, label: str | None = None) -> Job:
-    """Write a composed config down, resolved, so that nothing edited while a sweep runs changes its later jobs.
+def job_config(raw: DictConfig, label: str | None = None) -> Config:
+    """The settled config of the job that HydraConfig tells of.
 
     Args:
-        raw: with its `hydra` section.
+        raw: composed, without its `hydra` section.
         label: of the job; None = made of the swept values.
     """
-    HydraConfig.instance().set_config(raw)
-    overrides, sweep_folder = list(raw.hydra.overrides.task), Path(str(raw.hydra.sweep.dir)).resolve()
-    plain = OmegaConf.masked_copy(raw, [str(key) for key in raw if key != "hydra"])
-    config = check(named(plain, overrides, sweep_folder, label))
+    job = HydraConfig.get()
+    return check(named(raw, list(job.overrides.task), Path(job.sweep.dir).resolve(), label))
+
+
+def freeze(config: Config) -> Job:
+    """Write a job's config down, resolved, so that nothing edited while a sweep runs changes its later jobs."""
     folder = config.paths.output
     folder.mkdir(parents=True, exist_ok=True)
-    with open_dict(plain):
-        OmegaConf.save(OmegaConf.create(config.resolved), folder / JOB)
+    OmegaConf.save(OmegaConf.create(config.resolved), folder / JOB)
     return Job(config.sweep.label or "", folder, config)
 
 
@@ -56,11 +57,17 @@ def launch(composed: Sequence[DictConfig], settings: LaunchSettings) -> list[Out
     Raises:
         KeyboardInterrupt: the sweep was stopped; so were its jobs.
     """
-    jobs = [freeze(raw) for raw in composed]
+    jobs = [freeze_composed(raw) for raw in composed]
     sweep = jobs[0].config.sweep
     with Board([job.label for job in jobs], settings.n_jobs, sweep.metric, sweep.direction) as board:
         outcomes = Launch(dict(enumerate(jobs)), settings, board).run()
     return [outcomes[number] for number in range(len(jobs))]
+
+
+def freeze_composed(raw: DictConfig, label: str | None = None) -> Job:
+    """The same for a composed config that still has its `hydra` section; `label` as for `job_config`."""
+    HydraConfig.instance().set_config(raw)
+    return freeze(job_config(OmegaConf.masked_copy(raw, [str(key) for key in raw if key != "hydra"]), label))
 
 
 class Launch:

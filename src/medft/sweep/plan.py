@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from medft.config.compose import compose_config, compose_raw, one_line
 from medft.config.schema import Config
 from medft.errors import InputError
+from medft.sweep.engines import OURS, check_store, launcher_name
 from medft.sweep.settings import LaunchSettings
 
 # a sweep is one experiment in one place; its own settings hold for all its jobs
@@ -31,6 +32,7 @@ class Plan:
         keys: what is swept, in the order it was given.
         fixed: the overrides that all jobs share.
         config: of the first job.
+        launcher: the choice of `hydra/launcher`.
     """
 
     is_sweep: bool
@@ -38,6 +40,7 @@ class Plan:
     keys: list[str]
     fixed: list[str]
     config: Config
+    launcher: str = OURS
 
     @property
     def identity(self) -> str:
@@ -60,7 +63,8 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
     composed = compose_raw(_lines(fixed), with_hydra=True)
     if not multirun and composed.hydra.mode != RunMode.MULTIRUN:
         return Plan(False, [list(overrides)], [], list(overrides), compose_config(overrides))
-    if str(composed.hydra.launcher.get("_target_", "")).startswith("hydra_plugins.medft_launcher."):
+    launcher = launcher_name(composed)
+    if launcher == OURS:
         LaunchSettings.checked({key: value for key, value in composed.hydra.launcher.items() if key != "_target_"})
     committed = composed.hydra.sweeper.get("params") or {}
     choices: dict[str, list[str]] = {}
@@ -77,7 +81,9 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
             raise InputError(f"{name}: cannot be swept; give it one value")
     jobs = [list(combination) for combination in itertools.product(*choices.values())]
     constant = [line for key, lines in choices.items() if key not in swept for line in lines]
-    return Plan(True, jobs, keys, constant, _check(jobs)[0])
+    config = _check(jobs)[0]
+    check_store(composed, config)
+    return Plan(True, jobs, keys, constant, config, launcher)
 
 
 def _check(jobs: Sequence[list[str]]) -> list[Config]:

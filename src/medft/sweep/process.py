@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from medft.sweep.child import RESULT
+from filelock import FileLock, Timeout
+
+from medft.sweep.child import LOCK, RESULT
 
 LOG = "job.log"
 _KILLED_BY_SYSTEM = " (out of memory, perhaps)"
@@ -32,6 +34,17 @@ class Outcome:
     seconds: float
     why: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process runs the job that was frozen in a folder, on any machine that shares the folder."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 class JobProcess:

@@ -1,7 +1,7 @@
 """A sweep from its first job to its last word: the parent run, the launcher's work, the summary."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -9,9 +9,12 @@ from filelock import FileLock, Timeout
 
 from medft.config.schema import Config
 from medft.errors import InputError
+from medft.sweep.engines import OURS, handed_over, outlive_command
 from medft.sweep.job import job_command, job_label, short_names, swept_values
 from medft.sweep.plan import Plan
+from medft.sweep.process import is_running
 from medft.sweep.summary import note, print_summary
+from medft.sweep.watch import watched
 from medft.tracking.provenance import command_line
 from medft.tracking.sweeps import children, close_parent, describe_parent, open_parent, record_lost
 from medft.tracking.views import save_view, view_link
@@ -35,17 +38,24 @@ def run_sweep(plan: Plan, argv: Sequence[str], launch: Callable[[list[str]], Non
         save_view(plan.config, parent, name, list(short_names(plan.keys).values()))
         status = "KILLED"
         try:
-            launch([f"sweep.parent={parent}", f"sweep.swept=[{','.join(plan.keys)}]", f"hydra.sweep.dir={folder}"])
+            own = [f"sweep.parent={parent}", f"sweep.swept=[{','.join(plan.keys)}]", f"hydra.sweep.dir={folder}"]
+            with nullcontext() if plan.launcher == OURS else watched(plan.config, parent, _labels(plan)):
+                launch([*own, *handed_over(plan.launcher, plan.config)])
             status = "FINISHED"
         finally:
             code = _close(plan, parent, folder, status)
     return code
 
 
+def _labels(plan: Plan) -> list[str]:
+    return [job_label(swept_values(job, plan.keys)) for job in plan.jobs]
+
+
 def _close(plan: Plan, parent: str, folder: Path, status: str) -> int:
     """End the parent run as its jobs have ended, and say so."""
-    record_lost(plan.config, parent)
-    commands = {job_label(swept_values(job, plan.keys)): job_command(job) for job in plan.jobs}
+    outlive = outlive_command(plan.launcher)
+    record_lost(plan.config, parent, lambda child: outlive and is_running(Path(child.tags.get("output_dir", ""))))
+    commands = {label: job_command(job) for label, job in zip(_labels(plan), plan.jobs, strict=True)}
     found = children(plan.config, parent)
     jobs = {label: found.get(label) for label in commands}
     bad = [child for child in jobs.values() if child is None or child.status != "FINISHED"]

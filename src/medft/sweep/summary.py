@@ -24,7 +24,7 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
     table(f"{len(jobs)} jobs", ("job", "state", metric), [_row(label, child, metric) for label, child in jobs.items()])
     bad = {label: child for label, child in jobs.items() if child is None or child.status != "FINISHED"}
     for label, child in bad.items():
-        say(f"{child.status if child else _NEVER}: {label}: {child.error if child else 'the sweep ended before it'}")
+        say(f"{child.status if child else _NEVER}: {label}: {_why(child)}")
         if child:
             say(f"    its log:  {Path(child.tags.get('output_dir', '?')) / 'job.log'}")
         say(f"    alone:    {commands[label]}")
@@ -41,6 +41,12 @@ def note(config: Config, jobs: Jobs) -> str:
     rows = sorted(jobs.items(), key=lambda job: _rank(job[1], config))
     listed = markdown_table(("job", "state", metric), [_row(label, child, metric) for label, child in rows])
     return f"{config.sweep.question or ''}\n\n{listed}".strip()
+
+
+def _why(child: Child | None) -> str:
+    if child is None:
+        return "had not begun when this command ended"
+    return "runs on without this command" if child.status == "RUNNING" else child.error
 
 
 def _row(label: str, child: Child | None, metric: str) -> tuple[str, str, str]:

@@ -16,6 +16,8 @@ from medft.errors import InputError
 
 # MLflow reports usage to its makers unless told not to; medical users would not expect that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# It prints where a run is to be seen whenever one ends; medft says so once.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # Artifacts are mostly copied from one local directory to another: no bar for that.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 

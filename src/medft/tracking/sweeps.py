@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,14 @@ class Child:
 
     Attributes:
         status: MLflow's: RUNNING, FINISHED, FAILED or KILLED.
+        started: seconds since 1970, when the job was first begun.
         ended: seconds since 1970; None while it runs.
     """
 
     run_id: str
     label: str
     status: str
+    started: float
     ended: float | None
     metrics: dict[str, float]
     tags: dict[str, str]
@@ -146,11 +148,15 @@ def record_end(config: Config, status: str, why: str, trace: str = "", exit_code
     client.set_terminated(run_id, status)
 
 
-def record_lost(config: Config, parent: str) -> None:
-    """End the runs of jobs whose process is gone without a word; to be called when none of them can be running."""
+def record_lost(config: Config, parent: str, runs_on: Callable[[Child], bool] = lambda child: False) -> None:
+    """End the runs of jobs whose process is gone without a word; to be called when no other can be running.
+
+    Args:
+        runs_on: whether a job is known to run on nevertheless.
+    """
     client = connect(config)
     for child in children(config, parent).values():
-        if child.status in ("RUNNING", "SCHEDULED"):
+        if child.status in ("RUNNING", "SCHEDULED") and not runs_on(child):
             for key, value in {ERROR: "its process ended without a word", EXIT_CODE: "130"}.items():
                 client.set_tag(child.run_id, key, value)
             client.set_terminated(child.run_id, "KILLED")
@@ -184,6 +190,7 @@ def _child(run: Any) -> Child:
         run_id=run.info.run_id,
         label=tags.get(LABEL, run.info.run_name),
         status=run.info.status,
+        started=run.info.start_time / 1000,
         ended=ended / 1000 if ended else None,
         metrics=dict(run.data.metrics),
         tags=tags,
