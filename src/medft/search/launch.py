@@ -123,19 +123,19 @@ class SearchLaunch(Launch):
 
     def _report(self, number: int, points: Sequence[tuple[int, float]]) -> str:
         """Report new validations by their number; why the trial is to be pruned, if it is."""
-        trial, pruner = self.trials[number], self.plan.settings.pruner
+        trial, pruner, why = self.trials[number], self.plan.settings.pruner, ""
         for count, (step, value) in enumerate(points, start=1):
             if count <= self.reported[number]:
                 continue
             trial.report(value if is_number(value) else float("nan"), count)
             self.reported[number] = count
-            if step >= pruner.warmup_steps and trial.should_prune():
-                return f"pruned at step {step}: {self.plan.settings.metric} {value:.4f} falls behind ({pruner.name})"
-        return ""
+            if not why and step >= pruner.warmup_steps and trial.should_prune():
+                why = f"pruned at step {step}: {self.plan.settings.metric} {value:.4f} falls behind ({pruner.name})"
+        return why
 
     def _tell(self, number: int, state: Any, value: float | None = None) -> None:
-        self.study.tell(self.trials[number], state, value)
         tag_child(self.jobs[number].config, {"search.trial": str(number), "search.state": state.name.lower()})
+        self.study.tell(self.trials[number], state, value)  # last: a search that is killed before does it all again
         for twin in self.twins.pop(number, []):
             self._copy(twin, self.study.trials()[number])
 

@@ -74,7 +74,9 @@ class SearchStudy:
         """The trial that an earlier launch has left running."""
         self.study.sampler = _sampler(self.settings, number)
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
-        return optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
+        trial = optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
+        self.values(trial)
+        return trial
 
     def values(self, trial: Any) -> dict[str, Value]:
         """The values of a trial by key; those it has not yet are proposed."""
