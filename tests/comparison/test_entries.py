@@ -2,7 +2,7 @@
 
 import pytest
 
-from medft.comparison.entries import entry_called, make_entries
+from medft.comparison.entries import Entry, entry_called, make_entries
 from medft.errors import InputError
 from tests.comparison.helpers import row, run, runs_of
 
@@ -50,6 +50,8 @@ def test_a_reference_is_found_by_name_parts_or_run() -> None:
     for wanted in (last.name, "long_answers=split, max_length=128", runs[-1].run_id[:8]):
         assert entry_called(entries, wanted) is last
     assert entry_called(entries, "") is entries[0]
+    rates = [Entry(f"finetune=lora, lr={rate}", (), {}) for rate in ("5e-05", "0.0005")]
+    assert entry_called(rates, "finetune=lora, lr=5e-4") is rates[1]
     with pytest.raises(InputError, match="several entries are called so; there are: max_length=64, long"):
         entry_called(entries, "long_answers=split")
     with pytest.raises(InputError, match="reference=x: no entry is called so"):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from medft.comparison.names import SEED, completed, differing, names, settings
@@ -90,7 +91,15 @@ def entry_called(entries: Sequence[Entry], wanted: str) -> Entry:
 
 
 def _parts(name: str) -> frozenset[str]:
-    return frozenset(part.strip().lower() for part in name.split(", "))
+    return frozenset(_part(part.strip().lower()) for part in name.split(", "))
+
+
+def _part(text: str) -> str:
+    """`key=value`; numbers are equal however they are written."""
+    key, equals, value = text.partition("=")
+    with suppress(ValueError):
+        value = repr(float(value))
+    return f"{key}{equals}{value}"
 
 
 def _one_of_each_seed(runs: Sequence[RunFacts]) -> tuple[list[RunFacts], list[str]]:
