@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import tenacity
 import yaml
 
 from medft.config.schema import Config
@@ -166,6 +167,8 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> 
     (output / "run.json").write_text(json.dumps(run_json, indent=2), encoding="utf-8")
 
 
+# two jobs that log the same data for the first time at the same moment: MLflow lets one of them fail
+@tenacity.retry(stop=tenacity.stop_after_attempt(6), wait=tenacity.wait_random(0.1, 1.0), reraise=True)
 def _log_inputs(config: Config, splits: Splits) -> None:
     import mlflow
     from mlflow.data.code_dataset_source import CodeDatasetSource
