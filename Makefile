@@ -1,11 +1,13 @@
 # make demo   installs, then shows a real model before and after fine-tuning
 # make test   installs, then runs the tests
 # Variables:  PYTHON=python3.12   VENV=.venv
+#             PROCESSES=2          how many processes test at once
 #             TORCH_INDEX=https://download.pytorch.org/whl/cpu   PyTorch without CUDA (Linux without a GPU)
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
+PROCESSES ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -35,7 +37,7 @@ demo: install  ## a real model before and after fine-tuning, in minutes
 	fi
 
 test: $(VENV)/.installed-dev  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
