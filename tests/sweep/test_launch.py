@@ -49,7 +49,7 @@ def test_four_of_six_jobs_fail_each_in_its_own_way_and_a_repeat_runs_only_the_fo
     assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in found.values())
 
     armed.unlink()
-    code, out = sweep(*FAULTS, MEDFT_TEST_ARMED=str(armed))
+    code, out = sweep(*FAULTS, "hydra.launcher.time_limit=null", MEDFT_TEST_ARMED=str(armed))
     assert code == 0, out
     assert {out.count(f"fault={name}: done earlier") for name in ("none", "fine")} == {1}
     assert {out.count(f"fault={name}: done after") for name in reasons} == {1}
