@@ -1,10 +1,13 @@
 """What a job is called, and the command that repeats it."""
 
 import shlex
+from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from medft.sweep.job import folder_name, job_command, job_label, short_names, swept_values
+from medft.sweep.session import own_overrides
 
 
 def test_names_are_short_unless_two_end_alike() -> None:
@@ -38,3 +41,10 @@ def test_a_label_is_a_safe_name_of_a_folder(label: str) -> None:
 def test_other_labels_have_other_folders() -> None:
     labels = ["path=/a/b", "path=_a_b", "path=/a_b", "a" * 200, "a" * 201, "b=1, c=2", "b=1,c=2"]
     assert len({folder_name(label) for label in labels}) >= len(labels) - 1  # the last two are the same words
+
+
+@pytest.mark.parametrize("folder", ["/a b", "/it's", "/jürgen", "/(v2) [1] {b}", "/a=b,c#d&e", "/a\\b", "/$x:y"])
+def test_any_folder_can_be_told_to_a_job(folder: str) -> None:
+    parsed = OverridesParser.create().parse_overrides(own_overrides("0a1b", ["a/b", "dataset.c"], Path(folder)))
+    assert [each.value() for each in parsed[1:]] == [["a/b", "dataset.c"], folder]
+    assert not any(each.is_sweep_override() for each in parsed)

@@ -12,9 +12,10 @@ from medft.search.study import COMPLETE, FAIL, RUNNING, SearchStudy, open_storag
 from medft.search.summary import best_tags, history_figure, note, print_search
 from medft.sweep.board import Board
 from medft.sweep.job import short_names
-from medft.sweep.session import alone
+from medft.sweep.session import alone, own_overrides
+from medft.tracking.ends import record_lost
 from medft.tracking.provenance import command_line
-from medft.tracking.sweeps import Child, children, close_parent, describe_parent, open_parent, record_lost
+from medft.tracking.sweeps import Child, children, close_parent, describe_parent, open_parent
 from medft.tracking.trials import tag_parent
 
 _TRIAL = "search.trial"
@@ -52,8 +53,7 @@ def _launch(plan: SearchPlan, study: SearchStudy, parent: str, folder: Path) -> 
     known = [each for each in study.trials() if each.state != RUNNING]
     if known or study.trials(RUNNING):
         say(f"goes on with this search: {len(known)} trials have ended, {len(study.trials(RUNNING))} were interrupted")
-    keys = ",".join(plan.ranges)
-    own = [f"sweep.parent={parent}", f"sweep.swept=[{keys}]", f"hydra.sweep.dir={folder}"]
+    own = own_overrides(parent, list(plan.ranges), folder)
     settings = plan.settings
     labels = [""] * (len(study.trials()) + missing(study))
     with Board(labels, settings.n_jobs, settings.metric, settings.direction) as board:

@@ -62,6 +62,8 @@ def _end_with_parent() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    for each in (signal.SIGTERM, signal.SIGUSR2):  # once is enough: a second would interrupt the logging of the end
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

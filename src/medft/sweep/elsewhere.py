@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,8 +12,8 @@ from omegaconf import DictConfig
 from medft.sweep.devices import slot_environments
 from medft.sweep.launch import Job, freeze, job_config, settled
 from medft.sweep.process import JobProcess, Outcome
+from medft.tracking.ends import exception_facts, record_end
 from medft.tracking.store import connect
-from medft.tracking.sweeps import exception_facts, record_end
 
 _GRACE = 20.0  # seconds to log its end; Slurm kills 30 seconds after it has asked
 
@@ -28,11 +29,11 @@ def run_elsewhere(raw: DictConfig) -> dict[str, float]:
     Raises:
         SystemExit: the launcher has put the job back into its queue, where it goes on later.
     """
-    config = job_config(raw)
+    config, began = job_config(raw), time.time()
     try:
         return dict(_supervised(freeze(config)).metrics)
     except Exception as error:
-        record_end(config, *exception_facts(error))
+        record_end(config, began, *exception_facts(error))
         return {}
 
 

@@ -53,7 +53,7 @@ def handed_over(launcher: str, config: Config) -> list[str]:
     names = [name for name in _SETTINGS if name in os.environ]
     # the job's folder has all that Hydra would write into folders of its own
     own = ["hydra.output_subdir=null", f"hydra.job.env_copy=[{','.join(names)}]"]
-    return [*(f"{key}={_quoted(value)}" for key, value in said.items()), *own]
+    return [*(f"{key}={quoted(value)}" for key, value in said.items()), *own]
 
 
 def _is_ray_cluster(composed: DictConfig) -> bool:
@@ -63,6 +63,7 @@ def _is_ray_cluster(composed: DictConfig) -> bool:
     return address not in (None, "local")
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A value as an override takes it, whatever signs are in it."""
     escaped = value.replace("'", "\\'")
     return f"'{escaped}'"

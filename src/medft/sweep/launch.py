@@ -11,14 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from medft.config.check import check
 from medft.config.schema import Config
+from medft.console import warn
 from medft.sweep.board import Board
 from medft.sweep.child import JOB
 from medft.sweep.devices import slot_environments
 from medft.sweep.job import named
 from medft.sweep.process import JobProcess, Outcome
 from medft.sweep.settings import LaunchSettings
-from medft.tracking.provenance import config_hash
-from medft.tracking.sweeps import child_of, record_end
+from medft.tracking.ends import finished, record_end
+from medft.tracking.sweeps import child_of
 
 _PAUSE = 0.2  # seconds between looks at the processes
 
@@ -128,7 +129,11 @@ class Launch:
 
     def _end(self, number: int, outcome: Outcome) -> None:
         process, _ = self.running.pop(number)
-        self.outcomes[number] = self.ended(number, settled(self.jobs[number].config, outcome, process.started))
+        try:
+            outcome = settled(self.jobs[number].config, outcome, process.started)
+        except Exception as error:  # a store that is away takes no other job along; the sweep's end makes up for it
+            warn(f"{self.jobs[number].label}: how it ended could not be logged: {error}")
+        self.outcomes[number] = self.ended(number, outcome)
         self.board.ended(number, self.outcomes[number])
 
     def _stop(self) -> None:
@@ -147,10 +152,9 @@ def settled(config: Config, outcome: Outcome, started: float) -> Outcome:
     if outcome.status in ("finished", "known"):
         return outcome
     child = child_of(config)
-    if child and child.status == "FINISHED" and child.tags.get("config_hash") == config_hash(config.resolved):
+    if child and finished(config, child) and (child.ended or 0) >= started:
         return Outcome("finished", outcome.seconds, metrics=child.metrics)  # ended after its last log
     if outcome.status == "failed" and child and child.status == "FAILED" and (child.ended or 0) >= started:
         return replace(outcome, why=child.error)
-    status, exit_code = ("KILLED", 130) if outcome.status == "killed" else ("FAILED", 1)
-    record_end(config, status, outcome.why, exit_code=exit_code)
+    record_end(config, started, "KILLED" if outcome.status == "killed" else "FAILED", outcome.why)
     return outcome

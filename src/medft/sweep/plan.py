@@ -18,7 +18,7 @@ from medft.sweep.engines import OURS, check_store, launcher_name
 from medft.sweep.settings import LaunchSettings
 
 # a sweep is one experiment in one place; its own settings hold for all its jobs
-_NOT_SWEPT = ("hydra.", "tracking.", "paths.", "sweep.", "sweep/", "tracking/", "paths/")
+_NOT_SWEPT = ("hydra.", "hydra/", "tracking.", "paths.", "sweep.", "sweep/", "tracking/", "paths/")
 _NOT_IDENTITY = ("hydra.", "hydra/", "sweep.fresh")
 
 

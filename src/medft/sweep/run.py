@@ -1,10 +1,11 @@
 """A job as any launcher runs it."""
 
+import time
 import traceback
 
 from medft.config.schema import Config
 from medft.console import quieten, quieten_loggers, warn
-from medft.tracking.sweeps import exception_facts, record_end
+from medft.tracking.ends import exception_facts, record_end
 
 
 def run_job(config: Config) -> dict[str, float]:
@@ -12,6 +13,7 @@ def run_job(config: Config) -> dict[str, float]:
 
     Whatever ends it is in MLflow afterwards, what goes wrong before it has opened a run too.
     """
+    began = time.time()
     try:
         quieten()
         from medft.experiment import run
@@ -20,7 +22,7 @@ def run_job(config: Config) -> dict[str, float]:
         return run(config)
     except BaseException as error:
         try:
-            record_end(config, *exception_facts(error))
+            record_end(config, began, *exception_facts(error))
         except Exception:  # the store itself may be what is broken
             warn(f"the end of this job could not be logged: {traceback.format_exc(limit=1)}")
         raise

@@ -9,14 +9,15 @@ from filelock import FileLock, Timeout
 
 from medft.config.schema import Config
 from medft.errors import InputError
-from medft.sweep.engines import OURS, handed_over, outlive_command
+from medft.sweep.engines import OURS, handed_over, outlive_command, quoted
 from medft.sweep.job import job_command, job_label, short_names, swept_values
 from medft.sweep.plan import Plan
 from medft.sweep.process import is_running
 from medft.sweep.summary import note, print_summary
 from medft.sweep.watch import watched
+from medft.tracking.ends import record_lost
 from medft.tracking.provenance import command_line
-from medft.tracking.sweeps import children, close_parent, describe_parent, open_parent, record_lost
+from medft.tracking.sweeps import children, close_parent, describe_parent, open_parent
 from medft.tracking.views import save_view, view_link
 
 
@@ -34,17 +35,23 @@ def run_sweep(plan: Plan, argv: Sequence[str], launch: Callable[[list[str]], Non
         folder = Path(plan.config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
         parent, folder = open_parent(plan.config, plan.identity, folder.resolve())
         name = plan.config.sweep.name or " x ".join(short_names(plan.keys).values()) or "sweep"
-        describe_parent(plan.config, parent, name, plan.keys, command_line("medft train", argv))
-        save_view(plan.config, parent, name, list(short_names(plan.keys).values()))
         status = "KILLED"
         try:
-            own = [f"sweep.parent={parent}", f"sweep.swept=[{','.join(plan.keys)}]", f"hydra.sweep.dir={folder}"]
+            describe_parent(plan.config, parent, name, plan.keys, command_line("medft train", argv))
+            save_view(plan.config, parent, name, list(short_names(plan.keys).values()))
+            own = own_overrides(parent, plan.keys, folder)
             with nullcontext() if plan.launcher == OURS else watched(plan.config, parent, _labels(plan)):
                 launch([*own, *handed_over(plan.launcher, plan.config)])
             status = "FINISHED"
         finally:
             code = _close(plan, parent, folder, status)
     return code
+
+
+def own_overrides(parent: str, keys: Sequence[str], folder: Path) -> list[str]:
+    """What tells a job which sweep it is of."""
+    swept = ",".join(quoted(key) for key in keys)
+    return [f"sweep.parent={parent}", f"sweep.swept=[{swept}]", f"hydra.sweep.dir={quoted(str(folder))}"]
 
 
 def _labels(plan: Plan) -> list[str]:
@@ -62,7 +69,7 @@ def _close(plan: Plan, parent: str, folder: Path, status: str) -> int:
     if status == "FINISHED" and bad:
         status = "FAILED"
     link = f"[All jobs as a table, the best first]({view_link(plan.config, parent)})"
-    close_parent(plan.config, parent, status, f"{note(plan.config, jobs)}\n\n{link}")
+    close_parent(plan.config, parent, status, f"{link}\n\n{note(plan.config, jobs)}")
     print_summary(plan.config, parent, folder, jobs, commands)
     codes = [int(child.tags.get("exit_code", "1")) if child else 1 for child in bad]
     return codes[0] if codes else 0

@@ -10,8 +10,7 @@ from medft.console import say, warn
 from medft.data.splits import Splits
 from medft.errors import InputError
 from medft.tracking.provenance import code_tags, config_hash, judge_hash
-from medft.tracking.store import connect
-from medft.tracking.sweeps import LABEL, UNFINISHED, Child, children
+from medft.tracking.sweeps import UNFINISHED, Child, child_of
 
 
 @dataclass(frozen=True)
@@ -49,22 +48,16 @@ def earlier(config: Config, splits: Splits) -> Earlier:
 
 
 def _same_job(config: Config, splits: Splits) -> Child | None:
-    """The newest run of this sweep with the same config, the same data and the same judge that did not fail."""
+    """The newest run of this job, if it had the same config, the same data and the same judge, and did not fail."""
     facts = {
         "config_hash": config_hash(config.resolved),
         "judge_hash": judge_hash(config.resolved),
         "dataset.fingerprint": splits.fingerprint,
     }
-    assert config.sweep.parent
-    same = [
-        child
-        for child in children(config, config.sweep.parent).values()
-        if child.status in ("FINISHED", *UNFINISHED) and facts.items() <= child.tags.items()
-    ]
-    found = min(same, key=lambda child: child.status != "FINISHED", default=None)
-    if found and found.label != config.sweep.label:  # the same values, written in another way
-        connect(config).set_tag(found.run_id, LABEL, config.sweep.label or "")
-    return found
+    # a run of this job only: another job of equal settings may be running it at this moment
+    child = child_of(config)
+    is_same = child and child.status in ("FINISHED", *UNFINISHED) and facts.items() <= child.tags.items()
+    return child if is_same else None
 
 
 def _go_on(config: Config, child: Child) -> Earlier:

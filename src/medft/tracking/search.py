@@ -43,8 +43,8 @@ class Store:
         """
         runs = {run.info.run_id: run for run in map(self.one, names)}
         for run_id, run in runs.items():
-            if run.data.tags.get("medft.kind") == "sweep":
-                raise InputError(f"run {run_id}: it is a sweep; its runs are compared by parent={run_id}")
+            if kind := run.data.tags.get("medft.kind"):
+                raise InputError(f"run {run_id}: it is a {kind}; its runs are compared by parent={run_id}")
             if run.info.status != "FINISHED":
                 raise InputError(f"run {run_id}: it is {run.info.status}, only FINISHED runs can be compared")
         return Found(list(runs.values()))
@@ -81,7 +81,7 @@ class Store:
         Raises:
             InputError: MLflow cannot read the filter.
         """
-        runs = [run for run in self._search(filter_string) if run.data.tags.get("medft.kind") != "sweep"]
+        runs = [run for run in self._search(filter_string) if "medft.kind" not in run.data.tags]
         return _sorted_out([run for run in runs if "superseded_by" not in run.data.tags])
 
     def sweep(self, name: str) -> Any:

@@ -1,8 +1,7 @@
 """Sweeps in MLflow: a parent run, a child run for each job, and what earlier launches of the same sweep have left."""
 
 import json
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ LABEL = "sweep.label"
 NOTE = "mlflow.note.content"
 ERROR, EXIT_CODE = "error", "exit_code"
 _RESERVED = {"leaking", "device", "command", "output_dir", "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE}
-UNFINISHED = ("RUNNING", "SCHEDULED", "KILLED")  # a later launch goes on with these
+_NOTE_LIMIT = 8000  # characters of a tag that MLflow keeps
+OPEN = ("RUNNING", "SCHEDULED")
+UNFINISHED = (*OPEN, "KILLED")  # a later launch goes on with these
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,12 @@ def open_parent(config: Config, identity: str, folder: Path, kind: str = SWEEP) 
         parent = earlier[0]
         client.update_run(parent.info.run_id, status="RUNNING")
         return parent.info.run_id, Path(parent.data.tags["output_dir"])
+    for old in earlier:  # a launch that was killed could not end its runs
+        for child in all_children(config, old.info.run_id):
+            if child.status in OPEN:
+                client.set_terminated(child.run_id, "KILLED")
+        if old.info.status in OPEN:
+            client.set_terminated(old.info.run_id, "KILLED")
     tags = {KIND: kind, "sweep.identity": identity, "output_dir": str(folder), "mlflow.source.type": "LOCAL"}
     parent = client.create_run(experiment, run_name=config.sweep.name or kind, tags=tags)
     return parent.info.run_id, folder
@@ -91,16 +98,20 @@ def describe_parent(config: Config, parent: str, name: str, swept: Sequence[str]
 def close_parent(config: Config, parent: str, status: str, note: str) -> None:
     """End the parent run, with a description in Markdown."""
     client = connect(config)
-    client.set_tag(parent, NOTE, note)
+    client.set_tag(parent, NOTE, note[:_NOTE_LIMIT])
     client.set_terminated(parent, status)
 
 
 def children(config: Config, parent: str) -> dict[str, Child]:
     """The newest run of each job of a sweep, by label."""
+    return {child.label: child for child in all_children(config, parent) if SUPERSEDED not in child.tags}
+
+
+def all_children(config: Config, parent: str) -> list[Child]:
+    """All runs of the jobs of a sweep, those that later ones stand for too, the oldest first."""
     client = connect(config)
     experiment = client.get_run(parent).info.experiment_id
-    runs = all_runs(client, [experiment], f"tags.`{PARENT}` = '{parent}'")
-    return {child.label: child for child in map(_child, reversed(runs)) if SUPERSEDED not in child.tags}
+    return [_child(run) for run in reversed(all_runs(client, [experiment], f"tags.`{PARENT}` = '{parent}'"))]
 
 
 def child_of(config: Config) -> Child | None:
@@ -124,68 +135,17 @@ def tag_name(name: str) -> str:
 
 def supersede(config: Config, run_id: str) -> None:
     """Mark earlier runs of the same job, so that they count no more."""
+    assert config.sweep.parent
     client = connect(config)
-    experiment = client.get_run(run_id).info.experiment_id
-    for run in all_runs(client, [experiment], f"tags.`{PARENT}` = '{config.sweep.parent}'"):
-        if run.data.tags.get(LABEL) == config.sweep.label and run.info.run_id != run_id:
-            client.set_tag(run.info.run_id, SUPERSEDED, run_id)
-
-
-def record_end(config: Config, status: str, why: str, trace: str = "", exit_code: int = 1) -> None:
-    """Make sure that a job which did not finish is in MLflow: the run it opened, or one made for this.
-
-    Args:
-        status: FAILED or KILLED.
-        why: in a line.
-        trace: a traceback, kept as the artifact error.txt.
-    """
-    client, child = connect(config), child_of(config)
-    run_id = child.run_id if child and child.status != "FINISHED" else _bare_child(client, config)
-    for key, value in {ERROR: why[:5000], EXIT_CODE: str(exit_code)}.items():
-        client.set_tag(run_id, key, value)
-    if trace:
-        client.log_text(run_id, trace, "error.txt")
-    client.set_terminated(run_id, status)
-
-
-def record_lost(config: Config, parent: str, runs_on: Callable[[Child], bool] = lambda child: False) -> None:
-    """End the runs of jobs whose process is gone without a word; to be called when no other can be running.
-
-    Args:
-        runs_on: whether a job is known to run on nevertheless.
-    """
-    client = connect(config)
-    for child in children(config, parent).values():
-        if child.status in ("RUNNING", "SCHEDULED") and not runs_on(child):
-            for key, value in {ERROR: "its process ended without a word", EXIT_CODE: "130"}.items():
-                client.set_tag(child.run_id, key, value)
-            client.set_terminated(child.run_id, "KILLED")
-
-
-def exception_facts(error: BaseException) -> tuple[str, str, str, int]:
-    """(status, why, traceback, exit code) of what ended a job."""
-    trace = "".join(traceback.format_exception(error))
-    if isinstance(error, KeyboardInterrupt):
-        return "KILLED", "interrupted", "", 130
-    if isinstance(error, SystemExit):
-        return "FAILED", f"the job called sys.exit({error.code!r})", trace, 1
-    return "FAILED", f"{type(error).__name__}: {error}", trace, getattr(error, "exit_code", 1)
-
-
-def _bare_child(client: Any, config: Config) -> str:
-    """A child for a job that ended before it could open a run."""
-    tags = (
-        child_tags(config)
-        | code_tags()
-        | {"command": config.sweep.command or "", "output_dir": str(config.paths.output)}
-    )
-    run = client.create_run(experiment_id(client, config), run_name=config.sweep.label, tags=tags)
-    supersede(config, run.info.run_id)
-    return str(run.info.run_id)
+    for child in all_children(config, config.sweep.parent):
+        if child.label == config.sweep.label and child.run_id != run_id:
+            client.set_tag(child.run_id, SUPERSEDED, run_id)
 
 
 def _child(run: Any) -> Child:
     ended, tags = run.info.end_time, dict(run.data.tags)
+    if run.info.status in OPEN:
+        ended = None  # MLflow keeps the old one when a run goes on
     return Child(
         run_id=run.info.run_id,
         label=tags.get(LABEL, run.info.run_name),

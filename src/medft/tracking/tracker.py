@@ -1,5 +1,6 @@
 """The one door to MLflow: starting a run, ending it with the right status, and logging to it."""
 
+import atexit
 import contextlib
 import json
 import sys
@@ -14,9 +15,10 @@ import yaml
 from medft.config.schema import Config
 from medft.console import warn
 from medft.data.splits import Splits
+from medft.tracking.ends import record_error
 from medft.tracking.provenance import code_tags, command_line, config_hash, flatten, judge_hash
 from medft.tracking.store import connect, experiment_id, tracking_uri
-from medft.tracking.sweeps import ERROR, EXIT_CODE, child_tags, exception_facts, supersede
+from medft.tracking.sweeps import ERROR, EXIT_CODE, child_tags, supersede
 
 _PARAM_LIMIT = 6000  # characters of a value that MLflow keeps
 
@@ -87,37 +89,35 @@ def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None 
     import mlflow
 
     client = connect(config)
+    with contextlib.suppress(AttributeError):  # at exit MLflow calls whatever is still open FINISHED
+        atexit.unregister(mlflow.tracking.fluent._safe_end_run)
     run = mlflow.start_run(
         run_id=run_id,
         experiment_id=None if run_id else experiment_id(client, config),
         run_name=None if run_id else config.tracking.run_name or config.sweep.label or _run_name(config),
-        tags=child_tags(config),
+        tags={**child_tags(config), **_identity(config, splits)},
         log_system_metrics=config.tracking.system_metrics,
     )
-    tracker = Tracker(client, run.info.run_id, _logged(client, run) if run_id else frozenset())
-    for key in {ERROR, EXIT_CODE} & run.data.tags.keys():  # why it had been interrupted
-        client.delete_tag(run.info.run_id, key)
     try:
+        tracker = Tracker(client, run.info.run_id, _logged(client, run) if run_id else frozenset())
+        for key in {ERROR, EXIT_CODE} & run.data.tags.keys():  # why it had been interrupted
+            client.delete_tag(run.info.run_id, key)
         _describe(tracker, config, splits, device)
         yield tracker
-    except KeyboardInterrupt:
-        _record(tracker, KeyboardInterrupt())
-        mlflow.end_run("KILLED")
-        raise
     except BaseException as error:
-        _record(tracker, error)
-        mlflow.end_run("FAILED")
+        record_error(client, run.info.run_id, error)
+        mlflow.end_run("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     mlflow.end_run("FINISHED")
 
 
-def _record(tracker: Tracker, error: BaseException) -> None:
-    """Why a run did not finish: a line as a tag, the traceback as error.txt."""
-    _, why, trace, exit_code = exception_facts(error)
-    with contextlib.suppress(Exception):  # what went wrong may be the store itself
-        tracker.set_tags({ERROR: why[:5000], EXIT_CODE: str(exit_code)})
-        if trace:
-            tracker.client.log_text(tracker.run_id, trace, "error.txt")
+def _identity(config: Config, splits: Splits) -> dict[str, str]:
+    """What tells whether two runs are the same."""
+    return {
+        "config_hash": config_hash(config.resolved),
+        "judge_hash": judge_hash(config.resolved),
+        "dataset.fingerprint": splits.fingerprint,
+    }
 
 
 def _logged(client: Any, run: Any) -> set[tuple[str, int]]:
@@ -129,18 +129,14 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> 
     """Log what is known before training: config, tags, data. What an interrupted run has logged of it stays."""
     output = config.paths.output
     output.mkdir(parents=True, exist_ok=True)
-    digest = config_hash(config.resolved)
     run_json = {
         "run_id": tracker.run_id,
-        "config_hash": digest,
+        "config_hash": config_hash(config.resolved),
         "dataset_fingerprint": splits.fingerprint,
         "tracking_uri": tracking_uri(config),
         "output_dir": str(output),
     }
     tags = {
-        "config_hash": digest,
-        "judge_hash": judge_hash(config.resolved),
-        "dataset.fingerprint": splits.fingerprint,
         "device": device,
         "leaking": str(splits.leaking).lower(),
         "output_dir": str(output),
@@ -164,7 +160,9 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> 
     tracker.log_file(output / "split.json")
     if splits.skipped.file:
         tracker.log_file(splits.skipped.file)
-    (output / "run.json").write_text(json.dumps(run_json, indent=2), encoding="utf-8")
+    partial = output / "run.json.part"
+    partial.write_text(json.dumps(run_json, indent=2), encoding="utf-8")
+    partial.replace(output / "run.json")
 
 
 # two jobs that log the same data for the first time at the same moment: MLflow lets one of them fail

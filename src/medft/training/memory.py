@@ -11,13 +11,19 @@ class PeakMemory:
     """Watches memory inside its `with` block: the GPU's own count, or the process's resident set 50 times a second."""
 
     def __init__(self, device: str) -> None:
-        self.mib = 0.0
-        self._on_gpu = device == "cuda"
+        self._most = 0.0
+        self._on_gpu, self._begun = device == "cuda", False
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
+    @property
+    def mib(self) -> float:
+        """The most so far."""
+        return torch.cuda.max_memory_allocated() / 2**20 if self._on_gpu and self._begun else self._most
+
     def __enter__(self) -> None:
         """Start."""
+        self._begun = True
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats()
         else:
@@ -28,7 +34,7 @@ class PeakMemory:
     ) -> None:
         """Stop."""
         if self._on_gpu:
-            self.mib = torch.cuda.max_memory_allocated() / 2**20
+            self._most, self._on_gpu = self.mib, False
         else:
             self._done.set()
             self._watcher.join()
@@ -36,6 +42,6 @@ class PeakMemory:
     def _watch(self) -> None:
         process = psutil.Process()
         while True:
-            self.mib = max(self.mib, process.memory_info().rss / 2**20)
+            self._most = max(self._most, process.memory_info().rss / 2**20)
             if self._done.wait(0.02):
                 return
