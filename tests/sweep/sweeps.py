@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,13 @@ def histories(place: Path, run: Any) -> dict[str, list[tuple[int, float]]]:
     names = [name for name in run.data.metrics if not name.startswith(("cost/", "system/"))]
     points = {name: store.get_metric_history(run.info.run_id, name) for name in names}
     return {name: sorted((point.step, point.value) for point in each) for name, each in points.items()}
+
+
+def wait_for(root: Path, pattern: str, since: float, process: subprocess.Popen[str]) -> None:
+    """Until a file that fits is written, or the process ends."""
+    for _ in range(3000):
+        files = [file for file in root.glob(pattern) if file.exists() and file.stat().st_mtime > since]
+        if files or process.poll() is not None:
+            return
+        time.sleep(0.1)
+    raise TimeoutError(pattern)
