@@ -9,7 +9,7 @@ import pytest
 from tests.sweep.sweeps import LONG, client, histories, jobs, parents, start, sweep, wait_for
 
 FAULTS = ("dataset.reader._target_=tests.sweep.faulty.Faulty", "+dataset.reader.fault=none,raise,exit,kill,hang,fine",
-          "hydra.launcher.n_jobs=2", "hydra.launcher.time_limit=60", "hydra.launcher.grace=1", *LONG)  # fmt: skip
+          "hydra.launcher.n_jobs=2", "hydra.launcher.time_limit=45", "hydra.launcher.grace=1", *LONG)  # fmt: skip
 TRIES = int(os.environ.get("MEDFT_TEST_TRIES", "1"))
 
 
@@ -27,7 +27,7 @@ def test_four_of_six_jobs_fail_each_in_its_own_way_and_a_repeat_runs_only_the_fo
         "raise": "RuntimeError: out of luck",
         "exit": "the job called sys.exit(0)",
         "kill": "ended by SIGKILL",
-        "hang": "took longer than hydra.launcher.time_limit=60 seconds",
+        "hang": "took longer than hydra.launcher.time_limit=45 seconds",
     }
     for name, reason in reasons.items():
         assert found[name].data.tags["error"].startswith(reason)
@@ -65,7 +65,8 @@ def test_jobs_at_once_do_not_lock_each_other_out_of_a_new_store(tmp_path: Path, 
     code, out = sweep("seed=1,2,3,4", "hydra.launcher.n_jobs=4", "evaluation.baseline=false")
     assert code == 0, out
     logs = "".join(path.read_text() for path in (tmp_path / "root" / "outputs").rglob("job.log"))
-    assert "lock" not in (out + logs).lower()
+    assert "locked" not in (out + logs).lower()
+    assert "operationalerror" not in (out + logs).lower()
     assert {run.info.status for run in jobs(tmp_path / "root").values()} == {"FINISHED"}
 
 
@@ -82,4 +83,4 @@ def test_ctrl_c_ends_the_jobs_and_the_same_sweep_is_not_run_twice_at_once(tmp_pa
     assert process.returncode == 130, out
     assert {label: run.info.status for label, run in jobs(root).items()} == {"seed=1": "KILLED"}
     assert parents(root)[0].info.status == "KILLED"
-    assert "NOT STARTED: seed=2: the sweep ended before it" in out
+    assert "NOT STARTED: seed=2: had not begun when this command ended" in out
