@@ -43,7 +43,9 @@ def test_other_labels_have_other_folders() -> None:
     assert len({folder_name(label) for label in labels}) >= len(labels) - 1  # the last two are the same words
 
 
-@pytest.mark.parametrize("folder", ["/a b", "/it's", "/jürgen", "/(v2) [1] {b}", "/a=b,c#d&e", "/a\\b", "/$x:y"])
+@pytest.mark.parametrize(
+    "folder", ["/a b", "/it's", "/jürgen", "/(v2) [1] {b}", "/a=b,c#d&e", "/a\\b", "/$x:y", "/a\\'b\\"]
+)
 def test_any_folder_can_be_told_to_a_job(folder: str) -> None:
     parsed = OverridesParser.create().parse_overrides(own_overrides("0a1b", ["a/b", "dataset.c"], Path(folder)))
     assert [each.value() for each in parsed[1:]] == [["a/b", "dataset.c"], folder]

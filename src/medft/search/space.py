@@ -1,11 +1,13 @@
 """What may be searched: numbers between two ends, or one of several choices."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from medft.config.schema import Section
+from medft.sweep.engines import quoted
 
 Value = str | int | float | bool | None
 
@@ -13,13 +15,13 @@ Value = str | int | float | bool | None
 class Space(Section):
     """The values that a key may take."""
 
+    @abstractmethod
     def ends(self) -> Sequence[Value]:
         """The values to try a config with before the first trial."""
-        raise NotImplementedError
 
+    @abstractmethod
     def suggest(self, trial: Any, key: str) -> Value:
         """The value of a key in an Optuna trial; one that it has already stays."""
-        raise NotImplementedError
 
     def like(self, value: object) -> "Space":
         """The same, for a key whose value in the config is `value`."""
@@ -133,5 +135,4 @@ def _quoted(text: str) -> str:
             return text
     except HydraException:
         pass
-    escaped = text.replace("\\'", "\\\\'").replace("'", "\\'")
-    return f"'{escaped}'"
+    return quoted(text)

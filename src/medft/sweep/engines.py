@@ -1,6 +1,7 @@
 """What is special about launchers other than ours: their jobs run elsewhere, with another environment."""
 
 import os
+import re
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -65,5 +66,5 @@ def _is_ray_cluster(composed: DictConfig) -> bool:
 
 def quoted(value: str) -> str:
     """A value as an override takes it, whatever signs are in it."""
-    escaped = value.replace("'", "\\'")
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
     return f"'{escaped}'"
