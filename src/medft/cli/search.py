@@ -1,9 +1,8 @@
 """`medft search`: hyper-parameter search with Optuna."""
 
 import importlib.util
-import signal
-from types import FrameType
 
+from medft.cli.interrupt import sigterm_interrupts
 from medft.errors import InputError
 
 _HELP = """\
@@ -30,11 +29,7 @@ def search(argv: list[str]) -> int:
     from medft.search.plan import plan_search
 
     planned = plan_search(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    sigterm_interrupts()
     from medft.search.session import run_search
 
     return run_search(planned, argv)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

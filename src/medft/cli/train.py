@@ -1,12 +1,10 @@
 """`medft train`, the same as `python train.py`: Hydra composes, we check, `medft.experiment` runs."""
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import hydra
@@ -14,6 +12,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from medft.cli.interrupt import sigterm_interrupts
 from medft.cli.report import report
 from medft.config.check import check
 from medft.config.locate import conf_dir, register_resolvers
@@ -30,7 +29,7 @@ def train(argv: list[str]) -> int:
     asked = get_args_parser().parse_args(argv)
     shown = asked.help or asked.hydra_help or asked.info or asked.shell_completion
     elsewhere = asked.config_path or asked.config_name or asked.config_dir or asked.experimental_rerun
-    signal.signal(signal.SIGTERM, _interrupt)
+    sigterm_interrupts()
     unchecked = shown or elsewhere or "LOCAL_RANK" in os.environ
     planned = None if unchecked else plan(asked.overrides, asked.multirun)
     if planned and planned.is_sweep and not asked.cfg:
@@ -74,7 +73,3 @@ def sweep_job(raw: DictConfig) -> dict[str, float]:
 
     register_resolvers()
     return run_elsewhere(raw)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

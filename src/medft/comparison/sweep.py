@@ -9,6 +9,7 @@ from typing import Any
 from medft.comparison.compare import PRIMARY, can_rank
 from medft.comparison.names import SEED
 from medft.errors import InputError
+from medft.tracking.sweeps import KIND, SWEEP
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Sweep:
 
 def is_sweep(run: Any) -> bool:
     """Whether a run is the parent of a sweep."""
-    return bool(run.data.tags.get("medft.kind") == "sweep")
+    return bool(run.data.tags.get(KIND) == SWEEP)
 
 
 def read_sweep(run: Any) -> Sweep:

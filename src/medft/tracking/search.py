@@ -6,11 +6,10 @@ from typing import Any
 
 from medft.config.compose import compose_config
 from medft.errors import InputError
-from medft.tracking.store import connect, tracking_uri
+from medft.tracking.store import all_runs, connect, tracking_uri
+from medft.tracking.sweeps import KIND, PARENT, SUPERSEDED, SWEEP
 
-PARENT = "mlflow.parentRunId"
 _FEWEST = 6  # characters of the beginning of a run id
-_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Store:
         """
         runs = {run.info.run_id: run for run in map(self.one, names)}
         for run_id, run in runs.items():
-            if kind := run.data.tags.get("medft.kind"):
+            if kind := run.data.tags.get(KIND):
                 raise InputError(f"run {run_id}: it is a {kind}; its runs are compared by parent={run_id}")
             if run.info.status != "FINISHED":
                 raise InputError(f"run {run_id}: it is {run.info.status}, only FINISHED runs can be compared")
@@ -73,7 +72,7 @@ class Store:
         """
         run_id = self.one(parent).info.run_id
         runs = self._search(f"tags.`{PARENT}` = '{run_id}'")
-        return _sorted_out([run for run in runs if "superseded_by" not in run.data.tags])
+        return _sorted_out([run for run in runs if SUPERSEDED not in run.data.tags])
 
     def matching(self, filter_string: str) -> Found:
         """The runs that an MLflow filter finds; parents of sweeps are no runs to compare.
@@ -81,8 +80,8 @@ class Store:
         Raises:
             InputError: MLflow cannot read the filter.
         """
-        runs = [run for run in self._search(filter_string) if "medft.kind" not in run.data.tags]
-        return _sorted_out([run for run in runs if "superseded_by" not in run.data.tags])
+        runs = [run for run in self._search(filter_string) if KIND not in run.data.tags]
+        return _sorted_out([run for run in runs if SUPERSEDED not in run.data.tags])
 
     def sweep(self, name: str) -> Any:
         """The newest sweep of a name.
@@ -90,7 +89,7 @@ class Store:
         Raises:
             InputError: there is none.
         """
-        found = self._search("tags.`medft.kind` = 'sweep'")
+        found = self._search(f"tags.`{KIND}` = '{SWEEP}'")
         named = [run for run in found if run.data.tags.get("sweep.name") == name]
         if not named:
             known = ", ".join(sorted({run.data.tags.get("sweep.name", "?") for run in found})) or "none"
@@ -102,15 +101,10 @@ class Store:
         import mlflow
 
         experiments = [each.experiment_id for each in self.client.search_experiments()]
-        runs: list[Any] = []
-        token: str | None = ""
-        while token is not None:
-            try:
-                page = self.client.search_runs(experiments, filter_string, max_results=_PAGE, page_token=token or None)
-            except mlflow.exceptions.MlflowException as error:
-                raise InputError(f"filter={filter_string}: {' '.join(str(error).split())}") from None
-            runs += page
-            token = page.token or None
+        try:
+            runs = all_runs(self.client, experiments, filter_string)
+        except mlflow.exceptions.MlflowException as error:
+            raise InputError(f"filter={filter_string}: {' '.join(str(error).split())}") from None
         return sorted(runs, key=lambda run: run.info.start_time)
 
 
