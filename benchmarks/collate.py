@@ -66,8 +66,8 @@ def train(kind: str, rows: int, medquad: Path | None) -> dict[str, float]:
 def build(rows: int, medquad: Path | None) -> tuple[Any, list[Any]]:
     from medft.config.compose import compose_config
     from medft.data.encode import Tokens, encode_all
+    from medft.data.samples import make_samples
     from medft.data.tokenizer import Gpt2Tokenizer
-    from medft.data.windows import make_samples
     from medft.experiment import read_splits
     from medft.model.build import build_model
 

@@ -17,7 +17,7 @@ from importlib.metadata import version
 import numpy as np
 from scipy import stats
 
-from medft.evaluation.statistics import Ratio
+from medft.metrics.statistics import Ratio
 
 KINDS = {
     "score": (0.0, 100.0),

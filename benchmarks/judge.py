@@ -74,7 +74,7 @@ def with_client(host: str, rows: int) -> None:
 
 def with_medft(concurrency: int) -> Callable[[str, int], None]:
     from medft.config.compose import compose_config
-    from medft.evaluation.judging.stage import judge_predictions
+    from medft.evaluation.judging.judge_run import judge_predictions
     from medft.evaluation.predictions import Prediction
 
     def judge(host: str, rows: int) -> None:

@@ -21,7 +21,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from medft.config.compose import compose_config
-from medft.config.locate import cache_dir
+from medft.config.paths import cache_dir
 from medft.config.schema import Config
 
 REAL_CACHE = Path(cache_dir())  # the user's own: converted real weights are worth keeping between test runs

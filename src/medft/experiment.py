@@ -9,7 +9,6 @@ from transformers import PreTrainedModel
 from medft.config.schema import Config
 from medft.console import say, warn
 from medft.data.audit.audit import audit
-from medft.data.audit.table import print_audit, warn_of_leaks
 from medft.data.example import Example
 from medft.data.module import MedicalQA
 from medft.data.rows import SKIPPED_ROWS
@@ -17,25 +16,26 @@ from medft.data.splits import Splits, load_splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
 from medft.evaluation.baseline import baseline_key, cached
-from medft.evaluation.judging.stage import judge_predictions
+from medft.evaluation.evaluate import Measurement, measure
+from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.loss import unigram_losses
-from medft.evaluation.measure import Measurement, measure
 from medft.evaluation.predictions import make_predictions
 from medft.evaluation.probes import load_probes
-from medft.evaluation.results import measured_metrics
-from medft.evaluation.summary import print_summary
+from medft.metrics.aggregate import measured_metrics
 from medft.model.attention import check_flat
 from medft.model.build import build_model, context_length, parameter_counts
 from medft.model.finetune import check_targets
 from medft.model.sources.resolve import resolve
-from medft.report.run import log_report
-from medft.tracking.finished import logged_split
-from medft.tracking.logger import TrackerLogger
-from medft.tracking.notes import log_note
-from medft.tracking.results import log_audit, log_model, log_results, log_verdicts
-from medft.tracking.resume import earlier
-from medft.tracking.store import ui_command
-from medft.tracking.tracker import Tracker, tracked_run
+from medft.report.audit_table import print_audit, warn_of_leaks
+from medft.report.description import log_note
+from medft.report.run_report import log_report
+from medft.report.run_table import print_summary
+from medft.runs.artifacts import log_audit, log_model, log_results, log_verdicts
+from medft.runs.logger import TrackerLogger
+from medft.runs.open import logged_split
+from medft.runs.resume import earlier
+from medft.runs.store import ui_command
+from medft.runs.tracker import Tracker, tracked_run
 from medft.training.fit import FitResult, check_devices, device_name, fit, forget
 
 

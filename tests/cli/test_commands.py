@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from medft.config.locate import checkout_root
+from medft.config.paths import checkout_root
 from tests.conftest import TINY
 
 ROOT = checkout_root()
@@ -76,7 +76,7 @@ def test_wrong_data_is_one_line_and_2(tmp_path: Path, content: str | None, line:
 
 
 def test_settings_are_checked_before_torch_is_imported() -> None:
-    code = "import sys; from medft.cli.train import train; from medft.sweep.plan import plan; "
+    code = "import sys; from medft.cli.train import train; from medft.jobs.plan import plan; "
     code += "plan(['model=gpt2-medium'], False); print('torch' in sys.modules, 'mlflow' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out == "False False\n"

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from medft.evaluation.metrics import OVERLAP
 from medft.evaluation.predictions import Prediction
-from medft.report.facts import RunFacts
+from medft.metrics.overlap import OVERLAP
+from medft.runs.record import RunFacts
 
 _NUMBERS = count(1)
 

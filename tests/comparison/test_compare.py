@@ -8,7 +8,7 @@ import pytest
 from medft.comparison.compare import Options, compare
 from medft.comparison.costs import pareto_front
 from medft.errors import InputError
-from medft.evaluation.statistics import Ratio, smallest_p
+from medft.metrics.statistics import Ratio, smallest_p
 from tests.comparison.helpers import row, run, runs_of, verdicts
 
 DOCUMENTS = "aabbcc"

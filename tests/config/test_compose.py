@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from medft.config.check import check
 from medft.config.compose import compose_config, compose_raw
-from medft.config.locate import conf_dir
+from medft.config.paths import conf_dir
 from medft.data.readers.base import Reader
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
@@ -120,7 +120,7 @@ def test_model_brings_its_learning_rate() -> None:
 
 
 def test_notebook_experiment_is_the_notebooks() -> None:
-    config = compose_config(["experiment=seed"])
+    config = compose_config(["experiment=notebook"])
     assert (config.dataset.size, config.dataset.max_length, config.trainer.max_epochs) == (1100, 512, 2)
     assert (config.dataset.loss_on, config.dataset.split.train_on_all) == ("all", True)
     assert (config.optimizer.lr, config.optimizer.weight_decay, config.dataset.batch_size) == (5e-5, 0.1, 8)

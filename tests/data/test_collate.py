@@ -3,7 +3,7 @@
 import torch
 
 from medft.data.collate import IGNORE_INDEX, flatten, make_collate, pad
-from medft.data.windows import Sample
+from medft.data.samples import Sample
 
 SAMPLES = [Sample([11, 12, 13, 14], 2), Sample([21, 22, 23], 1)]
 

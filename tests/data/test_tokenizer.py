@@ -12,8 +12,8 @@ from medft.data.encode import Tokens, encode_all
 from medft.data.example import Example
 from medft.data.prompt import alpaca_prompt, decode_answer, encode_prompts
 from medft.data.readers.sample import Sample
+from medft.data.samples import make_samples
 from medft.data.tokenizer import Gpt2Tokenizer, OwnTokenizer, gpt2_files
-from medft.data.windows import make_samples
 from medft.errors import ModelError
 
 TRICKY = [

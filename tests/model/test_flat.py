@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from medft.config.compose import compose_config
 from medft.data.collate import Batch, flatten, pad
 from medft.data.encode import Encoded, Tokens
-from medft.data.windows import Sample, make_samples
+from medft.data.samples import Sample, make_samples
 from medft.errors import ModelError
 from medft.model.attention import check_flat, flat
 from medft.model.finetune import prepare

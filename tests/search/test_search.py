@@ -19,10 +19,10 @@ import optuna
 from optuna.trial import TrialState
 
 from medft.config.compose import compose_raw
-from medft.config.locate import conf_dir
+from medft.config.paths import conf_dir
 from medft.errors import InputError
+from medft.search.config import SearchSettings
 from medft.search.plan import plan_search, point
-from medft.search.settings import SearchSettings
 from tests.conftest import TINY
 
 # one rate that learns and one that breaks the model; with this seed they are drawn as good, bad, good

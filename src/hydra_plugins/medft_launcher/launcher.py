@@ -1,4 +1,4 @@
-"""Hydra's side of a sweep: composes each job's config; `medft.sweep` runs them."""
+"""Hydra's side of a sweep: composes each job's config; `medft.jobs` runs them."""
 
 from collections.abc import Sequence
 
@@ -23,8 +23,8 @@ class MedftLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs. None of them raises: how each ended is in MLflow, and is said at the sweep's end."""
         # imported here, as Hydra imports this file whenever it starts
-        from medft.sweep.launch import launch
-        from medft.sweep.settings import LaunchSettings
+        from medft.jobs.config import LaunchSettings
+        from medft.jobs.scheduler import launch
 
         settings = LaunchSettings.checked(self.settings)
         jobs = [self._compose(overrides, initial_job_idx + number) for number, overrides in enumerate(job_overrides)]

@@ -2,7 +2,7 @@
 
 from medft.console import say, warn
 from medft.errors import InputError
-from medft.tracking.finished import open_run, split_arguments
+from medft.runs.open import open_run, split_arguments
 
 _USAGE = 'medft ask run=<id> "question" [generation.max_new_tokens=128 ...]'
 

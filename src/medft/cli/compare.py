@@ -62,12 +62,12 @@ def compare(argv: list[str]) -> int:
     _check(given)
 
     from medft.comparison.compare import compare as compare_runs
-    from medft.comparison.load import Asked, load_runs
-    from medft.comparison.page import write_page
-    from medft.comparison.table import write_csv
-    from medft.comparison.terminal import print_comparison
-    from medft.tracking.provenance import flatten
-    from medft.tracking.search import Store
+    from medft.report.compare_csv import write_csv
+    from medft.report.compare_page import write_page
+    from medft.report.compare_table import print_comparison
+    from medft.runs.load import Asked, load_runs
+    from medft.runs.provenance import flatten
+    from medft.runs.query import Store
 
     own, store = given.own, Store(given.places)
     asked = Asked(given.ids, own.get("parent", ""), own.get("filter", ""))
@@ -87,7 +87,7 @@ def compare(argv: list[str]) -> int:
 def _options(own: Mapping[str, str], parent: Any | None) -> "Options":
     """What was asked for; where that is left open, what a sweep says of itself."""
     from medft.comparison.compare import PRIMARY, Options
-    from medft.comparison.sweep import is_sweep, read_sweep
+    from medft.runs.sweep_record import is_sweep, read_sweep
 
     sweep = read_sweep(parent) if parent and is_sweep(parent) else None
     metrics = [name for name in own.get("metrics", "").split(",") if name]

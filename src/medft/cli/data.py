@@ -50,8 +50,8 @@ def _audit(arguments: list[str]) -> None:
     config = compose_config(_lengths(arguments))
 
     from medft.data.audit.audit import audit
-    from medft.data.audit.table import print_audit, print_lengths, warn_of_leaks
-    from medft.tracking.results import write_audit
+    from medft.report.audit_table import print_audit, print_lengths, warn_of_leaks
+    from medft.runs.artifacts import write_audit
 
     refuses = config.dataset.long_answers == "error"
     if refuses:  # whoever asks what is too long wants to see it

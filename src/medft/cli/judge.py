@@ -11,13 +11,13 @@ from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Judge
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judging.agreement import with_others
-from medft.evaluation.judging.stage import judge_predictions
+from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import Prediction, read_jsonl
-from medft.evaluation.summary import print_scores
-from medft.report.run import log_report
-from medft.tracking.finished import FinishedRun, open_run, split_arguments
-from medft.tracking.notes import log_note
-from medft.tracking.results import IDENTITY, log_verdicts
+from medft.report.description import log_note
+from medft.report.run_report import log_report
+from medft.report.run_table import print_scores
+from medft.runs.artifacts import IDENTITY, log_verdicts
+from medft.runs.open import FinishedRun, open_run, split_arguments
 
 _USAGE = "medft judge run=<id> [judge=ollama] [judge.model=llama3 ...]"
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from medft import __version__
-from medft.cli.report import report
+from medft.cli.errors import report
 
 _HELP = """\
 medft: fine-tune small language models on medical questions; tracked, repeatable, comparable.

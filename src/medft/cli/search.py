@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from medft.cli.interrupt import sigterm_interrupts
+from medft.cli.signals import sigterm_interrupts
 from medft.errors import InputError
 
 _HELP = """\
@@ -30,6 +30,6 @@ def search(argv: list[str]) -> int:
 
     planned = plan_search(argv)
     sigterm_interrupts()
-    from medft.search.session import run_search
+    from medft.search.run_search import run_search
 
     return run_search(planned, argv)

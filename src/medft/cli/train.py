@@ -12,12 +12,12 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medft.cli.interrupt import sigterm_interrupts
-from medft.cli.report import report
+from medft.cli.errors import report
+from medft.cli.signals import sigterm_interrupts
 from medft.config.check import check
-from medft.config.locate import conf_dir, register_resolvers
+from medft.config.paths import conf_dir, register_resolvers
 from medft.console import quieten, quieten_loggers
-from medft.sweep.plan import plan
+from medft.jobs.plan import plan
 
 
 def train(argv: list[str]) -> int:
@@ -33,7 +33,7 @@ def train(argv: list[str]) -> int:
     unchecked = shown or elsewhere or "LOCAL_RANK" in os.environ
     planned = None if unchecked else plan(asked.overrides, asked.multirun)
     if planned and planned.is_sweep and not asked.cfg:
-        from medft.sweep.session import run_sweep
+        from medft.jobs.run_sweep import run_sweep
 
         return run_sweep(planned, argv, lambda own: _hydra([*argv, *own], sweep_job))
     failures: list[Exception] = []
@@ -69,7 +69,7 @@ def _run(raw: DictConfig, failures: list[Exception]) -> None:
 
 def sweep_job(raw: DictConfig) -> dict[str, float]:
     """A job of a sweep under another launcher than ours, which may run it on another machine."""
-    from medft.sweep.elsewhere import run_elsewhere
+    from medft.jobs.remote import run_elsewhere
 
     register_resolvers()
     return run_elsewhere(raw)

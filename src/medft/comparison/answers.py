@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medft.comparison.entries import Entry
-from medft.evaluation.judging.records import score
+from medft.comparison.variants import Entry
+from medft.evaluation.judging.verdicts import score
 from medft.evaluation.predictions import Prediction
 
 _SEED = 0

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from medft.comparison.entries import Entry
-from medft.comparison.names import shown
-from medft.report.facts import RunFacts
+from medft.comparison.labels import shown
+from medft.comparison.variants import Entry
+from medft.runs.record import RunFacts
 
 _MEASURING = ("evaluation.", "generation.", "dataset.prompt")
 _HARMLESS = ("evaluation.baseline", "evaluation.probes", "evaluation.weights")

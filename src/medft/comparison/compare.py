@@ -4,19 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from medft.comparison.alignment import on_shared_questions
 from medft.comparison.answers import Question, side_by_side
-from medft.comparison.before import before_entry
+from medft.comparison.baseline import before_entry
 from medft.comparison.checks import warnings_of
 from medft.comparison.costs import TRAIN_SECONDS, costs_of, pareto_front
-from medft.comparison.entries import Entry, entry_called, make_entries
 from medft.comparison.judges import judged
-from medft.comparison.measures import Measured, measured
-from medft.comparison.questions import on_shared_questions
-from medft.comparison.results import Result, Results, p_values, results, too_few_documents
+from medft.comparison.metrics import Measured, measured
+from medft.comparison.significance import Result, Results, p_values, results, too_few_documents
+from medft.comparison.variants import Entry, entry_called, make_entries
 from medft.errors import InputError
-from medft.evaluation.metrics import OVERLAP
-from medft.evaluation.results import MEASURED
-from medft.report.facts import RunFacts
+from medft.metrics.aggregate import MEASURED
+from medft.metrics.overlap import OVERLAP
+from medft.runs.record import RunFacts
 
 PRIMARY = "bits_per_byte"
 _LOWER_IS_BETTER = ("loss", "bits_per_byte", "repeat_share", "limit_share")

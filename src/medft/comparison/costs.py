@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from medft.comparison.entries import Entry
+from medft.comparison.variants import Entry
 
 TRAIN_SECONDS = "cost/train_seconds"
 # each as a column of a table is called

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medft.comparison.entries import Entry
-from medft.comparison.measures import Measured, Rows
+from medft.comparison.metrics import Measured, Rows
+from medft.comparison.variants import Entry
 from medft.errors import InputError
 from medft.evaluation.judging.controls import Reliability, reliability
-from medft.evaluation.judging.records import BOUNDS, score
-from medft.evaluation.statistics import Ratio
-from medft.report.facts import RunFacts
-from medft.tracking.results import IDENTITY
+from medft.evaluation.judging.verdicts import BOUNDS, score
+from medft.metrics.statistics import Ratio
+from medft.runs.artifacts import IDENTITY
+from medft.runs.record import RunFacts
 
 
 @dataclass(frozen=True)

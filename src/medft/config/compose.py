@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from medft.config.check import check
-from medft.config.locate import conf_dir, register_resolvers
+from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config
 from medft.errors import InputError
 

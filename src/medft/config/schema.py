@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
-from medft.config.component import builder
+from medft.config.instantiate import builder
 from medft.data.readers.base import Reader
 from medft.evaluation.judges.base import Judge
 

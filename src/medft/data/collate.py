@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from medft.data.windows import Sample
+from medft.data.samples import Sample
 
 IGNORE_INDEX = -100  # what torch's cross entropy leaves out
 

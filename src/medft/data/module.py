@@ -12,9 +12,9 @@ from medft.config.schema import DatasetConfig
 from medft.data.collate import Batch, Collate, make_collate
 from medft.data.encode import tokenize
 from medft.data.sampler import EpochOrder
+from medft.data.samples import Cuts, Sample, Samples, make_samples
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer
-from medft.data.windows import Cuts, Sample, Samples, make_samples
 from medft.errors import InputError
 
 

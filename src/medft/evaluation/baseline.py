@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from medft.config.locate import PACKAGE
+from medft.config.paths import PACKAGE
 from medft.config.schema import Config
 from medft.console import say
 from medft.data.encode import encode_all
 from medft.data.example import Example
 from medft.data.tokenizer import Tokenizer
-from medft.evaluation.measure import Measurement
+from medft.evaluation.evaluate import Measurement
 from medft.evaluation.probes import load_probes
 
 
@@ -46,7 +46,12 @@ def _code_digest() -> str:
     """SHA-256 (hex) over the code that measures."""
     digest = hashlib.sha256()
     for file in sorted(
-        [*(PACKAGE / "evaluation").glob("*.py"), *(PACKAGE / "data").glob("*.py"), *(PACKAGE / "model").glob("*.py")]
+        [
+            *(PACKAGE / "evaluation").glob("*.py"),
+            *(PACKAGE / "metrics").glob("*.py"),
+            *(PACKAGE / "data").glob("*.py"),
+            *(PACKAGE / "model").glob("*.py"),
+        ]
     ):
         digest.update(file.read_bytes())
     return digest.hexdigest()

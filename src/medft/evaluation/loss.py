@@ -11,7 +11,7 @@ import torch
 from medft.console import track
 from medft.data.collate import pad
 from medft.data.encode import Encoded
-from medft.data.windows import Sample
+from medft.data.samples import Sample
 from medft.model.loss import supervised_loss
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medft.data.example import Example
-from medft.evaluation.measure import Measurement, Row
+from medft.evaluation.evaluate import Measurement, Row
 
 
 @dataclass

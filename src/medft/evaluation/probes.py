@@ -6,7 +6,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from medft.config.locate import conf_dir
+from medft.config.paths import conf_dir
 from medft.data.example import Example
 from medft.errors import DataError
 

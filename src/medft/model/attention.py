@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from medft.data.collate import flatten, pad
-from medft.data.windows import Sample
+from medft.data.samples import Sample
 from medft.errors import ModelError
 from medft.model.loss import supervised_loss
 

@@ -14,7 +14,7 @@ from medft.config.compose import compose_config, compose_raw, one_line
 from medft.config.schema import Config
 from medft.console import track
 from medft.errors import InputError
-from medft.search.settings import SearchSettings
+from medft.search.config import SearchSettings
 from medft.search.space import Space, Value, override
 
 _PLACES = ("hydra", "tracking", "paths", "sweep")

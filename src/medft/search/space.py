@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from medft.config.schema import Section
-from medft.sweep.engines import quoted
+from medft.jobs.launchers import quoted
 
 Value = str | int | float | bool | None
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 from optuna.trial import TrialState
 
 from medft.errors import InputError
-from medft.search.settings import SearchSettings
+from medft.search.config import SearchSettings
 from medft.search.space import Space, Value
 
 COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING

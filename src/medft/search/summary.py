@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from medft.console import say, table
-from medft.search.launch import missing
+from medft.jobs.job import job_command, short_names
+from medft.report.plots import optimization_history
+from medft.runs.store import ui_command
+from medft.runs.sweeps import Child
 from medft.search.plan import SearchPlan, point
 from medft.search.space import short
 from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy
-from medft.sweep.job import job_command, short_names
-from medft.tracking.figures import optimization_history
-from medft.tracking.store import ui_command
-from medft.tracking.sweeps import Child
+from medft.search.trials import missing
 
 _SHOWN = 10  # trials of the table
 _STATES = {COMPLETE: "done", PRUNED: "pruned", FAIL: "FAILED", RUNNING: "interrupted"}

@@ -17,7 +17,7 @@ from medft.evaluation.judges.language_model import token_bound
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.judges.prompt import JudgePrompt
-from medft.evaluation.judges.replies import Refused
+from medft.evaluation.judges.protocol import Refused
 from tests.evaluation.judges.common import COMMON, ITEM, PROMPT
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from medft.config.locate import conf_dir
+from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
 from medft.evaluation.judges.base import Question

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medft.evaluation.judging.agreement import between_judges, with_others
-from medft.evaluation.judging.stage import judge_predictions
+from medft.evaluation.judging.judge_run import judge_predictions
 from tests.evaluation.judging.helpers import rows, scripted
 
 

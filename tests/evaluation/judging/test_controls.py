@@ -6,7 +6,7 @@ import pytest
 
 from medft.evaluation.judges.base import Question
 from medft.evaluation.judging.controls import chosen, reliability
-from medft.evaluation.judging.stage import judge_predictions
+from medft.evaluation.judging.judge_run import judge_predictions
 from tests.evaluation.judging.helpers import rows, scripted
 
 

@@ -12,7 +12,7 @@ from medft.data.encode import Tokens
 from medft.data.module import MedicalQA
 from medft.data.rows import Rows
 from medft.data.sampler import EpochOrder
-from medft.data.windows import Cuts, make_samples
+from medft.data.samples import Cuts, make_samples
 
 _PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 

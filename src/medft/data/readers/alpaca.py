@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from medft.config.component import Component
+from medft.config.instantiate import Component
 from medft.data.example import BadRow, Example
 from medft.data.readers.base import (
     Located,

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medft.config.component import Component
+from medft.config.instantiate import Component
 from medft.data.example import BadRow, Example, content_id
 from medft.errors import DataError
 

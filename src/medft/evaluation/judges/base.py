@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medft.config.component import Component
+from medft.config.instantiate import Component
 
 # options that say how a judging goes about, not what its scores are
 _NOT_IDENTITY = {"name", "limit", "concurrency", "cache", "repeats", "controls", "controls_seed"}

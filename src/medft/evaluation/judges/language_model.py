@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import Judge, Question, Verdict
 from medft.evaluation.judges.prompt import JudgePrompt
-from medft.evaluation.judges.replies import Fault, InvalidReply, PromptTooLong, Refused, Reply, Sampling
+from medft.evaluation.judges.protocol import Fault, InvalidReply, PromptTooLong, Refused, Reply, Sampling
 
 CHAT_TOKENS = 64  # what a chat template adds around the prompt, at most
 _LONGEST_PAUSE = 30.0  # seconds

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from medft.evaluation.judges.base import Question, Verdict
 from medft.evaluation.judges.ollama import Ollama
-from medft.evaluation.judges.replies import InvalidReply
+from medft.evaluation.judges.protocol import InvalidReply
 
 _QUESTION = (
     "Below is an instruction that describes a task. "

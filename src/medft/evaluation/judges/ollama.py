@@ -6,7 +6,7 @@ from typing import Any, Self
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import Name, Question
 from medft.evaluation.judges.language_model import CHAT_TOKENS, LanguageModel, token_bound
-from medft.evaluation.judges.replies import Fault, Reply, Sampling, one_line, refusal
+from medft.evaluation.judges.protocol import Fault, Reply, Sampling, one_line, refusal
 
 _CONTEXT_STEP = 1024  # judgings of about the same length ask for the same context, which keeps a model loaded
 _CHECK_TIMEOUT = 5.0  # seconds: a server that is there answers at once

@@ -8,7 +8,7 @@ from pydantic import Field
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Name
 from medft.evaluation.judges.language_model import LanguageModel
-from medft.evaluation.judges.replies import Fault, Reply, Sampling, one_line, refusal
+from medft.evaluation.judges.protocol import Fault, Reply, Sampling, one_line, refusal
 
 _CHECK_TIMEOUT = 10.0  # seconds
 

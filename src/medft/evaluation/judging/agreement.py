@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from medft.evaluation.judging.records import BOUNDS, paired
+from medft.evaluation.judging.verdicts import BOUNDS, paired
 from medft.evaluation.predictions import Prediction
-from medft.evaluation.statistics import Difference, Estimate, Ratio
+from medft.metrics.statistics import Difference, Estimate, Ratio
 
 SIDES = ("test", "baseline")
 

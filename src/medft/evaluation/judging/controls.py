@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medft.evaluation.judging.records import paired, scores_of
+from medft.evaluation.judging.verdicts import paired, scores_of
 from medft.evaluation.predictions import Prediction
-from medft.evaluation.statistics import Estimate
+from medft.metrics.statistics import Estimate
 
 CONTROLS = ("expected", "other", "empty")
 _WRONG = {"other": "another question's answer", "empty": "an empty answer"}

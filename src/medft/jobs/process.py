@@ -1,0 +1,135 @@
+"""One job's process: started, watched, stopped, and what became of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from medft.jobs.worker import LOCK, RESULT
+
+LOG = "job.log"
+_KILLED_BY_SYSTEM = " (out of memory, perhaps)"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        status: `finished`; `known` = finished in an earlier launch; `pruned` = given up by a search;
+            `failed`; `killed` = stopped, or ended by a signal.
+        why: it did not finish, in a line.
+        seconds: in this launch.
+    """
+
+    status: Literal["finished", "known", "pruned", "failed", "killed"]
+    seconds: float
+    why: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process runs the job that was frozen in a folder, on any machine that shares the folder."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+class JobProcess:
+    """A job that runs in a process and a process group of its own.
+
+    Args:
+        folder: where the job was frozen; its log goes there.
+        environment: of the process.
+        time_limit: seconds until it is stopped; None = never.
+        grace: seconds from stopping it to killing it.
+        limit_key: what the user knows the time limit as.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        time_limit: float | None,
+        grace: float,
+        limit_key: str = "hydra.launcher.time_limit",
+    ) -> None:
+        self.folder, self._time_limit, self._grace, self._limit_key = folder, time_limit, grace, limit_key
+        (folder / RESULT).unlink(missing_ok=True)
+        self.started, self._clock = time.time(), time.monotonic()
+        self._stopped_at, self._why = 0.0, ""
+        with (folder / LOG).open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "medft.jobs.worker", str(folder)],
+                stdin=subprocess.PIPE,  # closed when this process ends, however it ends
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+
+    @property
+    def seconds(self) -> float:
+        """Since its start."""
+        return time.monotonic() - self._clock
+
+    def stop(self, why: str) -> None:
+        """Ask it to end, as Ctrl-C does; it is killed if it has not after the grace."""
+        if not self._stopped_at:
+            self._why, self._stopped_at = why, time.monotonic()
+            self._signal(signal.SIGTERM)
+
+    def poll(self) -> Outcome | None:
+        """How it ended; None while it runs."""
+        code = self._process.poll()
+        if code is None:
+            self._mind_the_time()
+            return None
+        self._signal(signal.SIGKILL)  # what it may have started
+        if self._process.stdin:
+            self._process.stdin.close()
+        return self._outcome(code)
+
+    def wait(self) -> Outcome:
+        """Until it has ended."""
+        while (outcome := self.poll()) is None:
+            time.sleep(0.1)
+        return outcome
+
+    def _mind_the_time(self) -> None:
+        if self._stopped_at and time.monotonic() - self._stopped_at > self._grace:
+            self._signal(signal.SIGKILL)
+        elif self._time_limit and self.seconds > self._time_limit:
+            self.stop(f"took longer than {self._limit_key}={self._time_limit:g} seconds")
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return
+
+    def _outcome(self, code: int) -> Outcome:
+        file = self.folder / RESULT
+        if file.exists():
+            result = json.loads(file.read_text(encoding="utf-8"))
+            return Outcome("known" if result["skipped"] else "finished", self.seconds, metrics=result["metrics"])
+        if self._why:
+            return Outcome("killed", self.seconds, self._why)
+        if code < 0:
+            name = signal.Signals(-code).name
+            return Outcome("killed", self.seconds, f"ended by {name}{_KILLED_BY_SYSTEM * (name == 'SIGKILL')}")
+        if code == 130:
+            return Outcome("killed", self.seconds, "interrupted")
+        return Outcome("failed", self.seconds, f"ended with exit code {code}")

@@ -1,0 +1,75 @@
+"""The audit as tables in the terminal."""
+
+from collections.abc import Callable
+
+from medft.console import say, table, warn
+from medft.data.audit.audit import Audit, Part
+from medft.data.samples import Cuts
+from medft.errors import InputError
+
+_LINES: list[tuple[str, Callable[[Part], str]]] = [
+    ("rows", lambda part: f"{part.cuts.rows:,}"),
+    ("groups", lambda part: f"{part.groups:,}"),
+    ("documents", lambda part: f"{part.documents:,}"),
+    ("max_length", lambda part: str(part.max_length)),
+    ("samples", lambda part: f"{part.cuts.samples:,}"),
+    ("tokens", lambda part: f"{part.cuts.tokens:,}"),
+    ("padding", lambda part: f"{part.padding_share:.1%}"),
+    ("answers cut", lambda part: _share(part.cuts.answers_cut, part.cuts.rows)),
+    ("answer tokens lost", lambda part: _share(part.cuts.answer_tokens_lost, part.cuts.answer_tokens)),
+    ("rows with nothing to learn", lambda part: f"{part.cuts.unsupervised:,}"),
+    ("rows dropped as too long", lambda part: f"{part.cuts.dropped:,}"),
+    ("exact duplicates inside", lambda part: f"{part.exact_duplicates:,}"),
+    ("near duplicates inside", lambda part: f"{part.near_duplicates:,}"),
+]
+
+
+def print_audit(audit: Audit) -> None:
+    """Print what each split holds and what two of them share."""
+    title = f"data audit (training: long_answers={audit.long_answers})"
+    rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
+    table(title, ("", *audit.parts), rows)
+    shared = [
+        (pair, *(f"{count:,}" for count in (found.exact, found.near, found.groups, found.documents)))
+        for pair, found in audit.shared.items()
+    ]
+    if audit.leaks():
+        table("on both sides", ("splits", "exact duplicates", "near duplicates", "groups", "documents"), shared)
+    else:
+        say("no row, group or document is on two sides of the split")
+    if audit.near_sampled:
+        say(f"near duplicates were sought among {audit.near_searched:,} rows (audit.max_rows): there may be more")
+    if audit.deduplicated or audit.skipped:
+        say(f"left out before: {audit.deduplicated:,} duplicates (dataset.dedup), {audit.skipped:,} bad rows")
+
+
+def print_lengths(audit: Audit) -> None:
+    """Print what `truncate` would cost the training rows at each length tried."""
+    columns = ("max_length", "answers cut", "answer tokens lost", "rows with nothing to learn", "tokens an epoch")
+    rows = [(str(length), *_length_cells(cuts)) for length, cuts in audit.lengths.items()]
+    table("training rows, cut at", columns, rows)
+
+
+def warn_of_leaks(audit: Audit, on_leak: str) -> None:
+    """One line for each two splits that share something.
+
+    Raises:
+        InputError: there are any and `dataset.on_leak` is `error`.
+    """
+    leaks = audit.leaks()
+    if leaks and on_leak == "error":
+        raise InputError(
+            "\n".join(f"dataset.on_leak=error: {leak}" for leak in leaks)
+            + "\ntake rows away with dataset.dedup=near, group rows by document, or look with: medft data audit"
+        )
+    for leak in leaks:
+        warn(f"{leak} (dataset.dedup=near takes duplicates away)")
+
+
+def _length_cells(cuts: Cuts) -> tuple[str, ...]:
+    lost = _share(cuts.answer_tokens_lost, cuts.answer_tokens)
+    return _share(cuts.answers_cut, cuts.rows), lost, f"{cuts.unsupervised:,}", f"{cuts.tokens:,}"
+
+
+def _share(count: int, whole: int) -> str:
+    return f"{count:,} ({count / max(1, whole):.1%})"

@@ -1,0 +1,141 @@
+"""Pictures of a run, as matplotlib figures; who draws them decides where they go."""
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from itertools import accumulate
+from typing import Any
+
+from medft.data.samples import Cuts
+
+Points = Sequence[tuple[int, float]]
+Size = tuple[float, float]
+
+# dashed lines of the loss curves
+REFERENCE_LOSSES = ("reference/unigram_loss", "baseline/loss", "test/loss")
+WIDE: Size = (8, 4.5)  # inches
+NARROW: Size = (5, 3.4)  # readable on a phone
+
+
+def loss_curves(curves: Mapping[str, Points], references: Mapping[str, float], size: Size = WIDE) -> Any:
+    """Losses over optimizer steps, with reference losses as dashed lines.
+
+    Args:
+        curves: by name, (step, nats a token).
+        references: by name, nats a token.
+    """
+    figure, axes = new_figure(size)
+    for name, points in curves.items():
+        steps, values = [step for step, _ in points], [value for _, value in points]
+        is_validation = name.startswith("val")
+        axes.plot(steps, values, label=name, marker="o" if is_validation else None,
+                  linewidth=2 if is_validation else 1, alpha=1.0 if is_validation else 0.6)  # fmt: skip
+    for (name, value), colour in zip(references.items(), ("tab:gray", "tab:red", "tab:green"), strict=False):
+        axes.axhline(value, linestyle="--", linewidth=1, color=colour, label=f"{name} {value:.2f}")
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("loss (nats per token)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts]) -> Any:
+    """How long the rows of each split are, with a line at each length that cuts, and what it loses.
+
+    Args:
+        lengths: by split, tokens of each row (prompt + answer + end-of-text).
+        cuts: by length, what cutting the training rows there loses.
+    """
+    import numpy as np
+
+    figure, axes = new_figure(WIDE)
+    shortest = min(int(each.min()) for each in lengths.values())
+    longest = max([*(int(each.max()) for each in lengths.values()), *cuts])
+    bins = [shortest * (1.15 * longest / shortest) ** (number / 32) for number in range(33)]
+    for name, each in lengths.items():
+        filled = name == "train"
+        axes.hist(each, bins=bins, weights=np.full(len(each), 1 / len(each)), label=f"{name} ({len(each):,} rows)",
+                  histtype="stepfilled" if filled else "step", alpha=0.35 if filled else 1.0)  # fmt: skip
+    top = 1.15 * axes.get_ylim()[1]  # room for the words above the bars
+    axes.set_ylim(top=top)
+    for number, (length, found) in enumerate(cuts.items()):
+        lost = found.answer_tokens_lost / max(1, found.answer_tokens)
+        axes.axvline(length, color="tab:red", linestyle="--", linewidth=1)
+        text = (
+            f"{length}: {found.answers_cut / max(1, found.rows):.0%} of answers cut,\n{lost:.0%} of answer tokens lost"
+        )
+        axes.text(length * 1.02, top * (0.98 - 0.11 * number), text, color="tab:red", fontsize=7, va="top",
+                  bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_xlabel("tokens of a row: prompt + answer + end-of-text (log scale)")
+    axes.set_ylabel("share of the split's rows")
+    axes.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def score_histogram(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any:
+    """How often each score from 0 to 100 was given, in tens.
+
+    Args:
+        scores: by name.
+    """
+    figure, axes = new_figure(size)
+    names = list(scores)
+    axes.hist([scores[name] for name in names], bins=[*range(0, 100, 10), 100.001], label=names)
+    axes.set_xlabel("score")
+    axes.set_ylabel("answers")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(0, 100)
+    axes.legend()
+    return figure
+
+
+def score_by_length(words: Sequence[float], scores: Sequence[float], size: Size = WIDE) -> Any:
+    """Scores over the length of the answers: a judge that likes long answers shows here."""
+    figure, axes = new_figure(size)
+    axes.scatter(words, scores, alpha=0.5, edgecolors="none")
+    axes.set_xlabel("words of the answer")
+    axes.set_ylabel("score")
+    axes.set_ylim(-3, 103)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def optimization_history(completed: Points, pruned: Points, metric: str, minimize: bool, size: Size = WIDE) -> Any:
+    """What each trial of a search has reached, with the best so far.
+
+    Args:
+        completed, pruned: (number, value) of trials that ran to their end and that were given up.
+    """
+    figure, axes = new_figure(size)
+    for points, name, marker in ((completed, "completed", "o"), (pruned, "pruned, when given up", "x")):
+        if points:
+            axes.scatter(*zip(*points, strict=True), label=name, marker=marker)
+    if completed:
+        best = list(accumulate((value for _, value in completed), min if minimize else max))
+        axes.step([number for number, _ in completed], best, where="post", color="tab:green", label="best so far")
+        axes.legend()
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("trial")
+    axes.set_ylabel(metric)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def as_svg(figure: Any) -> str:
+    """The figure as an `<svg>` element whose text is text; the same figure is the same string."""
+    import matplotlib
+
+    text = StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "medft"}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    found = text.getvalue()
+    return found[found.index("<svg") :]
+
+
+def new_figure(size: Size) -> tuple[Any, Any]:
+    """An empty figure of this size in inches, and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
+    return figure, figure.subplots()

@@ -1,0 +1,62 @@
+"""What is said of a sweep when it ends, in the terminal and in MLflow."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from medft.config.schema import Config
+from medft.console import say, table
+from medft.report.description import markdown_table
+from medft.runs.store import ui_command
+from medft.runs.sweeps import Child
+
+Jobs = Mapping[str, Child | None]
+_NEVER = "NOT STARTED"
+
+
+def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, commands: Mapping[str, str]) -> None:
+    """Say how each job ended, how what failed is repeated, and where everything is.
+
+    Args:
+        jobs: the newest run of each job, by label.
+        commands: by label, the command that runs the job alone.
+    """
+    metric = config.sweep.metric
+    table(f"{len(jobs)} jobs", ("job", "state", metric), [_row(label, child, metric) for label, child in jobs.items()])
+    bad = {label: child for label, child in jobs.items() if child is None or child.status != "FINISHED"}
+    for label, child in bad.items():
+        say(f"{child.status if child else _NEVER}: {label}: {_why(child)}")
+        if child:
+            say(f"    its log:  {Path(child.tags.get('output_dir', '?')) / 'job.log'}")
+        say(f"    alone:    {commands[label]}")
+    if bad:
+        say(f"{len(bad)} of {len(jobs)} jobs did not finish; the same command again runs only these")
+    say(f"compare:       medft compare parent={parent}")
+    say(f"compare runs:  {ui_command(config)}")
+    say(f"results:       {folder} (MLflow run {parent})")
+
+
+def note(config: Config, jobs: Jobs) -> str:
+    """The description of the parent run, in Markdown: what was asked, and the jobs, the best first."""
+    metric = config.sweep.metric
+    rows = sorted(jobs.items(), key=lambda job: _rank(job[1], config))
+    listed = markdown_table(("job", "state", metric), [_row(label, child, metric) for label, child in rows])
+    return f"{config.sweep.question or ''}\n\n{listed}".strip()
+
+
+def _why(child: Child | None) -> str:
+    if child is None:
+        return "had not begun when this command ended"
+    return "runs on without this command" if child.status == "RUNNING" else child.error
+
+
+def _row(label: str, child: Child | None, metric: str) -> tuple[str, str, str]:
+    if child is None:
+        return label, _NEVER, ""
+    return label, child.status, f"{child.metrics[metric]:.4f}" if metric in child.metrics else ""
+
+
+def _rank(child: Child | None, config: Config) -> float:
+    found = child.metrics.get(config.sweep.metric) if child else None
+    if found is None:
+        return float("inf")
+    return found if config.sweep.direction == "minimize" else -found

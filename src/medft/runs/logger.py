@@ -1,0 +1,38 @@
+"""Lightning's metrics to the tracker."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from medft.runs.tracker import Tracker
+
+
+class TrackerLogger(Logger):
+    """Passes the documented metrics on, and nothing that Lightning adds of its own (such as `epoch`)."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        super().__init__()
+        self._tracker = tracker
+
+    @property
+    def name(self) -> str:
+        """The logger's name."""
+        return "medft"
+
+    @property
+    def version(self) -> str:
+        """The MLflow run id."""
+        return self._tracker.run_id
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log training and validation metrics of a step."""
+        known = {key: value for key, value in metrics.items() if key.startswith(("train/", "val/"))}
+        if known:
+            self._tracker.log_metrics(known, step=step or 0)
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Parameters were logged when the run started."""

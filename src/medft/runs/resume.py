@@ -1,0 +1,98 @@
+"""What an earlier attempt at a run has left: nothing, an interrupted run to go on with, or all there is to know."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from medft.config.schema import Config
+from medft.console import say, warn
+from medft.data.splits import Splits
+from medft.errors import InputError
+from medft.runs.provenance import code_tags, config_hash, judge_hash
+from medft.runs.sweeps import UNFINISHED, Child, child_of
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Where a run stands before it starts.
+
+    Attributes:
+        config: to run with; of an interrupted run with its checkpoint and its folder.
+        run_id: the MLflow run to go on in; None = a new one.
+        metrics: of a sweep's job that has finished; there is nothing left to do.
+    """
+
+    config: Config
+    run_id: str | None = None
+    metrics: dict[str, float] | None = None
+
+
+def earlier(config: Config, splits: Splits) -> Earlier:
+    """Look up what there is of this run: by `trainer.resume_from`, or by the job's config and data in its sweep.
+
+    Raises:
+        InputError: the checkpoint to resume from is not there, or is one of another config or of other data.
+    """
+    if config.trainer.resume_from:
+        return Earlier(config, _run_of_checkpoint(config, splits))
+    child = _same_job(config, splits) if config.sweep.parent else None
+    if child is None:
+        return Earlier(config)
+    if child.tags.get("git.commit") != code_tags().get("git.commit"):
+        warn(f"{child.label}: begun with other code (commit {child.tags.get('git.commit', 'unknown')[:10]})")
+    if child.status == "FINISHED":
+        say(f"finished already (MLflow run {child.run_id}): nothing is left to do")
+        return Earlier(config, child.run_id, child.metrics)
+    return _go_on(config, child)
+
+
+def _same_job(config: Config, splits: Splits) -> Child | None:
+    """The newest run of this job, if it had the same config, the same data and the same judge, and did not fail."""
+    facts = {
+        "config_hash": config_hash(config.resolved),
+        "judge_hash": judge_hash(config.resolved),
+        "dataset.fingerprint": splits.fingerprint,
+    }
+    # a run of this job only: another job of equal settings may be running it at this moment
+    child = child_of(config)
+    is_same = child and child.status in ("FINISHED", *UNFINISHED) and facts.items() <= child.tags.items()
+    return child if is_same else None
+
+
+def _go_on(config: Config, child: Child) -> Earlier:
+    """From the last checkpoint where there is one, else from the start, in the same MLflow run."""
+    folder = Path(child.tags["output_dir"])
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    if not checkpoint.is_file() or _run_json(folder).get("run_id") != child.run_id:
+        say(f"interrupted before its first checkpoint (MLflow run {child.run_id}): begun anew in the same run")
+        return Earlier(config, child.run_id)
+    say(f"interrupted earlier: goes on from {checkpoint} in MLflow run {child.run_id}")
+    trainer = config.trainer.model_copy(update={"resume_from": str(checkpoint)})
+    paths = config.paths.model_copy(update={"output_dir": str(folder)})
+    return Earlier(config.model_copy(update={"trainer": trainer, "paths": paths}), child.run_id)
+
+
+def _run_of_checkpoint(config: Config, splits: Splits) -> str:
+    checkpoint = config.trainer.resume_from
+    assert checkpoint
+    if not Path(checkpoint).is_file():
+        raise InputError(f"trainer.resume_from={checkpoint}: no such checkpoint (a finished run has none left)")
+    folder = Path(checkpoint).resolve().parents[1]
+    run = _run_json(folder)
+    if not run:
+        raise InputError(f"trainer.resume_from={checkpoint}: no run.json beside it, so it is not a run's checkpoint")
+    if run["config_hash"] != config_hash(config.resolved):
+        raise InputError(
+            f"trainer.resume_from={checkpoint}: the interrupted run had other settings (see config.yaml in "
+            f"{os.path.relpath(folder)}); use the same command line, or start a new run"
+        )
+    if run["dataset_fingerprint"] != splits.fingerprint:
+        raise InputError(f"trainer.resume_from={checkpoint}: the data is not what it was when the run was interrupted")
+    return str(run["run_id"])
+
+
+def _run_json(folder: Path) -> dict[str, str]:
+    file = folder / "run.json"
+    found: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found

@@ -1,0 +1,184 @@
+"""The one door to MLflow: starting a run, ending it with the right status, and logging to it."""
+
+import atexit
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tenacity
+import yaml
+
+from medft.config.schema import Config
+from medft.console import warn
+from medft.data.splits import Splits
+from medft.runs.provenance import code_tags, command_line, config_hash, flatten, judge_hash
+from medft.runs.status import record_error
+from medft.runs.store import connect, experiment_id, tracking_uri
+from medft.runs.sweeps import ERROR, EXIT_CODE, child_tags, supersede
+
+_PARAM_LIMIT = 6000  # characters of a value that MLflow keeps
+
+
+class Tracker:
+    """Logs to one MLflow run.
+
+    Args:
+        logged: what an interrupted run has logged, (metric, step); going on with it repeats some steps, with the same
+            values, and these are not logged twice.
+    """
+
+    def __init__(self, client: Any, run_id: str, logged: Set[tuple[str, int]] = frozenset()) -> None:
+        self.client, self.run_id, self._logged = client, run_id, logged
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log values under their exact names."""
+        import mlflow
+
+        new = {name: value for name, value in metrics.items() if (name, step) not in self._logged}
+        if new:
+            mlflow.log_metrics(new, step=step, run_id=self.run_id, synchronous=True)
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log parameters whole; what MLflow would cut stands in config.yaml only, and says so."""
+        import mlflow
+
+        for key, value in params.items():
+            if len(value) > _PARAM_LIMIT:
+                warn(f"{key} is longer than an MLflow parameter may be; it stands whole in the artifact config.yaml")
+        whole = {key: value for key, value in params.items() if len(value) <= _PARAM_LIMIT}
+        mlflow.log_params(whole, run_id=self.run_id)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set or replace tags."""
+        for key, value in tags.items():
+            self.client.set_tag(self.run_id, key, value)
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Log a file or a whole directory as an artifact."""
+        if path.is_dir():
+            self.client.log_artifacts(self.run_id, str(path), artifact_path=folder)
+        else:
+            self.client.log_artifact(self.run_id, str(path), artifact_path=folder)
+
+    def log_json(self, path: Path, content: Any) -> None:
+        """Write plain data as JSON into the run's folder and log it."""
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+        self.log_file(path)
+
+    def history(self, metric: str) -> list[tuple[int, float]]:
+        """(step, value) of a metric so far, by step."""
+        points = self.client.get_metric_history(self.run_id, metric)
+        return sorted({point.step: point.value for point in points}.items())
+
+    def losses(self) -> dict[str, list[tuple[int, float]]]:
+        """`train/loss` and `val/loss` so far, as (step, value)."""
+        return {name: self.history(name) for name in ("train/loss", "val/loss")}
+
+
+@contextmanager
+def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None = None) -> Iterator[Tracker]:
+    """A run that is RUNNING inside the context, and FINISHED, FAILED or KILLED after it.
+
+    Args:
+        run_id: the interrupted run to go on in; None = a new one.
+    """
+    import mlflow
+
+    client = connect(config)
+    with contextlib.suppress(AttributeError):  # at exit MLflow calls whatever is still open FINISHED
+        atexit.unregister(mlflow.tracking.fluent._safe_end_run)
+    run = mlflow.start_run(
+        run_id=run_id,
+        experiment_id=None if run_id else experiment_id(client, config),
+        run_name=None if run_id else config.tracking.run_name or config.sweep.label or _run_name(config),
+        tags={**child_tags(config), **_identity(config, splits)},
+        log_system_metrics=config.tracking.system_metrics,
+    )
+    try:
+        tracker = Tracker(client, run.info.run_id, _logged(client, run) if run_id else frozenset())
+        for key in {ERROR, EXIT_CODE} & run.data.tags.keys():  # why it had been interrupted
+            client.delete_tag(run.info.run_id, key)
+        _describe(tracker, config, splits, device)
+        yield tracker
+    except BaseException as error:
+        record_error(client, run.info.run_id, error)
+        mlflow.end_run("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def _identity(config: Config, splits: Splits) -> dict[str, str]:
+    """What tells whether two runs are the same."""
+    return {
+        "config_hash": config_hash(config.resolved),
+        "judge_hash": judge_hash(config.resolved),
+        "dataset.fingerprint": splits.fingerprint,
+    }
+
+
+def _logged(client: Any, run: Any) -> set[tuple[str, int]]:
+    names = [name for name in run.data.metrics if not name.startswith("system/")]
+    return {(name, point.step) for name in names for point in client.get_metric_history(run.info.run_id, name)}
+
+
+def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> None:
+    """Log what is known before training: config, tags, data. What an interrupted run has logged of it stays."""
+    output = config.paths.output
+    output.mkdir(parents=True, exist_ok=True)
+    run_json = {
+        "run_id": tracker.run_id,
+        "config_hash": config_hash(config.resolved),
+        "dataset_fingerprint": splits.fingerprint,
+        "tracking_uri": tracking_uri(config),
+        "output_dir": str(output),
+    }
+    tags = {
+        "device": device,
+        "leaking": str(splits.leaking).lower(),
+        "output_dir": str(output),
+        "command": config.sweep.command or command_line("medft train", sys.argv[1:]),
+    }
+    own = {key: str(value) for key, value in config.tracking.tags.items()}
+    tracker.set_tags({**code_tags(), **tags, **own})
+    if config.sweep.parent:
+        supersede(config, tracker.run_id)
+    known = tracker.client.get_run(tracker.run_id)
+    settings = {key: value for key, value in config.resolved.items() if key != "sweep"}
+    params = {**dict(flatten(settings)), "dataset.size_used": str(splits.size_used)}
+    params.pop("paths.output_dir", None)  # a tag; as a parameter it would differ in every comparison of runs
+    tracker.log_params({key: value for key, value in params.items() if key not in known.data.params})
+    if not known.inputs.dataset_inputs:
+        _log_inputs(config, splits)
+    config_yaml = output / "config.yaml"
+    config_yaml.write_text(yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    tracker.log_file(config_yaml)
+    splits.write_ids(output / "split.json")
+    tracker.log_file(output / "split.json")
+    if splits.skipped.file:
+        tracker.log_file(splits.skipped.file)
+    partial = output / "run.json.part"
+    partial.write_text(json.dumps(run_json, indent=2), encoding="utf-8")
+    partial.replace(output / "run.json")
+
+
+# two jobs that log the same data for the first time at the same moment: MLflow lets one of them fail
+@tenacity.retry(stop=tenacity.stop_after_attempt(6), wait=tenacity.wait_random(0.1, 1.0), reraise=True)
+def _log_inputs(config: Config, splits: Splits) -> None:
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    source = CodeDatasetSource(tags={"path": str(config.dataset.path or config.dataset.name)})
+    contexts = {"train": "training", "validation": "validation", "test": "test"}
+    for part, rows in splits.parts().items():
+        dataset = MetaDataset(source, name=f"{config.dataset.name}-{part}", digest=rows.fingerprint[:36])
+        mlflow.log_input(dataset, context=contexts[part])
+
+
+def _run_name(config: Config) -> str:
+    size = config.dataset.size or "all"
+    return f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"

@@ -1,0 +1,87 @@
+"""A search from its first trial to its last word: the parent run, the study, the trials, the summary."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from medft.console import say
+from medft.jobs.job import short_names
+from medft.jobs.progress import Board
+from medft.jobs.run_sweep import alone, own_overrides
+from medft.runs.provenance import command_line
+from medft.runs.status import record_lost
+from medft.runs.sweeps import Child, children, close_parent, describe_parent, open_parent
+from medft.runs.trials import tag_parent
+from medft.search.plan import SearchPlan
+from medft.search.study import COMPLETE, FAIL, RUNNING, SearchStudy, open_storage
+from medft.search.summary import best_tags, history_figure, note, print_search
+from medft.search.trials import SearchLaunch, known_outcome, missing, trial_label
+
+_TRIAL = "search.trial"
+
+
+def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
+    """Run the trials that are left of a search; returns the exit code.
+
+    It is 0 if a trial has completed and none failed for wrong input, 2 if one did, else 1.
+
+    Raises:
+        InputError: the storage cannot be opened, a trial's config is wrong, or the search runs in another process.
+    """
+    config = plan.config
+    with alone(config, plan.identity, "search"):
+        home = (Path(config.paths.root_dir) / "outputs" / "search").resolve()
+        storage = open_storage(plan.settings.storage, home)
+        folder = home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
+        parent, folder = open_parent(config, plan.identity, folder, "search")
+        shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
+        name = config.sweep.name or f"search {' x '.join(short_names(list(plan.ranges)).values())}"
+        describe_parent(config, parent, name, list(plan.ranges), command_line("medft search", shown))
+        status, study = "KILLED", None
+        try:
+            study_name = f"medft-{plan.identity}-{parent[:8]}"  # `sweep.fresh` makes another parent, and another study
+            study = SearchStudy(storage, study_name, plan.settings, plan.ranges, plan.resource)
+            _launch(plan, study, parent, folder)
+            status = "FINISHED" if study.trials(COMPLETE) else "FAILED"
+        finally:
+            runs = _close(plan, study, parent, folder, status)
+    return _exit_code(study, runs)
+
+
+def _launch(plan: SearchPlan, study: SearchStudy, parent: str, folder: Path) -> None:
+    known = [each for each in study.trials() if each.state != RUNNING]
+    if known or study.trials(RUNNING):
+        say(f"goes on with this search: {len(known)} trials have ended, {len(study.trials(RUNNING))} were interrupted")
+    own = own_overrides(parent, list(plan.ranges), folder)
+    settings = plan.settings
+    labels = [""] * (len(study.trials()) + missing(study))
+    with Board(labels, settings.n_jobs, settings.metric, settings.direction) as board:
+        for trial in known:
+            board.known(trial.number, trial_label(trial.number, trial.params), known_outcome(trial, settings.metric))
+        SearchLaunch(plan, study, own, board).run()
+
+
+def _close(plan: SearchPlan, study: SearchStudy | None, parent: str, folder: Path, status: str) -> dict[int, Child]:
+    """End the parent run, and say what was found."""
+    config = plan.config
+    record_lost(config, parent)
+    if study is None:
+        close_parent(config, parent, "FAILED", "")
+        return {}
+    runs = _by_number(children(config, parent).values())
+    tag_parent(config, parent, best_tags(plan, study, runs), history_figure(plan, study))
+    close_parent(config, parent, status, note(plan, study))
+    print_search(plan, study, runs, parent, folder)
+    return runs
+
+
+def _by_number(runs: Any) -> dict[int, Child]:
+    return {int(child.tags[_TRIAL]): child for child in runs if _TRIAL in child.tags}
+
+
+def _exit_code(study: SearchStudy, runs: dict[int, Child]) -> int:
+    codes = [runs[each.number].tags.get("exit_code") for each in study.trials(FAIL) if each.number in runs]
+    if "2" in codes:
+        return 2
+    return 0 if study.trials(COMPLETE) else 1

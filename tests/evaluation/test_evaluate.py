@@ -1,0 +1,191 @@
+"""Measuring a model: the loss by hand, answers that do not depend on the batch, and no training setting."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from medft.config.schema import Config
+from medft.data.encode import encode_all
+from medft.data.prompt import encode_prompts
+from medft.data.tokenizer import Gpt2Tokenizer
+from medft.errors import DataError
+from medft.evaluation.baseline import baseline_key, cached, weights_digest
+from medft.evaluation.evaluate import Measurement, measure
+from medft.evaluation.generate import generate
+from medft.evaluation.loss import answer_losses
+from medft.evaluation.probes import load_probes
+from medft.experiment import read_splits
+from medft.metrics.aggregate import measured_metrics
+from medft.model.build import build_model
+
+TOKENIZER = Gpt2Tokenizer()
+
+
+def network(config: Config, seed: int = 1) -> torch.nn.Module:
+    built = build_model(config.model, None, TOKENIZER, seed).eval()
+    for parameter in built.parameters():  # far from uniform, so that greedy choices are clear
+        parameter.data.mul_(3)
+    return built
+
+
+def test_loss_is_that_of_transformers(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    model = network(config)
+    rows = encode_all(read_splits(config).test, TOKENIZER, "alpaca")
+    for row, found in zip(rows, answer_losses(model, rows, 1024), strict=True):
+        ids = torch.tensor([row.prompt + row.answer])
+        labels = ids.clone()
+        labels[:, : len(row.prompt)] = -100
+        assert found.tokens == len(row.answer)
+        assert found.cut == 0
+        assert found.nats / found.tokens == pytest.approx(float(model(input_ids=ids, labels=labels).loss), rel=1e-5)
+
+
+def test_tokens_beyond_the_limit_are_counted(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    rows = encode_all(read_splits(config).test, TOKENIZER, "alpaca")
+    limit = max(len(row.prompt) for row in rows) + 10
+    for row, found in zip(rows, answer_losses(network(config), rows, limit), strict=True):
+        assert found.tokens + found.cut == len(row.answer)
+        assert found.tokens == limit - len(row.prompt)
+    assert [found.tokens for found in answer_losses(network(config), rows, 8)] == [0] * len(rows)
+
+
+def test_answers_do_not_depend_on_the_batch(tiny: Callable[..., Config]) -> None:
+    config = tiny("generation.max_new_tokens=12")
+    model = network(config)
+    prompts = encode_prompts(read_splits(config).test, TOKENIZER, "alpaca")
+    alone = generate(model, prompts, config.generation, 1, seed=0)
+    together = generate(model, prompts, config.generation, 4, seed=0)
+    assert alone == together
+    without_cache = []
+    for prompt in prompts:
+        ids = list(prompt)
+        for _ in range(12):
+            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+        without_cache.append(ids[len(prompt) :])
+    assert [answer.token_ids for answer in alone] == without_cache
+    assert all(answer.hit_limit for answer in alone)
+
+
+def test_prompts_near_the_end_of_the_context(tiny: Callable[..., Config]) -> None:
+    config = tiny("generation.max_new_tokens=12")
+    model = network(config)
+    full, near, short = [5] * 1024, [5] * 1020, [5] * 10
+    found = generate(model, [short, full, near], config.generation, 8, seed=0)
+    assert [len(answer.token_ids) for answer in found] == [12, 0, 4]
+    assert found[1].hit_limit
+    assert found[2].hit_limit
+    assert found[0] == generate(model, [short], config.generation, 8, seed=0)[0]
+
+
+def test_sampled_answers_follow_the_seed(tiny: Callable[..., Config]) -> None:
+    config = tiny("generation=sample", "generation.max_new_tokens=12", "generation.temperature=5.0")
+    model = network(config)
+    first, same, other = (generate(model, [[5, 6, 7]], config.generation, 1, seed) for seed in (1, 1, 2))
+    assert first == same
+    assert first != other
+
+
+def test_an_answer_ends_at_end_of_text(tiny: Callable[..., Config]) -> None:
+    config = tiny("generation.max_new_tokens=12")
+    model = network(config)
+    first = generate(model, [[5, 6, 7]], config.generation, 1, seed=0)[0].token_ids[3]
+    model.generation_config.eos_token_id = first
+    found = generate(model, [[5, 6, 7], [9, 9]], config.generation, 2, seed=0)[0]
+    assert found.token_ids[-1] == first
+    assert not found.hit_limit
+
+
+TRAINING = ["dataset.max_length=16", "dataset.loss_on=all", "dataset.collate=pad", "dataset.batch_size=1",
+            "trainer.max_epochs=9", "optimizer.lr=1.0", "seed=7"]  # fmt: skip
+
+
+def key(config: Config, model: torch.nn.Module) -> str:
+    return baseline_key(config, model, TOKENIZER, read_splits(config).test, "cpu")
+
+
+def test_no_training_setting_changes_what_is_measured(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    model = network(config)
+    expected = measure(model, TOKENIZER, read_splits(config).test, config)
+    for setting in TRAINING:
+        other = tiny(setting)
+        assert measure(model, TOKENIZER, read_splits(other).test, other) == expected, setting
+        assert key(other, model) == key(config, model), setting
+
+
+def test_baseline_key_follows_what_is_measured(tiny: Callable[..., Config]) -> None:
+    settings = [
+        "generation.max_new_tokens=5",
+        "evaluation.max_length=99",
+        "dataset.split.seed=1",
+        "evaluation.probes=null",
+    ]
+    configs = [tiny(), *(tiny(setting) for setting in settings)]
+    keys = {key(config, network(config)) for config in configs}
+    keys.add(key(tiny(), network(tiny(), seed=2)))
+    assert len(keys) == 6
+
+
+def test_the_loss_is_a_mean_over_tokens_and_differences_are_paired(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    found, before = (measure(network(config, seed), TOKENIZER, read_splits(config).test, config) for seed in (1, 2))
+    documents = [row.id for row in found.rows]
+    metrics = measured_metrics(before, found, [row.nats + 1 for row in found.rows], documents)
+    summary = {
+        key.removeprefix("test/"): each for key, each in metrics.items() if re.fullmatch(r"test/(?!.*_ci_).*", key)
+    }
+    nats, tokens = sum(row.nats for row in found.rows), sum(row.tokens for row in found.rows)
+    text_bytes = sum(len(row.output.encode()) for row in read_splits(config).test)
+    assert summary["loss"] == pytest.approx(nats / tokens)
+    assert summary["perplexity"] == pytest.approx(math.exp(nats / tokens))
+    assert summary["bits_per_byte"] == pytest.approx(nats / math.log(2) / text_bytes)
+    assert set(summary) == {
+        "loss", "perplexity", "bits_per_byte", "rouge1", "rouge2", "rougeL", "chrf", "token_f1", "exact_match",
+        "length_ratio", "repeat_share", "limit_share",
+    }  # fmt: skip
+    for name, value in summary.items():
+        assert metrics[f"test/{name}_ci_low"] <= value <= metrics[f"test/{name}_ci_high"]
+        if name != "perplexity":
+            difference = value - metrics[f"baseline/{name}"]
+            assert metrics[f"difference/{name}"] == pytest.approx(difference)
+            assert metrics[f"difference/{name}_ci_low"] <= difference <= metrics[f"difference/{name}_ci_high"]
+            assert 0 < metrics[f"difference/{name}_p"] <= 1
+    assert metrics["test/perplexity_ci_low"] == pytest.approx(math.exp(metrics["test/loss_ci_low"]))
+    assert metrics["reference/unigram_loss"] == pytest.approx((nats + len(found.rows)) / tokens)
+    assert "baseline/loss" not in measured_metrics(None, found, [0.0] * len(found.rows), documents)
+    assert set(found.probes) == {probe.id for probe in load_probes("probes.yaml")}
+
+
+def test_baseline_is_computed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = []
+
+    def compute() -> Measurement:
+        calls.append(1)
+        return Measurement([], {"p": "answer — é"})
+
+    assert cached("k", tmp_path, compute) == cached("k", tmp_path, compute)
+    assert len(calls) == 1
+    assert "baseline: taken from" in capsys.readouterr().out
+
+
+def test_weights_digest_sees_every_weight(tiny: Callable[..., Config]) -> None:
+    model = network(tiny())
+    before = weights_digest(model)
+    assert weights_digest(network(tiny())) == before
+    model.transformer.h[0].mlp.c_fc.bias.data[0] += 1e-6
+    assert weights_digest(model) != before
+
+
+def test_wrong_probes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="evaluation.probes=nowhere.yaml: no such file"):
+        load_probes("nowhere.yaml")
+    (tmp_path / "p.yaml").write_text("- id: x\n")
+    with pytest.raises(DataError, match="not a list of probes"):
+        load_probes(str(tmp_path / "p.yaml"))
+    assert load_probes(None) == []

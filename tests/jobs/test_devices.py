@@ -1,0 +1,28 @@
+"""Which part of the machine each of several jobs gets."""
+
+from pathlib import Path
+
+from medft.jobs.devices import gpus, slot_environments
+
+
+def test_jobs_share_the_cores_unless_the_user_has_said_how_many() -> None:
+    alone, *_ = slot_environments(1, {"PATH": ""})
+    assert "OMP_NUM_THREADS" not in alone
+    several = slot_environments(4, {"PATH": ""})
+    assert {int(each["OMP_NUM_THREADS"]) >= 1 for each in several} == {True}
+    assert slot_environments(4, {"PATH": "", "OMP_NUM_THREADS": "3"})[0]["OMP_NUM_THREADS"] == "3"
+
+
+def test_each_job_gets_a_gpu_of_its_own_where_there_are_several() -> None:
+    slots = slot_environments(3, {"CUDA_VISIBLE_DEVICES": "4,6"})
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["4", "6", "4"]
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slot_environments(2, {"CUDA_VISIBLE_DEVICES": "1"})] == ["1", "1"]
+
+
+def test_gpus_are_those_the_driver_names(tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n'\n")
+    program.chmod(0o755)
+    assert gpus({"PATH": str(tmp_path)}) == ["0", "1", "2"]
+    assert gpus({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}) == []
+    assert gpus({"PATH": str(tmp_path / "nowhere")}) == []

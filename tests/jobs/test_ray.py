@@ -1,0 +1,97 @@
+"""A sweep on a Ray cluster of two nodes: both run jobs, failing ones take nobody along, a repeat runs only these."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.sweeps import jobs, parents, sweep
+
+pytest.importorskip("ray", reason="ray is not installed")
+pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="hydra-ray-launcher is not installed")
+
+# jobs have to hear of these from the command, not from their node
+UNKNOWN_TO_NODES = ("MEDFT_ROOT", "MEDFT_CACHE", "MLFLOW_TRACKING_URI")
+
+
+def start_node(name: str, log: Path, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+    """`ray start` with one CPU and little memory, in a process group of its own; waits until it is up."""
+    known = {key: value for key, value in os.environ.items() if key not in UNKNOWN_TO_NODES}
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
+    node = subprocess.Popen(
+        [*command, "--object-store-memory=80000000", "--disable-usage-stats", *arguments],
+        stdout=log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True,
+        env={**known, **environment, "MEDFT_TEST_NODE": name},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while "Ray runtime started" not in log.read_text():
+        assert node.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+    return node
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of two nodes."""
+    armed = {"MEDFT_TEST_ARMED": str(tmp_path / "armed"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # sockets lie there, whose paths may have 107 characters
+    nodes = []
+    try:
+        head = ("--head", "--port=0", "--include-dashboard=false", f"--temp-dir={folder}")
+        nodes.append(start_node("one", tmp_path / "one.log", *head, **armed))
+        address = (folder / "ray_current_cluster").read_text().strip()
+        nodes.append(start_node("two", tmp_path / "two.log", f"--address={address}", **armed))
+        yield address
+    finally:
+        for node in reversed(nodes):
+            node.send_signal(signal.SIGTERM)
+            try:
+                node.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(node.pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_two_nodes_share_a_sweep_and_a_repeat_runs_only_what_failed(cluster: str, tmp_path: Path) -> None:
+    root, armed = tmp_path / "root", tmp_path / "armed"
+    (root / "mlruns").mkdir(parents=True)
+    uri = f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
+    settings = (
+        "hydra/launcher=ray",
+        f"hydra.launcher.ray.init.address={cluster}",
+        "+hydra.launcher.ray.init.object_store_memory=null",
+        "+hydra.launcher.ray.remote.num_cpus=1",
+        "+tracking.tags.node=${oc.env:MEDFT_TEST_NODE,none}",
+        "dataset.reader._target_=tests.jobs.faulty.Faulty",
+        "+dataset.reader.fault=none,fine,raise,exit",
+    )
+    armed.touch()
+    code, out = sweep(*settings, MLFLOW_TRACKING_URI=uri, MEDFT_TEST_ARMED=str(armed))
+    assert code == 1, out
+    first = {label.removeprefix("fault="): run for label, run in jobs(root).items()}
+    statuses = {name: run.info.status for name, run in first.items()}
+    assert statuses == {"none": "FINISHED", "fine": "FINISHED", "raise": "FAILED", "exit": "FAILED"}, out
+    assert {first[name].data.tags["node"] for name in ("none", "fine")} == {"one", "two"}
+    assert "FAILED: fault=raise: RuntimeError: out of luck" in out
+    assert "FAILED: fault=exit: the job called sys.exit(0)" in out
+    (folder,) = (root / "outputs").glob("*/*-sweep")
+    assert {each.name for each in folder.iterdir()} == {"multirun.yaml", *(f"fault={name}" for name in first)}
+
+    armed.unlink()
+    code, out = sweep(*settings, MLFLOW_TRACKING_URI=uri, MEDFT_TEST_ARMED=str(armed))
+    assert code == 0, out
+    again = {label.removeprefix("fault="): run for label, run in jobs(root).items()}
+    assert {run.info.status for run in again.values()} == {"FINISHED"}
+    assert {name for name in again if again[name].info.run_id == first[name].info.run_id} == {"none", "fine"}
+    assert parents(root)[0].info.status == "FINISHED"

@@ -1,0 +1,53 @@
+"""Metrics against figures worked out by hand."""
+
+import math
+
+import pytest
+
+from medft.evaluation.loss import unigram_losses
+from medft.metrics.overlap import repeat_share, row_metrics, token_f1
+
+
+def test_the_expected_answer_itself_is_perfect() -> None:
+    found = row_metrics("Gout is a disease of the joints.", "Gout is a disease of the joints.")
+    assert found == pytest.approx(
+        {"rouge1": 1, "rouge2": 1, "rougeL": 1, "chrf": 100, "token_f1": 1, "exact_match": 1, "repeat_share": 0}
+    )
+
+
+def test_an_empty_answer_is_nothing() -> None:
+    assert set(row_metrics("Gout hurts.", "").values()) == {0.0}
+
+
+def test_rouge_by_hand() -> None:
+    found = row_metrics("uric acid forms crystals", "uric acid makes crystals")
+    assert found["rouge1"] == pytest.approx(3 / 4)
+    assert found["rouge2"] == pytest.approx(1 / 3)
+    assert found["rougeL"] == pytest.approx(3 / 4)
+    assert found["exact_match"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("expected", "generated", "f1"),
+    [
+        ("The gout.", "gout", 1.0),
+        ("a b c d", "b x", 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3)),
+        ("x", "y", 0.0),
+        ("", "", 1.0),
+    ],
+)
+def test_token_f1_by_hand(expected: str, generated: str, f1: float) -> None:
+    assert token_f1(expected, generated) == pytest.approx(f1)
+
+
+def test_repeat_share_by_hand() -> None:
+    assert repeat_share("one two three four five") == 0.0
+    assert repeat_share("a b c d a b c d") == pytest.approx(1 / 5)
+    assert repeat_share("and " * 100) == pytest.approx(96 / 97)
+    assert repeat_share("too short") == 0.0
+
+
+def test_unigram_losses_by_hand() -> None:
+    # counts 2 and 1 of a vocabulary of 4, each plus 0.1
+    expected = [-math.log(2.1 / 3.4) - math.log(1.1 / 3.4), -math.log(0.1 / 3.4), 0]
+    assert unigram_losses([[0, 0], [1]], [[0, 1], [3], []], vocab_size=4) == pytest.approx(expected)

@@ -1,0 +1,104 @@
+"""compare.html, compare.csv and the terminal: complete, and what a model wrote stays text."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from medft.comparison.compare import Comparison, Options, compare
+from medft.report.compare_csv import write_csv
+from medft.report.compare_page import render
+from medft.report.compare_table import print_comparison
+from tests.comparison.helpers import row, run, runs_of, verdicts
+from tests.report.test_run_page import EVIL, Page
+
+DOCUMENTS = "aabbccddee"
+ONE = [[10.0 + place for place in range(10)], [12.0 + place for place in range(10)]]
+TWO = [[9.0 + place for place in range(10)], [10.0 + place for place in range(10)]]
+
+
+def found(**options: object) -> Comparison:
+    runs = runs_of(64, ONE, DOCUMENTS) + runs_of(128, TWO, DOCUMENTS, tags={"leaking": "true"})
+    for each in runs:
+        verdicts(each.predictions, [50.0] * 10, good=False)
+    return compare(runs, Options(**options))  # type: ignore[arg-type]
+
+
+def test_everything_is_on_the_page() -> None:
+    html = render(found())
+    page = Page(html)
+    text = " ".join(page.text.split())
+    assert "3 entries compared by bits_per_byte" in text
+    assert "on 10 test questions of 5 documents. Differences are to: max_length=64." in text
+    assert "Trained on test questions, so these figures say nothing about new ones: max_length=128." in text
+    assert "Judge j is UNRELIABLE" in text
+    assert "judge/j (UNRELIABLE)" in text
+    assert "max_length=64 (2 seeds, reference, on the front)" in text
+    assert "max_length=128 (2 seeds, LEAKING)" in text
+    assert "corrected by Holm over the 23 p-values here (2 entries, 12 metrics)" in text
+    assert page.tags.count("svg") == 3
+    assert page.tags.count("article") == 6
+    for own in found().trained:
+        assert all(each.run_id[8:] in text for each in own.runs)
+
+
+def test_nothing_is_loaded_and_texts_stay_texts() -> None:
+    rows = [row(n, d, instruction=EVIL, input=EVIL, expected=EVIL[::-1], generated_answer=EVIL, baseline_answer=EVIL)
+            for n, d in enumerate(DOCUMENTS)]  # fmt: skip
+    runs = [run(rows, params={"dataset.max_length": EVIL, "x": f"${n}$"}, name=EVIL) for n in range(2)]
+    html = render(compare(runs, Options(answers=3)))
+    page = Page(html)
+    assert not {"script", "img", "iframe", "link", "object"} & set(page.tags)
+    assert not [name for name in page.attributes if name.startswith("on")]
+    assert page.attributes.get("src") is None
+    assert "default-src 'none'" in html
+    assert all(link.startswith("#") for link in page.attributes.get("href", []) + page.attributes.get("xlink:href", []))
+    assert not re.findall(r"url\((?!#)|@import", html)
+    assert page.text.count("alert(1)> &") >= 9
+    assert "x=$0$" in page.text
+
+
+def test_sixteen_entries_have_a_page() -> None:
+    runs = [each for length in range(16) for each in runs_of(length + 1, ONE[:1], DOCUMENTS)]
+    page = Page(render(compare(runs, Options(answers=1))))
+    assert page.text.count("max_length=16") > 10
+    assert page.tags.count("svg") == 3
+
+
+def test_a_single_entry_without_baseline_has_a_page() -> None:
+    rows = [row(place, "a", baseline=False) for place in range(2)]
+    comparison = compare([run(rows, metrics={}, curves={})], Options())
+    page = Page(render(comparison))
+    assert "1 entry compared by bits_per_byte" in page.text
+    assert "No p-values" in page.text
+    assert page.tags.count("svg") == 2  # no cost, no picture of it
+
+
+def test_the_csv_has_a_line_for_each_entry_and_metric(tmp_path: Path) -> None:
+    comparison = found()
+    write_csv(comparison, tmp_path / "compare.csv")
+    with (tmp_path / "compare.csv").open(newline="") as file:
+        lines = {(line["entry"], line["metric"]): line for line in csv.DictReader(file)}
+    assert len(lines) == 3 * 11 + 2 + 2  # before fine-tuning has no scores, and no costs
+    loss = lines["max_length=128", "loss"]
+    assert float(loss["difference"]) == pytest.approx(-1.5 / 5)
+    assert (loss["p"], float(loss["p_holm"])) == ("0.0625", 1.0)
+    assert (loss["questions"], loss["documents"], loss["runs"]) == ("10", "5", "2")
+    assert len(loss["run_ids"].split()) == 2
+    assert float(loss["seed_min"]) < float(loss["value"]) < float(loss["seed_max"])
+    assert (loss["leaking"], loss["pareto_front"]) == ("true", "false")
+    assert "trained on test questions" in loss["warnings"]
+    first = lines["max_length=64", "loss"]
+    assert (first["reference"], first["difference"], first["p"]) == ("true", "", "")
+    assert lines["max_length=64", "cost/train_seconds"]["value"] == "15.0"
+
+
+def test_the_terminal_has_a_line_for_each_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    print_comparison(found(metrics=["loss", "rougeL"], metric="loss"))
+    out, err = capsys.readouterr()
+    assert re.search(r"max_length=128 +│ +2\.8\d+ │ +-0\.300 │", out)
+    assert re.search(r"│ \(2 seeds, +│.*\n│ LEAKING\) ", out)
+    assert "over the 4 p-values here (2 entries, 2 metrics)" in out
+    assert "warning: trained on test questions" in err
+    assert max(len(line) for line in out.splitlines() if "│" in line) <= 110

@@ -1,0 +1,134 @@
+"""The folder of an experiment: README.md, results.csv, figure.png."""
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from medft.comparison.compare import Options, compare
+from medft.errors import InputError
+from medft.report.compare_plots import by_entry
+from medft.report.experiment_folder import write_folder
+from medft.report.experiment_readme import readme
+from medft.report.results_csv import extend_results
+from medft.report.setting_plot import over_setting
+from medft.runs.record import RunFacts
+from medft.runs.sweep_record import Sweep
+from tests.comparison.helpers import row, run, runs_of
+
+DOCUMENTS = "aabbccddee"
+ONE = [[10.0 + place for place in range(10)], [12.0 + place for place in range(10)]]
+TWO = [[9.0 + place for place in range(10)], [10.0 + place for place in range(10)]]
+LENGTH = "dataset.max_length"
+OPTIONS = Options(tested=["bits_per_byte"], swept=[LENGTH])
+
+
+def sweep(**changes: object) -> Sweep:
+    fields: dict[str, object] = {
+        "run_id": "p" * 32, "name": "lengths", "keys": [LENGTH, "seed"], "question": "How long?", "reference": "",
+        "limits": "Ten questions.", "metric": "test/bits_per_byte", "command": "medft sweep lengths",
+        "started": datetime(2026, 1, 2, tzinfo=UTC),
+        "tags": {"version.torch": "2.0", "git.commit": "abc", "git.dirty": "true", "machine": "2 cores"},
+    }  # fmt: skip
+    return Sweep(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def runs() -> list[RunFacts]:
+    return runs_of(64, ONE, DOCUMENTS) + runs_of(128, TWO, DOCUMENTS)
+
+
+def lines(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_readme_says_all(tmp_path: Path) -> None:
+    own = runs()
+    write_folder(sweep(), compare(own, OPTIONS), {"abc": "it is FAILED"}, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    for words in (
+        "# lengths\n\nHow long?\n\n![bits_per_byte of each entry](figure.png)",
+        "5 documents are too few to call any difference to max_length=64 a finding, however large: max_length=128 (-",
+        "| max_length=64 (2 seeds, reference) | 3.195 [",
+        "corrected by Holm over the 2 p-values here",
+        "Run abc of the sweep is left out: it is FAILED.",
+        "Ten questions.\n\n4 runs of 2 entries, tested on 10 questions of 5 documents",
+        "```\nmedft sweep lengths\n```",
+        "Machine: 2 cores, cpu.",
+        "Versions: torch 2.0; commit abc with changes.",
+        "`medft report experiment=lengths`",
+        "`medft compare parent=" + "p" * 32,
+    ):
+        assert words in text
+    assert "further" not in text.split("results.csv)")[1].split("\n")[0]
+    assert {file.name for file in tmp_path.iterdir()} == {"README.md", "results.csv", "figure.png"}
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_extend(tmp_path: Path) -> None:
+    first, second = runs(), runs()
+    write_folder(sweep(), compare(first, OPTIONS), {}, tmp_path)
+    assert [(line["run_id"], line[LENGTH], line["seed"]) for line in lines(tmp_path)] == [
+        (each.run_id, each.params[LENGTH], each.params["seed"]) for each in first
+    ]
+    first[0].metrics["test/loss"] = 1.25
+    write_folder(sweep(), compare(first, OPTIONS), {}, tmp_path)
+    assert [line["test/loss"] for line in lines(tmp_path)] == ["1.25", "", "", ""]
+    write_folder(sweep(), compare(second, OPTIONS), {}, tmp_path)
+    found = lines(tmp_path)
+    assert [line["run_id"] for line in found] == [each.run_id for each in first + second]
+    assert found[0]["test/loss"] == "1.25"
+    assert "It has 4 further lines of other runs" in (tmp_path / "README.md").read_text()
+
+
+def test_a_file_of_someone_else_is_not_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "results.csv"
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="no column run_id"):
+        extend_results(compare(runs(), OPTIONS), [LENGTH], file)
+    assert file.read_text() == "a,b\n1,2\n"
+
+
+def test_a_sweep_about_another_metric_says_what_is_compared() -> None:
+    assert sweep(metric="test/rougeL").primary == "rougeL"
+    assert sweep(metric="judge/ollama/score").primary == "judge/ollama"
+    other = sweep(metric="val/loss")
+    assert other.primary == "bits_per_byte"
+    assert "The sweep was about val/loss; what is compared by question is bits_per_byte." in readme(
+        other, compare(runs(), OPTIONS), {}, 0
+    )
+
+
+def grid(policies: tuple[str, ...], lengths: tuple[str, ...] = ("64", "1024")) -> list[RunFacts]:
+    rows = [row(place, each) for place, each in enumerate(DOCUMENTS)]
+    return [
+        run(rows, params={LENGTH: length, "dataset.long_answers": policy}) for length in lengths for policy in policies
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "policies", "lengths", "labels"),
+    [
+        ([LENGTH], ("truncate",), ("64", "1024"), 0),
+        ([LENGTH, "dataset.long_answers"], ("truncate", "split"), ("64", "1024"), 2),
+        (["dataset.long_answers", LENGTH], ("truncate", "split"), ("64", "1024"), 2),
+        ([LENGTH], ("truncate",), ("64", "null"), None),
+        (["dataset.long_answers"], ("truncate", "split"), ("64",), None),
+        ([LENGTH], ("truncate", "split"), ("64", "1024"), None),  # something else differs too
+    ],
+)
+def test_a_number_gets_a_line(
+    keys: list[str], policies: tuple[str, ...], lengths: tuple[str, ...], labels: int | None
+) -> None:
+    found = compare(grid(policies, lengths), Options(swept=keys))
+    figure = over_setting(found, keys)
+    if labels is None:
+        assert figure is None
+        assert by_entry(found, "bits_per_byte").axes[0].get_xlabel() == "bits_per_byte"
+        return
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == LENGTH
+    assert axes.get_xscale() == "log"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["64", "1024"]
+    assert len(axes.get_legend_handles_labels()[1]) == labels

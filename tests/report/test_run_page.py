@@ -1,0 +1,141 @@
+"""report.html: everything is in it, it loads nothing, and what a model wrote stays text."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+from medft.config.schema import Config
+from medft.evaluation.judges.base import Question
+from medft.evaluation.judging.judge_run import judge_predictions
+from medft.evaluation.predictions import Prediction
+from medft.metrics.overlap import row_metrics
+from medft.report.run_page import render
+from medft.runs.record import RunFacts
+from tests.evaluation.judging.helpers import rows, scripted
+
+EVIL = '</div><script>alert("x")</script><img src=x onerror=alert(1)> & "quoted" {{ 7 * 7 }} {% raw %} \u202e'
+
+
+def facts(predictions: list[Prediction], metrics: dict[str, float], **changes: object) -> RunFacts:
+    for row in predictions:
+        row.metrics["test"] = row_metrics(row.expected, row.generated_answer)
+    measured = {"baseline/loss": 3.0, "test/loss": 2.0, "test/loss_ci_low": 1.8, "test/loss_ci_high": 2.25,
+                "difference/loss": -1.0, "difference/loss_p": 0.0004}  # fmt: skip
+    values: dict[str, object] = {
+        "run_id": "abc", "name": "a <run>", "started": datetime(2026, 1, 2, tzinfo=UTC),
+        "metrics": {**measured, **metrics}, "tags": {"leaking": "false"}, "params": {"model.name": "gpt2"},
+        "curves": {"train/loss": [(1, 3.0), (2, 2.0)], "val/loss": [(2, 2.1)]}, "predictions": predictions,
+        "config": "seed: 42\nevil: <b>\n", "audit": None,
+    }  # fmt: skip
+    return RunFacts(**{**values, **changes})  # type: ignore[arg-type]
+
+
+class Page(HTMLParser):
+    """The elements of a page, its attributes, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: dict[str, list[str]] = {}
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            self.attributes.setdefault(name, []).append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def judged(found: list[Prediction], tmp_path: Path, good: bool = True, name: str = "j") -> dict[str, float]:
+    def rule(item: Question, _: int) -> int:
+        return 90 if item.answer == item.expected or not good else 20
+
+    return judge_predictions(scripted(rule, name=name, controls=10, cache=False), found, tmp_path)
+
+
+def test_what_a_model_wrote_stays_text(tmp_path: Path) -> None:
+    found = rows(8)
+    for row in found:
+        row.generated_answer, row.expected, row.instruction = EVIL, EVIL[::-1], EVIL
+    metrics = judged(found, tmp_path)
+    for row in found:
+        row.judge["j"]["test"]["reason"] = EVIL
+    page = Page(render(facts(found, metrics, name=EVIL, config=EVIL, tags={"command": EVIL})))
+    assert not {"script", "img", "iframe", "link", "object"} & set(page.tags)
+    assert not [name for name in page.attributes if name.startswith("on")]
+    assert page.text.count("alert(1)> &") >= 8
+    assert "{{ 7 * 7 }}" in page.text
+
+
+def test_nothing_is_loaded() -> None:
+    html = render(facts(rows(3), {}))
+    page = Page(html)
+    assert "default-src 'none'" in html
+    assert page.attributes.get("src") is None
+    links = [each for name in ("href", "xlink:href") for each in page.attributes.get(name, [])]
+    assert all(link.startswith("#") for link in links)
+    assert not re.findall(r"url\((?!#)|@import", html)
+
+
+def test_results_have_their_intervals_and_the_judge_its_verdict(tmp_path: Path) -> None:
+    found = rows(12)
+    page = Page(render(facts(found, judged(found, tmp_path))))
+    assert "2.000 [1.800,\u00a02.250]" in page.text
+    assert "<0.001" in page.text
+    assert "Reliable on its controls" in page.text
+    assert "90.0 [" in page.text
+    assert "Ranked by j." in page.text
+    assert page.tags.count("svg") == 3
+    unsure = rows(12)
+    metrics = judged(unsure, tmp_path, good=False)
+    page = Page(render(facts(unsure, metrics)))
+    assert "Unreliable: it puts the expected answer only 0.0 points above another question's answer" in page.text
+    assert "Ranked by rougeL (no judge is reliable on its controls)" in page.text
+
+
+def test_worst_and_best_answers_are_shown_once_each(tmp_path: Path) -> None:
+    found = rows(20)
+    metrics = judge_predictions(
+        scripted(lambda item, _: 90 if item.answer == item.expected else int(item.instruction[1:]), controls=15),
+        found, tmp_path,
+    )  # fmt: skip
+    text = Page(render(facts(found, metrics))).text
+    assert re.findall(r"scripted (\d+), id(\d+)", text) == [
+        (str(n), str(n)) for n in (0, 1, 2, 3, 4, 19, 18, 17, 16, 15)
+    ]
+    few = Page(render(facts(rows(3), {}))).text
+    assert len(re.findall(r"rougeL [\d.]+, id\d", few)) == 3
+
+
+def test_two_judges_and_their_agreement(tmp_path: Path) -> None:
+    found = rows(8)
+    metrics = judged(found, tmp_path, name="first") | judged(found, tmp_path, good=False, name="second")
+    text = " ".join(Page(render(facts(found, metrics))).text.split())
+    assert "Judge first" in text
+    assert "Judge second" in text
+    assert re.search(r"first, second8--70\.0 \[", text)
+
+
+def test_a_run_without_baseline_judge_and_audit_has_a_report() -> None:
+    page = Page(render(facts(rows(3, baseline=False), {})))
+    assert "Results" in page.text
+    assert "Judge" not in page.text
+    assert "on both sides of" not in page.text
+    assert page.tags.count("article") == 3
+
+
+def test_the_report_of_a_real_run(tiny: Callable[..., Config]) -> None:
+    from medft.experiment import run
+
+    config = tiny("dataset.split.test=30", "judge=none")
+    metrics = run(config)
+    page = Page((config.paths.output / "report.html").read_text(encoding="utf-8"))
+    assert f"{metrics['test/loss']:.1f}" in page.text
+    assert "on both sides of" in page.text
+    assert "dataset:" in page.text
+    assert page.tags.count("article") == 10
