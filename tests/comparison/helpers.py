@@ -7,7 +7,7 @@ from typing import Any
 
 from medft.evaluation.predictions import Prediction
 from medft.metrics.overlap import OVERLAP
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 
 _NUMBERS = count(1)
 
@@ -27,7 +27,7 @@ def row(place: int, document: str, nats: float = 10.0, rouge: float = 0.5, **cha
     return Prediction(**{**fields, **changes})
 
 
-def run(rows: Sequence[Prediction], seed: int = 1, **changes: Any) -> RunFacts:
+def run(rows: Sequence[Prediction], seed: int = 1, **changes: Any) -> RunRecord:
     """A run with parameters `dataset.max_length=128` and so on; keywords with dots in `params` change them."""
     number = next(_NUMBERS)
     params = {"seed": str(seed), "dataset.max_length": "128", "dataset.name": "sample", "model.name": "gpt2",
@@ -40,10 +40,10 @@ def run(rows: Sequence[Prediction], seed: int = 1, **changes: Any) -> RunFacts:
         "curves": {"train/loss": [(1, 3.0), (2, 2.0)], "val/loss": [(2, 2.1)]}, "predictions": rows,
         "config": "", "audit": None,
     }  # fmt: skip
-    return RunFacts(**{**fields, **changes})
+    return RunRecord(**{**fields, **changes})
 
 
-def runs_of(length: int, nats: Sequence[Sequence[float]], documents: Sequence[str], **changes: Any) -> list[RunFacts]:
+def runs_of(length: int, nats: Sequence[Sequence[float]], documents: Sequence[str], **changes: Any) -> list[RunRecord]:
     """One run for each seed of `dataset.max_length=length`, with the nats of each question."""
     return [
         run(

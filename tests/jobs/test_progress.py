@@ -3,13 +3,13 @@
 import pytest
 
 from medft.jobs.process import Outcome
-from medft.jobs.progress import Board, clock
+from medft.jobs.progress import SweepProgress, clock
 
 LABELS = ["lr=1", "lr=2", "lr=3"]
 
 
 def test_each_beginning_and_end_is_a_line_with_the_best_so_far(capsys: pytest.CaptureFixture[str]) -> None:
-    with Board(LABELS, 1, "test/loss", "minimize") as board:
+    with SweepProgress(LABELS, 1, "test/loss", "minimize") as board:
         board.started(0)
         board.ended(0, Outcome("finished", 60.0, metrics={"test/loss": 2.0}))
         board.started(1)
@@ -28,7 +28,7 @@ def test_each_beginning_and_end_is_a_line_with_the_best_so_far(capsys: pytest.Ca
 
 
 def test_more_can_be_better(capsys: pytest.CaptureFixture[str]) -> None:
-    with Board(LABELS, 1, "test/rougeL", "maximize") as board:
+    with SweepProgress(LABELS, 1, "test/rougeL", "maximize") as board:
         for number, value in enumerate((0.1, 0.3, 0.2)):
             board.started(number)
             board.ended(number, Outcome("finished", 1.0, metrics={"test/rougeL": value}))

@@ -13,7 +13,7 @@ from medft.report.experiment_folder import write_folder
 from medft.report.experiment_readme import readme
 from medft.report.results_csv import extend_results
 from medft.report.setting_plot import over_setting
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 from medft.runs.sweep_record import Sweep
 from tests.comparison.helpers import row, run, runs_of
 
@@ -34,7 +34,7 @@ def sweep(**changes: object) -> Sweep:
     return Sweep(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def runs() -> list[RunFacts]:
+def runs() -> list[RunRecord]:
     return runs_of(64, ONE, DOCUMENTS) + runs_of(128, TWO, DOCUMENTS)
 
 
@@ -100,7 +100,7 @@ def test_a_sweep_about_another_metric_says_what_is_compared() -> None:
     )
 
 
-def grid(policies: tuple[str, ...], lengths: tuple[str, ...] = ("64", "1024")) -> list[RunFacts]:
+def grid(policies: tuple[str, ...], lengths: tuple[str, ...] = ("64", "1024")) -> list[RunRecord]:
     rows = [row(place, each) for place, each in enumerate(DOCUMENTS)]
     return [
         run(rows, params={LENGTH: length, "dataset.long_answers": policy}) for length in lengths for policy in policies

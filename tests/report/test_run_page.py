@@ -12,13 +12,13 @@ from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import Prediction
 from medft.metrics.overlap import row_metrics
 from medft.report.run_page import render
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 from tests.evaluation.judging.helpers import rows, scripted
 
 EVIL = '</div><script>alert("x")</script><img src=x onerror=alert(1)> & "quoted" {{ 7 * 7 }} {% raw %} \u202e'
 
 
-def facts(predictions: list[Prediction], metrics: dict[str, float], **changes: object) -> RunFacts:
+def facts(predictions: list[Prediction], metrics: dict[str, float], **changes: object) -> RunRecord:
     for row in predictions:
         row.metrics["test"] = row_metrics(row.expected, row.generated_answer)
     measured = {"baseline/loss": 3.0, "test/loss": 2.0, "test/loss_ci_low": 1.8, "test/loss_ci_high": 2.25,
@@ -29,7 +29,7 @@ def facts(predictions: list[Prediction], metrics: dict[str, float], **changes: o
         "curves": {"train/loss": [(1, 3.0), (2, 2.0)], "val/loss": [(2, 2.1)]}, "predictions": predictions,
         "config": "seed: 42\nevil: <b>\n", "audit": None,
     }  # fmt: skip
-    return RunFacts(**{**values, **changes})  # type: ignore[arg-type]
+    return RunRecord(**{**values, **changes})  # type: ignore[arg-type]
 
 
 class Page(HTMLParser):

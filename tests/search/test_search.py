@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from medft.config.compose import compose_raw
 from medft.config.paths import conf_dir
 from medft.errors import InputError
-from medft.search.config import SearchSettings
+from medft.search.config import SearchConfig
 from medft.search.plan import plan_search, point
 from tests.conftest import TINY
 
@@ -206,7 +206,7 @@ def test_a_file_of_ones_own_says_only_what_differs(tmp_path: Path) -> None:
 def test_every_search_file_is_right(name: str) -> None:
     model = ["model=gpt2"] if name == "lora" else []
     plan = plan_search([f"search={name}", *model])
-    assert plan.ranges.keys() == SearchSettings.read(name, []).ranges.keys()
+    assert plan.ranges.keys() == SearchConfig.read(name, []).ranges.keys()
     assert plan.resource == 8
 
 

@@ -23,10 +23,10 @@ class MedftLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs. None of them raises: how each ended is in MLflow, and is said at the sweep's end."""
         # imported here, as Hydra imports this file whenever it starts
-        from medft.jobs.config import LaunchSettings
+        from medft.jobs.config import LauncherConfig
         from medft.jobs.scheduler import launch
 
-        settings = LaunchSettings.checked(self.settings)
+        settings = LauncherConfig.checked(self.settings)
         jobs = [self._compose(overrides, initial_job_idx + number) for number, overrides in enumerate(job_overrides)]
         outcomes = launch(jobs, settings)
         return [

@@ -65,12 +65,12 @@ def compare(argv: list[str]) -> int:
     from medft.report.compare_csv import write_csv
     from medft.report.compare_page import write_page
     from medft.report.compare_table import print_comparison
-    from medft.runs.load import Asked, load_runs
+    from medft.runs.load import RunQuery, load_runs
     from medft.runs.provenance import flatten
     from medft.runs.query import Store
 
     own, store = given.own, Store(given.places)
-    asked = Asked(given.ids, own.get("parent", ""), own.get("filter", ""))
+    asked = RunQuery(given.ids, own.get("parent", ""), own.get("filter", ""))
     options = _options(own, store.one(asked.parent) if asked.parent else None)
     runs, _ = load_runs(store, asked)
     found = compare_runs(runs, options, dict(flatten(store.config.resolved)))

@@ -38,7 +38,7 @@ def experiments(argv: list[str]) -> int:
     from medft.comparison.compare import Options, compare
     from medft.report.compare_table import print_comparison
     from medft.report.experiment_folder import write_folder
-    from medft.runs.load import Asked, load_runs
+    from medft.runs.load import RunQuery, load_runs
     from medft.runs.provenance import flatten
     from medft.runs.query import Store
     from medft.runs.sweep_record import read_sweep
@@ -46,7 +46,7 @@ def experiments(argv: list[str]) -> int:
     store = Store(given.places)
     sweep = read_sweep(store.sweep(own["experiment"]) if own.get("experiment") else store.one(own["parent"]))
     folder = _folder(own.get("to", ""), sweep.name)
-    runs, left_out = load_runs(store, Asked(parent=sweep.run_id))
+    runs, left_out = load_runs(store, RunQuery(parent=sweep.run_id))
     options = Options(
         reference=own.get("reference") or sweep.reference,
         shared_only=own.get("questions") == "shared",

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from medft.cli.signals import sigterm_interrupts
+from medft.cli.signals import interrupt_on_sigterm
 from medft.errors import InputError
 
 _HELP = """\
@@ -29,7 +29,7 @@ def search(argv: list[str]) -> int:
     from medft.search.plan import plan_search
 
     planned = plan_search(argv)
-    sigterm_interrupts()
+    interrupt_on_sigterm()
     from medft.search.run_search import run_search
 
     return run_search(planned, argv)

@@ -4,7 +4,7 @@ import signal
 from types import FrameType
 
 
-def sigterm_interrupts() -> None:
+def interrupt_on_sigterm() -> None:
     """From now on SIGTERM raises KeyboardInterrupt."""
     signal.signal(signal.SIGTERM, _interrupt)
 

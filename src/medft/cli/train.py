@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medft.cli.errors import report
-from medft.cli.signals import sigterm_interrupts
+from medft.cli.signals import interrupt_on_sigterm
 from medft.config.check import check
 from medft.config.paths import conf_dir, register_resolvers
 from medft.console import quieten, quieten_loggers
@@ -29,7 +29,7 @@ def train(argv: list[str]) -> int:
     asked = get_args_parser().parse_args(argv)
     shown = asked.help or asked.hydra_help or asked.info or asked.shell_completion
     elsewhere = asked.config_path or asked.config_name or asked.config_dir or asked.experimental_rerun
-    sigterm_interrupts()
+    interrupt_on_sigterm()
     unchecked = shown or elsewhere or "LOCAL_RANK" in os.environ
     planned = None if unchecked else plan(asked.overrides, asked.multirun)
     if planned and planned.is_sweep and not asked.cfg:
@@ -44,7 +44,7 @@ def train(argv: list[str]) -> int:
 
 def _hydra(argv: list[str], task: Callable[[DictConfig], Any]) -> None:
     # the program that Lightning starts for each further process of a distributed run
-    sys.argv = [str(Path(__file__).with_name("process.py")), *argv]
+    sys.argv = [str(Path(__file__).with_name("ddp_worker.py")), *argv]
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(task)()
 
 

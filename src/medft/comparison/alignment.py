@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from medft.errors import InputError
 from medft.evaluation.predictions import Prediction
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 
 # id, instruction, input, expected answer, and the how-manieth of such a question
 Key = tuple[str, str, str, str, int]
 
 
-def on_shared_questions(runs: Sequence[RunFacts], shared_only: bool) -> tuple[list[RunFacts], str]:
+def align_questions(runs: Sequence[RunRecord], shared_only: bool) -> tuple[list[RunRecord], str]:
     """The runs with the predictions on their shared questions only, all in one order; and what was left out, in words.
 
     A question is the same if its id, its text and its expected answer are.

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.evaluation.judging.verdicts import score
 from medft.evaluation.predictions import Prediction
 
@@ -38,7 +38,7 @@ class Question:
     answers: tuple[Answer, ...]
 
 
-def side_by_side(entries: Sequence[Entry], metric: str, judges: Sequence[str], count: int) -> list[Question]:
+def select_answers(entries: Sequence[Variant], metric: str, judges: Sequence[str], count: int) -> list[Question]:
     """`count` questions with all answers, of the first seed each.
 
     Args:
@@ -58,7 +58,7 @@ def side_by_side(entries: Sequence[Entry], metric: str, judges: Sequence[str], c
     return [_question(entries, place, reason, metric, judges) for place, reason in why.items()]
 
 
-def _question(entries: Sequence[Entry], place: int, why: str, metric: str, judges: Sequence[str]) -> Question:
+def _question(entries: Sequence[Variant], place: int, why: str, metric: str, judges: Sequence[str]) -> Question:
     answers = []
     for entry in entries:
         row = entry.runs[0].predictions[place]

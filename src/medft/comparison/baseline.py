@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from medft.comparison.labels import SEED
-from medft.comparison.variants import BEFORE, Entry
-from medft.runs.record import RunFacts
+from medft.comparison.variants import BEFORE, Variant
+from medft.runs.record import RunRecord
 
 
-def before_entry(entries: Sequence[Entry]) -> tuple[Entry | None, str]:
+def baseline_variant(entries: Sequence[Variant]) -> tuple[Variant | None, str]:
     """The model before fine-tuning as an entry, if all entries began with the same; seeds may begin differently."""
     first = {run.params.get(SEED): run for run in entries[0].runs}
     for entry in entries:
@@ -20,10 +20,10 @@ def before_entry(entries: Sequence[Entry]) -> tuple[Entry | None, str]:
             if not _begin_alike(run, other):
                 return None, "the runs did not begin with the same model: before fine-tuning is not shown"
     values = dict.fromkeys(entries[0].values, "-")
-    return Entry(BEFORE, entries[0].runs, values, "baseline"), ""
+    return Variant(BEFORE, entries[0].runs, values, "baseline"), ""
 
 
-def _begin_alike(one: RunFacts, other: RunFacts) -> bool:
+def _begin_alike(one: RunRecord, other: RunRecord) -> bool:
     """Whether two runs measured the same before fine-tuning, but for the last digits of another machine."""
     texts = all(a.baseline_answer == b.baseline_answer for a, b in zip(one.predictions, other.predictions, strict=True))
     nats = [[row.metrics["baseline"]["nats"] for row in run.predictions] for run in (one, other)]

@@ -4,19 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from medft.comparison.alignment import on_shared_questions
-from medft.comparison.answers import Question, side_by_side
-from medft.comparison.baseline import before_entry
+from medft.comparison.alignment import align_questions
+from medft.comparison.answers import Question, select_answers
+from medft.comparison.baseline import baseline_variant
 from medft.comparison.checks import warnings_of
 from medft.comparison.costs import TRAIN_SECONDS, costs_of, pareto_front
 from medft.comparison.judges import judged
 from medft.comparison.metrics import Measured, measured
 from medft.comparison.significance import Result, Results, p_values, results, too_few_documents
-from medft.comparison.variants import Entry, entry_called, make_entries
+from medft.comparison.variants import Variant, find_variant, make_variants
 from medft.errors import InputError
 from medft.metrics.aggregate import MEASURED
 from medft.metrics.overlap import OVERLAP
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 
 PRIMARY = "bits_per_byte"
 _LOWER_IS_BETTER = ("loss", "bits_per_byte", "repeat_share", "limit_share")
@@ -29,7 +29,7 @@ class Options:
     """What is compared, and how.
 
     Attributes:
-        reference: entry that the others are compared with, see `entry_called`; empty = the first.
+        reference: entry that the others are compared with, see `find_variant`; empty = the first.
         shared_only: compare runs of different test questions on those they share.
         seeds_apart: each run is an entry.
         judge: compare only this judge's scores; empty = all judges'.
@@ -67,8 +67,8 @@ class Comparison:
         warnings, notes: what to know before reading, in sentences.
     """
 
-    entries: list[Entry]
-    reference: Entry
+    entries: list[Variant]
+    reference: Variant
     primary: str
     results: Results
     family: int
@@ -90,7 +90,7 @@ class Comparison:
         return len({row.document for row in self.entries[0].runs[0].predictions})
 
     @property
-    def trained(self) -> list[Entry]:
+    def trained(self) -> list[Variant]:
         """All entries but the model before fine-tuning."""
         return [entry for entry in self.entries if not entry.is_before]
 
@@ -99,12 +99,12 @@ class Comparison:
         """Of the primary metric."""
         return self.primary in _LOWER_IS_BETTER
 
-    def result(self, metric: str, entry: Entry) -> Result | None:
+    def result(self, metric: str, entry: Variant) -> Result | None:
         """A metric of an entry, where it has it."""
         return self.results.get(metric, {}).get(entry.name)
 
 
-def compare(runs: Sequence[RunFacts], options: Options, defaults: Mapping[str, str] | None = None) -> Comparison:
+def compare(runs: Sequence[RunRecord], options: Options, defaults: Mapping[str, str] | None = None) -> Comparison:
     """Compare finished runs.
 
     Args:
@@ -113,10 +113,10 @@ def compare(runs: Sequence[RunFacts], options: Options, defaults: Mapping[str, s
     Raises:
         InputError: the runs cannot be compared as asked.
     """
-    aligned, shared_note = on_shared_questions(runs, options.shared_only)
-    entries, notes = make_entries(aligned, defaults or {}, options.seeds_apart, options.swept)
-    reference = entry_called(entries, options.reference)
-    before, before_note = before_entry(entries) if options.with_before else (None, "")
+    aligned, shared_note = align_questions(runs, options.shared_only)
+    entries, notes = make_variants(aligned, defaults or {}, options.seeds_apart, options.swept)
+    reference = find_variant(entries, options.reference)
+    before, before_note = baseline_variant(entries) if options.with_before else (None, "")
     entries = [before, *entries] if before else entries
     metrics, metric_notes = measured(entries)
     judges, judge_notes = judged(entries, options.judge)
@@ -133,7 +133,7 @@ def compare(runs: Sequence[RunFacts], options: Options, defaults: Mapping[str, s
         family=p_values(found),
         costs=costs,
         front=_front(entries, found[primary], costs, primary),
-        questions=side_by_side(entries, _overlap(primary), [judge.name for judge in judges], options.answers),
+        questions=select_answers(entries, _overlap(primary), [judge.name for judge in judges], options.answers),
         worth={f"judge/{judge.name}": judge.worth.reliable for judge in judges if f"judge/{judge.name}" in found},
         warnings=[note for note in (shared_note, *warnings_of(entries), *_diverged(found)) if note],
         notes=[note for note in (*notes, before_note, *metric_notes, *judge_notes, too_few_documents(found)) if note],
@@ -168,7 +168,7 @@ def _overlap(primary: str) -> str:
 
 
 def _front(
-    entries: Sequence[Entry], row: Mapping[str, Result], costs: Mapping[str, Mapping[str, float]], primary: str
+    entries: Sequence[Variant], row: Mapping[str, Result], costs: Mapping[str, Mapping[str, float]], primary: str
 ) -> list[str]:
     """Of entries that trained, have a cost and a score, and did not see the test questions."""
     points = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 
 TRAIN_SECONDS = "cost/train_seconds"
 # each as a column of a table is called
@@ -15,7 +15,7 @@ COSTS = {
 }
 
 
-def costs_of(entry: Entry) -> dict[str, float]:
+def costs_of(entry: Variant) -> dict[str, float]:
     """Means over the seeds, of what all runs have logged; nothing for the model before fine-tuning."""
     if entry.is_before:
         return {}

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from medft.comparison.metrics import Measured, Rows
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.errors import InputError
 from medft.evaluation.judging.controls import Reliability, reliability
 from medft.evaluation.judging.verdicts import BOUNDS, score
 from medft.metrics.statistics import Ratio
 from medft.runs.artifacts import IDENTITY
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
-class JudgeFound:
+class ComparedJudge:
     """A judge that can be compared.
 
     Attributes:
@@ -28,7 +28,7 @@ class JudgeFound:
     worth: Reliability
 
 
-def judged(entries: Sequence[Entry], wanted: str = "") -> tuple[list[JudgeFound], list[str]]:
+def judged(entries: Sequence[Variant], wanted: str = "") -> tuple[list[ComparedJudge], list[str]]:
     """The judges that can be compared, and what is to be said of them; with `wanted` only that one.
 
     Raises:
@@ -47,7 +47,7 @@ def judged(entries: Sequence[Entry], wanted: str = "") -> tuple[list[JudgeFound]
     return found, notes
 
 
-def _judge(entries: Sequence[Entry], name: str) -> tuple[JudgeFound | None, list[str]]:
+def _judge(entries: Sequence[Variant], name: str) -> tuple[ComparedJudge | None, list[str]]:
     having = [entry for entry in entries if all(_has_scores(run, name, entry.side) for run in entry.runs)]
     identities = {run.tags.get(f"judge.{name}.{IDENTITY}") for entry in having for run in entry.runs}
     if len(identities) > 1:
@@ -65,14 +65,14 @@ def _judge(entries: Sequence[Entry], name: str) -> tuple[JudgeFound | None, list
         word = "UNRELIABLE" if worth.reliable is False else "of unknown worth"
         notes.append(f"judge {name} is {word}: {worth.why}; do not read its scores as quality")
     by_run = {entry.name: [_scores(run, name, entry.side, rows) for run in entry.runs] for entry in having}
-    return JudgeFound(name, Measured(by_run, rows), worth), notes
+    return ComparedJudge(name, Measured(by_run, rows), worth), notes
 
 
-def _has_scores(run: RunFacts, judge: str, side: str) -> bool:
+def _has_scores(run: RunRecord, judge: str, side: str) -> bool:
     return any(score(row, judge, side) is not None for row in run.predictions)
 
 
-def _scored_by_all(entries: Sequence[Entry], judge: str) -> Rows:
+def _scored_by_all(entries: Sequence[Variant], judge: str) -> Rows:
     if not entries:
         return np.arange(0)
     sides = [
@@ -83,12 +83,12 @@ def _scored_by_all(entries: Sequence[Entry], judge: str) -> Rows:
     return np.flatnonzero(np.all(sides, axis=0))
 
 
-def _scores(run: RunFacts, judge: str, side: str, rows: Rows) -> Ratio:
+def _scores(run: RunRecord, judge: str, side: str, rows: Rows) -> Ratio:
     kept = [run.predictions[place] for place in rows]
     return Ratio.of([score(row, judge, side) or 0.0 for row in kept], [row.document for row in kept], bounds=BOUNDS)
 
 
-def _worth(runs: Sequence[RunFacts], judge: str) -> Reliability:
+def _worth(runs: Sequence[RunRecord], judge: str) -> Reliability:
     """The worst of what the controls of the runs say."""
     order = {False: 0, None: 1, True: 2}
     return min((reliability(judge, run.predictions) for run in runs), key=lambda found: order[found.reliable])

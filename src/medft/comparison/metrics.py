@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medft.comparison.variants import Entry
-from medft.evaluation.evaluate import Measurement, Row
+from medft.comparison.variants import Variant
+from medft.evaluation.evaluate import AnswerScores, Measurement
 from medft.evaluation.predictions import Prediction
 from medft.metrics.overlap import OVERLAP
 from medft.metrics.statistics import Ratio
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 
 Rows = NDArray[np.intp]
 
@@ -42,7 +42,7 @@ def mean_over_runs(runs: Sequence[Ratio]) -> Ratio:
     return Ratio(np.mean([run.sums for run in runs], axis=0), first.counts, first.documents, first.bounds)
 
 
-def measured(entries: Sequence[Entry]) -> tuple[dict[str, Measured], list[str]]:
+def measured(entries: Sequence[Variant]) -> tuple[dict[str, Measured], list[str]]:
     """All metrics but the judges' that can be compared, and why others cannot."""
     names = ["loss", "bits_per_byte", *OVERLAP, "length_ratio", "limit_share"]
     notes: list[str] = []
@@ -77,15 +77,15 @@ def value_of(ratio: Ratio) -> float:
     return float(ratio.sums.sum() / total) if total else math.nan
 
 
-def _sides(entries: Sequence[Entry]) -> list[tuple[RunFacts, str]]:
+def _sides(entries: Sequence[Variant]) -> list[tuple[RunRecord, str]]:
     return [(run, entry.side) for entry in entries for run in entry.runs]
 
 
-def _column(run: RunFacts, side: str, name: str) -> list[float]:
+def _column(run: RunRecord, side: str, name: str) -> list[float]:
     return [float(row.metrics[side].get(name, math.nan)) for row in run.predictions]
 
 
-def _comparable_bytes(entries: Sequence[Entry]) -> tuple[Rows, list[str]]:
+def _comparable_bytes(entries: Sequence[Variant]) -> tuple[Rows, list[str]]:
     """Questions whose loss is of the same bytes in all entries, and what is to be said of it."""
     read = [_bytes(run, side) for run, side in _sides(entries)]
     same = np.all([np.equal(each, read[0]) for each in read], axis=0)  # not a number is equal to nothing
@@ -97,7 +97,7 @@ def _comparable_bytes(entries: Sequence[Entry]) -> tuple[Rows, list[str]]:
     return rows, [f"bits_per_byte {where}: {left:,} answers were not read to the same end by all entries"]
 
 
-def _bytes(run: RunFacts, side: str) -> list[float]:
+def _bytes(run: RunRecord, side: str) -> list[float]:
     """UTF-8 bytes of each answer that the loss has read. An answer that was not cut was read whole, whatever a
     tokenizer makes of it; of cut ones older runs do not know.
     """
@@ -109,17 +109,17 @@ def _bytes(run: RunFacts, side: str) -> list[float]:
     ]
 
 
-def _ratios(run: RunFacts, side: str) -> dict[str, Ratio]:
+def _ratios(run: RunRecord, side: str) -> dict[str, Ratio]:
     """All metrics of a run, made of its rows as the run itself makes them."""
     rows = [_row(row, side, size) for row, size in zip(run.predictions, _bytes(run, side), strict=True)]
     return Measurement(rows, {}).ratios([row.document for row in run.predictions])
 
 
-def _row(prediction: Prediction, side: str, size: float) -> Row:
+def _row(prediction: Prediction, side: str, size: float) -> AnswerScores:
     """A row as it was measured, so that its metrics are made as a run makes them."""
     found = prediction.metrics[side]
     answer = prediction.generated_answer if side == "test" else prediction.baseline_answer or ""
-    return Row(
+    return AnswerScores(
         id=prediction.id,
         answer=answer,
         hit_limit=bool(found["hit_limit"]),

@@ -8,7 +8,7 @@ import numpy as np
 
 from medft.comparison.holm import holm
 from medft.comparison.metrics import Measured, mean_over_runs, value_of
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.console import track
 from medft.metrics.statistics import Difference, Estimate, Ratio, smallest_p
 
@@ -44,7 +44,7 @@ Results = dict[str, dict[str, Result]]  # by metric, then by entry
 
 
 def results(
-    entries: Sequence[Entry], reference: Entry, metrics: Mapping[str, Measured], tested: Collection[str]
+    entries: Sequence[Variant], reference: Variant, metrics: Mapping[str, Measured], tested: Collection[str]
 ) -> Results:
     """All of `metrics` for all entries that have them; those of `tested` with p-values, which are corrected over all of
     them together (Holm).
@@ -86,7 +86,7 @@ def tested_metrics(found: Results) -> int:
     return sum(any(each.p is not None for each in row.values()) for row in found.values())
 
 
-def _result(metric: Measured, entry: Entry, reference: Entry, is_tested: bool) -> Result:
+def _result(metric: Measured, entry: Variant, reference: Variant, is_tested: bool) -> Result:
     runs = metric.by_run[entry.name]
     own, other = mean_over_runs(runs), metric.of(reference.name)
     difference = None if other is None or entry.name == reference.name else _difference(own, other)

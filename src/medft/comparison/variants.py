@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from medft.comparison.labels import SEED, completed, differing, names, settings
 from medft.errors import InputError
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 
 BEFORE = "before fine-tuning"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Variant:
     """What one line of a comparison is about.
 
     Attributes:
@@ -23,7 +23,7 @@ class Entry:
     """
 
     name: str
-    runs: tuple[RunFacts, ...]
+    runs: tuple[RunRecord, ...]
     values: Mapping[str, str]
     side: str = "test"
 
@@ -43,9 +43,9 @@ class Entry:
         return [(row.baseline_answer or "") if self.is_before else row.generated_answer for row in rows]
 
 
-def make_entries(
-    runs: Sequence[RunFacts], defaults: Mapping[str, str], seeds_apart: bool = False, swept: Sequence[str] = ()
-) -> tuple[list[Entry], list[str]]:
+def make_variants(
+    runs: Sequence[RunRecord], defaults: Mapping[str, str], seeds_apart: bool = False, swept: Sequence[str] = ()
+) -> tuple[list[Variant], list[str]]:
     """Group runs to entries, in the order of their first runs; returns them and what is to be said of it.
 
     Args:
@@ -65,11 +65,11 @@ def make_entries(
         members, repeated = _one_of_each_seed([runs[place] for place in places])
         notes += repeated
         values = {key: own.get(key, "-") for key in keys}
-        entries.append(Entry(name or members[0].name, tuple(members), values))
+        entries.append(Variant(name or members[0].name, tuple(members), values))
     return _unique(entries), notes
 
 
-def entry_called(entries: Sequence[Entry], wanted: str) -> Entry:
+def find_variant(entries: Sequence[Variant], wanted: str) -> Variant:
     """An entry by its name, in any order of its parts; by some of them; or by a run's id.
 
     Raises:
@@ -102,9 +102,9 @@ def _part(text: str) -> str:
     return f"{key}{equals}{value}"
 
 
-def _one_of_each_seed(runs: Sequence[RunFacts]) -> tuple[list[RunFacts], list[str]]:
+def _one_of_each_seed(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """The newest run of each seed, lowest seed first: to run the same again says nothing of the luck of the seed."""
-    newest: dict[str, RunFacts] = {}
+    newest: dict[str, RunRecord] = {}
     for run in sorted(runs, key=lambda run: run.started):
         newest[run.params.get(SEED, "?")] = run
     kept = sorted(newest.values(), key=lambda run: (len(run.params.get(SEED, "?")), run.params.get(SEED, "?")))
@@ -117,7 +117,7 @@ def _one_of_each_seed(runs: Sequence[RunFacts]) -> tuple[list[RunFacts], list[st
     return kept, notes
 
 
-def _unique(entries: Sequence[Entry]) -> list[Entry]:
+def _unique(entries: Sequence[Variant]) -> list[Variant]:
     counts = Counter(each.name for each in entries)
     return [
         replace(each, name=f"{each.name} ({each.runs[0].run_id[:8]})") if counts[each.name] > 1 else each

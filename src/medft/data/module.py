@@ -12,7 +12,7 @@ from medft.config.schema import DatasetConfig
 from medft.data.collate import Batch, Collate, make_collate
 from medft.data.encode import tokenize
 from medft.data.sampler import EpochOrder
-from medft.data.samples import Cuts, Sample, Samples, make_samples
+from medft.data.samples import Sample, Samples, TruncationStats, make_samples
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
@@ -33,7 +33,7 @@ class MedicalQA(LightningDataModule):
         self.tokens = {name: tokenize(rows, tokenizer, config.prompt, cache) for name, rows in splits.parts().items()}
         mark = tokenizer.encode(config.continuation.mark)
         self.samples: dict[str, Samples] = {}
-        self.cuts: dict[str, Cuts] = {}
+        self.cuts: dict[str, TruncationStats] = {}
         # one validation loss for all policies, or runs that differ in it could not be compared
         for name, policy in (("train", config.long_answers), ("validation", "truncate")):
             self.samples[name], self.cuts[name] = make_samples(self.tokens[name], config, mark, policy)

@@ -37,7 +37,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Cuts:
+class TruncationStats:
     """What `dataset.max_length` and `dataset.long_answers` did to a split.
 
     Attributes:
@@ -111,7 +111,7 @@ class Samples(Sequence[Sample]):
 
 def make_samples(
     tokens: Tokens, config: DatasetConfig, mark: list[int], policy: str | None = None
-) -> tuple[Samples, Cuts]:
+) -> tuple[Samples, TruncationStats]:
     """The samples of a split under `dataset.long_answers`, or under another policy, and what that costs.
 
     Args:
@@ -168,11 +168,11 @@ def context(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple
     return mark_room.astype(np.int32), np.minimum(overlap, half - mark_room).astype(np.int32)
 
 
-def _cuts(tokens: Tokens, samples: Samples, room: Lengths, long: Any, policy: str) -> Cuts:
+def _cuts(tokens: Tokens, samples: Samples, room: Lengths, long: Any, policy: str) -> TruncationStats:
     supervised = int((samples.windows["stop"] - samples.windows["start"]).sum(dtype=np.int64))
     total = int(tokens.answer_lengths.sum(dtype=np.int64))
     unsupervised = int((room == 0).sum())
-    return Cuts(
+    return TruncationStats(
         rows=len(tokens),
         samples=len(samples),
         tokens=int(samples.lengths.sum(dtype=np.int64)),

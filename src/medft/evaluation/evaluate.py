@@ -22,7 +22,7 @@ from medft.model.build import context_length
 
 
 @dataclass(frozen=True)
-class Row:
+class AnswerScores:
     """What was measured on one test question.
 
     Attributes:
@@ -51,7 +51,7 @@ class Row:
 class Measurement:
     """All that was measured of one model: its rows, and its answers to the probes by probe id."""
 
-    rows: list[Row]
+    rows: list[AnswerScores]
     probes: dict[str, str]
 
     def ratios(self, documents: Sequence[str]) -> dict[str, Ratio]:
@@ -85,7 +85,7 @@ class Measurement:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The reverse of `to_dict`."""
-        return cls([Row(**row) for row in data["rows"]], data["probes"])
+        return cls([AnswerScores(**row) for row in data["rows"]], data["probes"])
 
 
 def measure(network: Any, tokenizer: Tokenizer, test: Sequence[Example], config: Config) -> Measurement:
@@ -119,8 +119,8 @@ def _text_ids(token_ids: list[int], tokenizer: Tokenizer) -> list[int]:
     return token_ids[:-1] if token_ids and token_ids[-1] == tokenizer.end_token_id else token_ids
 
 
-def _row(example: Example, text: str, hit_limit: bool, loss: AnswerLoss, read_bytes: int) -> Row:
-    return Row(
+def _row(example: Example, text: str, hit_limit: bool, loss: AnswerLoss, read_bytes: int) -> AnswerScores:
+    return AnswerScores(
         id=example.id,
         answer=text,
         hit_limit=hit_limit,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medft.data.example import Example
-from medft.evaluation.evaluate import Measurement, Row
+from medft.evaluation.evaluate import AnswerScores, Measurement
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Prediction:
 
 def make_predictions(test: Sequence[Example], baseline: Measurement | None, tuned: Measurement) -> list[Prediction]:
     """Join the test rows with what was measured before and after, by position; ids must agree."""
-    before: Sequence[Row | None] = baseline.rows if baseline else [None] * len(test)
+    before: Sequence[AnswerScores | None] = baseline.rows if baseline else [None] * len(test)
     found = []
     for example, old, new in zip(test, before, tuned.rows, strict=True):
         if new.id != example.id or (old and old.id != example.id):
@@ -91,7 +91,7 @@ def write_notebook_json(predictions: Iterable[Prediction], path: Path) -> None:
     path.write_text(json.dumps(rows, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
-def _numbers(row: Row) -> dict[str, float]:
+def _numbers(row: AnswerScores) -> dict[str, float]:
     counts = {
         "nats": row.nats,
         "tokens": row.tokens,

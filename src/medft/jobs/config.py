@@ -9,7 +9,7 @@ from medft.config.check import error_lines
 from medft.errors import InputError
 
 
-class LaunchSettings(BaseModel):
+class LauncherConfig(BaseModel):
     """The options of our launcher."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

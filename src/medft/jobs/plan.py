@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from medft.config.compose import compose_config, compose_raw, one_line
 from medft.config.schema import Config
 from medft.errors import InputError
-from medft.jobs.config import LaunchSettings
+from medft.jobs.config import LauncherConfig
 from medft.jobs.launchers import OURS, check_store, launcher_name
 
 # a sweep is one experiment in one place; its own settings hold for all its jobs
@@ -65,7 +65,7 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
         return Plan(False, [list(overrides)], [], list(overrides), compose_config(overrides))
     launcher = launcher_name(composed)
     if launcher == OURS:
-        LaunchSettings.checked({key: value for key, value in composed.hydra.launcher.items() if key != "_target_"})
+        LauncherConfig.checked({key: value for key, value in composed.hydra.launcher.items() if key != "_target_"})
     committed = composed.hydra.sweeper.get("params") or {}
     choices: dict[str, list[str]] = {}
     swept: dict[str, Override] = {}

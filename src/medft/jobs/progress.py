@@ -15,7 +15,7 @@ _WORDS = {"finished": "done", "known": "done earlier", "pruned": "pruned", "fail
 _ROWS = 20  # of the live table; the rest are counted
 
 
-class Board:
+class SweepProgress:
     """The state of all jobs of a sweep.
 
     Args:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from medft.config.schema import Config
 from medft.jobs.process import Outcome
-from medft.jobs.progress import Board
-from medft.runs.sweeps import Child, children
+from medft.jobs.progress import SweepProgress
+from medft.runs.sweeps import JobRun, children
 
 _PAUSE = 5.0  # seconds between looks at MLflow
 
@@ -23,7 +23,7 @@ def watched(config: Config, parent: str, labels: Sequence[str]) -> Iterator[None
         labels: of the jobs, in order.
     """
     ended = threading.Event()
-    with Board(labels, None, config.sweep.metric, config.sweep.direction) as board:
+    with SweepProgress(labels, None, config.sweep.metric, config.sweep.direction) as board:
         watch = _Watch(config, parent, labels, board)
         thread = threading.Thread(target=watch.until, args=(ended,), daemon=True)
         thread.start()
@@ -35,7 +35,7 @@ def watched(config: Config, parent: str, labels: Sequence[str]) -> Iterator[None
 
 
 class _Watch:
-    def __init__(self, config: Config, parent: str, labels: Sequence[str], board: Board) -> None:
+    def __init__(self, config: Config, parent: str, labels: Sequence[str], board: SweepProgress) -> None:
         self.config, self.parent, self.labels, self.board = config, parent, labels, board
         self.opened, self.begun, self.over = time.time(), set[int](), dict[int, str]()
 
@@ -53,7 +53,7 @@ class _Watch:
             if child := found.get(label):
                 self._tell(number, child, last)
 
-    def _tell(self, number: int, child: Child, last: bool) -> None:
+    def _tell(self, number: int, child: JobRun, last: bool) -> None:
         known = child.ended is not None and child.ended < self.opened
         if known and not (last and child.status == "FINISHED"):
             return  # of an earlier launch; this one has not come to it yet
@@ -64,7 +64,7 @@ class _Watch:
             self.over[number] = child.status
             self.board.ended(number, self._outcome(child, child.ended, known))
 
-    def _outcome(self, child: Child, ended: float, known: bool) -> Outcome:
+    def _outcome(self, child: JobRun, ended: float, known: bool) -> Outcome:
         seconds = max(0.0, ended - max(child.started, self.opened))
         if child.status == "FINISHED":
             return Outcome("known" if known else "finished", seconds, metrics=child.metrics)

@@ -12,11 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from medft.config.check import check
 from medft.config.schema import Config
 from medft.console import warn
-from medft.jobs.config import LaunchSettings
+from medft.jobs.config import LauncherConfig
 from medft.jobs.devices import slot_environments
 from medft.jobs.job import named
 from medft.jobs.process import JobProcess, Outcome
-from medft.jobs.progress import Board
+from medft.jobs.progress import SweepProgress
 from medft.jobs.worker import JOB
 from medft.runs.status import finished, record_end
 from medft.runs.sweeps import child_of
@@ -52,7 +52,7 @@ def freeze(config: Config) -> Job:
     return Job(config.sweep.label or "", folder, config)
 
 
-def launch(composed: Sequence[DictConfig], settings: LaunchSettings) -> list[Outcome]:
+def launch(composed: Sequence[DictConfig], settings: LauncherConfig) -> list[Outcome]:
     """Run all jobs, `settings.n_jobs` at once; returns how each ended, in order.
 
     Raises:
@@ -60,8 +60,8 @@ def launch(composed: Sequence[DictConfig], settings: LaunchSettings) -> list[Out
     """
     jobs = [freeze_composed(raw) for raw in composed]
     sweep = jobs[0].config.sweep
-    with Board([job.label for job in jobs], settings.n_jobs, sweep.metric, sweep.direction) as board:
-        outcomes = Launch(dict(enumerate(jobs)), settings, board).run()
+    with SweepProgress([job.label for job in jobs], settings.n_jobs, sweep.metric, sweep.direction) as board:
+        outcomes = Scheduler(dict(enumerate(jobs)), settings, board).run()
     return [outcomes[number] for number in range(len(jobs))]
 
 
@@ -71,12 +71,12 @@ def freeze_composed(raw: DictConfig, label: str | None = None) -> Job:
     return freeze(job_config(OmegaConf.masked_copy(raw, [str(key) for key in raw if key != "hydra"]), label))
 
 
-class Launch:
+class Scheduler:
     """The jobs that wait, run and have ended, by number."""
 
     what, limit_key = "sweep", "hydra.launcher.time_limit"
 
-    def __init__(self, jobs: dict[int, Job], settings: LaunchSettings, board: Board) -> None:
+    def __init__(self, jobs: dict[int, Job], settings: LauncherConfig, board: SweepProgress) -> None:
         self.jobs, self.settings, self.board = jobs, settings, board
         self.waiting, self.free = deque(jobs), slot_environments(settings.n_jobs)
         self.running: dict[int, tuple[JobProcess, dict[str, str]]] = {}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from medft.console import say, table, warn
 from medft.data.audit.audit import Audit, Part
-from medft.data.samples import Cuts
+from medft.data.samples import TruncationStats
 from medft.errors import InputError
 
 _LINES: list[tuple[str, Callable[[Part], str]]] = [
@@ -66,7 +66,7 @@ def warn_of_leaks(audit: Audit, on_leak: str) -> None:
         warn(f"{leak} (dataset.dedup=near takes duplicates away)")
 
 
-def _length_cells(cuts: Cuts) -> tuple[str, ...]:
+def _length_cells(cuts: TruncationStats) -> tuple[str, ...]:
     lost = _share(cuts.answer_tokens_lost, cuts.answer_tokens)
     return _share(cuts.answers_cut, cuts.rows), lost, f"{cuts.unsupervised:,}", f"{cuts.tokens:,}"
 

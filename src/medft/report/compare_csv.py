@@ -7,7 +7,7 @@ from pathlib import Path
 from medft.comparison.compare import Comparison
 from medft.comparison.costs import COSTS
 from medft.comparison.significance import Result
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 
 COLUMNS = ("entry", "metric", "value", "low", "high", "difference", "difference_low", "difference_high", "p", "p_holm",
            "seed_min", "seed_max", "questions", "documents", "runs", "reference", "leaking", "pareto_front",
@@ -59,5 +59,5 @@ def _figures(result: Result) -> dict[str, object]:
     return {key: value for key, value in figures.items() if value is not None}
 
 
-def _costs(found: Comparison, entry: Entry) -> dict[str, float]:
+def _costs(found: Comparison, entry: Variant) -> dict[str, float]:
     return {key: found.costs[entry.name][key] for key in COSTS if key in found.costs[entry.name]}

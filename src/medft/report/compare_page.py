@@ -9,7 +9,7 @@ from medft.comparison.answers import Question
 from medft.comparison.compare import Comparison
 from medft.comparison.costs import COSTS, TRAIN_SECONDS
 from medft.comparison.labels import differing, shown
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.metrics.aggregate import MEASURED
 from medft.report.compare_plots import by_entry, curves, score_by_cost
 from medft.report.compare_table import shown_metrics
@@ -128,13 +128,13 @@ def _costs(found: Comparison) -> TableView:
     return TableView("Cost", "means over seeds", ["entry", *COSTS.values()], rows)
 
 
-def _settings(trained: Sequence[Entry]) -> TableView:
+def _settings(trained: Sequence[Variant]) -> TableView:
     keys = differing([entry.values for entry in trained])
     rows = [[entry.name, *(shown(entry.values[key]) for key in keys)] for entry in trained]
     return TableView("What differs", "", ["entry", *keys], rows)
 
 
-def _runs(trained: Sequence[Entry]) -> TableView:
+def _runs(trained: Sequence[Variant]) -> TableView:
     rows = [
         [entry.name, run.params.get("seed", "-"), run.run_id, run.started.strftime("%Y-%m-%d %H:%M"),
          run.tags.get("version.medft", "-"), run.tags.get("git.commit", "-")[:10], run.tags.get("device", "-")]

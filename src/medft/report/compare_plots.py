@@ -6,7 +6,7 @@ from typing import Any
 
 from medft.comparison.compare import Comparison
 from medft.comparison.costs import TRAIN_SECONDS
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.report.plots import NARROW, Size, new_figure
 
 _LINE = 0.17  # inches that a line of a legend takes
@@ -86,7 +86,7 @@ def curves(found: Comparison, size: Size = NARROW) -> Any:
     return figure
 
 
-def colour_of(found: Comparison, entry: Entry) -> Any:
+def colour_of(found: Comparison, entry: Variant) -> Any:
     """An entry's colour: gray before fine-tuning, else ten strong ones, of more entries twenty."""
     from matplotlib import colormaps
 

@@ -2,7 +2,7 @@
 
 from medft.comparison.compare import PRIMARY, Comparison
 from medft.comparison.costs import TRAIN_SECONDS
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.console import say, table, warn
 from medft.report.format import corrected_p, cost, estimate, family, metric_title, name_of, signed, spread, tested_on
 
@@ -39,7 +39,7 @@ def shown_metrics(found: Comparison) -> list[str]:
     return [metric for metric in wanted if metric in found.results]
 
 
-def _row(found: Comparison, entry: Entry, others: list[str]) -> list[str]:
+def _row(found: Comparison, entry: Variant, others: list[str]) -> list[str]:
     primary = found.result(found.primary, entry)
     return [
         name_of(found, entry).replace(", ", ",\n").replace(" (", "\n("),

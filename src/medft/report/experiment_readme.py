@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from medft.comparison.compare import Comparison
 from medft.comparison.costs import TRAIN_SECONDS
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.report.format import (
     INTERVALS,
     corrected_p,
@@ -80,7 +80,7 @@ def _table(found: Comparison) -> str:
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
-def _row(found: Comparison, entry: Entry, others: Sequence[str]) -> list[str]:
+def _row(found: Comparison, entry: Variant, others: Sequence[str]) -> list[str]:
     primary = found.result(found.primary, entry)
     cells = [name_of(found, entry), estimate(primary.value if primary else None)]
     cells += [signed(primary.difference if primary else None), corrected_p(primary), spread(primary)]

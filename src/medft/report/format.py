@@ -2,7 +2,7 @@
 
 from medft.comparison.compare import Comparison
 from medft.comparison.significance import Result, tested_metrics
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
 from medft.report.run_table import interval, number, p_value
 
@@ -34,13 +34,13 @@ def spread(result: Result | None) -> str:
     return "-" if result is None or result.spread is None else " .. ".join(number(end) for end in result.spread)
 
 
-def cost(found: Comparison, entry: Entry, key: str) -> str:
+def cost(found: Comparison, entry: Variant, key: str) -> str:
     """A cost without its unit."""
     value = found.costs[entry.name].get(key)
     return "-" if value is None else f"{value:,.0f}"
 
 
-def name_of(found: Comparison, entry: Entry) -> str:
+def name_of(found: Comparison, entry: Variant) -> str:
     """An entry's name, how many seeds it has, and whether it is the reference, leaking, on the front."""
     signs = [f"{len(entry.runs)} seeds"] if len(entry.runs) > 1 else []
     signs += [

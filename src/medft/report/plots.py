@@ -5,7 +5,7 @@ from io import StringIO
 from itertools import accumulate
 from typing import Any
 
-from medft.data.samples import Cuts
+from medft.data.samples import TruncationStats
 
 Points = Sequence[tuple[int, float]]
 Size = tuple[float, float]
@@ -38,7 +38,7 @@ def loss_curves(curves: Mapping[str, Points], references: Mapping[str, float], s
     return figure
 
 
-def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, Cuts]) -> Any:
+def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]) -> Any:
     """How long the rows of each split are, with a line at each length that cuts, and what it loses.
 
     Args:

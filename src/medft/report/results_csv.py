@@ -7,10 +7,10 @@ from pathlib import Path
 from medft.comparison.compare import Comparison
 from medft.comparison.costs import COSTS
 from medft.comparison.labels import as_param, shown
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.errors import InputError
 from medft.metrics.aggregate import MEASURED
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 
 _ID = "run_id"
 
@@ -49,7 +49,7 @@ def _columns(lines: Iterable[dict[str, str]]) -> list[str]:
     return list(dict.fromkeys(key for line in lines for key in line))
 
 
-def _line(entry: Entry, run: RunFacts, settings: Sequence[str]) -> dict[str, str]:
+def _line(entry: Variant, run: RunRecord, settings: Sequence[str]) -> dict[str, str]:
     varied = {key: shown(run.params.get(as_param(key))) for key in settings}
     return {
         _ID: run.run_id,
@@ -67,7 +67,7 @@ def _line(entry: Entry, run: RunFacts, settings: Sequence[str]) -> dict[str, str
     }
 
 
-def _metric_keys(run: RunFacts) -> list[str]:
+def _metric_keys(run: RunRecord) -> list[str]:
     scores = [key for key in sorted(run.metrics) if key.startswith("judge/") and key.endswith("/score")]
     means = [*(f"test/{name}" for name in MEASURED), *scores]
     return [*(f"{mean}{end}" for mean in means for end in ("", "_ci_low", "_ci_high")), *COSTS]

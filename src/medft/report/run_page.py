@@ -13,7 +13,7 @@ from medft.report.diff import Marked, marked_differences
 from medft.report.html import environment
 from medft.report.plots import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, score_by_length, score_histogram
 from medft.report.run_table import cells, interval, judge_keys, measured_keys
-from medft.runs.record import RunFacts
+from medft.runs.record import RunRecord
 
 _SHOWN = 5  # worst and best answers each
 _JUDGE_FACTS = ("model", "digest", "server_version", "prompt_version", "options", "num_ctx")
@@ -63,7 +63,7 @@ class AnswerView:
     generated: Marked
 
 
-def render(facts: RunFacts) -> str:
+def render(facts: RunRecord) -> str:
     """The page as HTML."""
     rows = facts.predictions
     judges = [_judge(facts, name) for name in sorted({name for row in rows for name in row.judge})]
@@ -96,12 +96,12 @@ def _unbroken(cell: str) -> str:
     return cell.replace(", ", ",\u00a0")
 
 
-def _curves(facts: RunFacts) -> str:
+def _curves(facts: RunRecord) -> str:
     references = {key: facts.metrics[key] for key in REFERENCE_LOSSES if key in facts.metrics}
     return as_svg(loss_curves(facts.curves, references, NARROW))
 
 
-def _judge(facts: RunFacts, name: str) -> JudgeView:
+def _judge(facts: RunRecord, name: str) -> JudgeView:
     base, rows = f"judge/{name}/", facts.predictions
     metrics = judge_metrics(name, rows)  # of these very rows; MLflow may still have numbers of an earlier pass
     sides = {"before": scores_of(name, rows, "baseline"), "after": scores_of(name, rows, "test")}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from medft.comparison.compare import Comparison
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.report.compare_plots import plain
 from medft.report.plots import WIDE, Size, new_figure
 
@@ -23,7 +23,7 @@ def over_setting(found: Comparison, keys: Sequence[str], size: Size = WIDE) -> A
     if number is None or len(varied) > 2:
         return None
     other = next((key for key in varied if key != number), "")
-    lines: dict[str, list[Entry]] = {}
+    lines: dict[str, list[Variant]] = {}
     for entry in sorted(found.trained, key=lambda entry: float(entry.values[number])):
         lines.setdefault(entry.values.get(other, ""), []).append(entry)
     if len(lines) * len(_numbers(found, number)) < len(found.trained):
@@ -48,7 +48,7 @@ def _numbers(found: Comparison, key: str) -> list[float]:
         return []
 
 
-def _line(axes: Any, found: Comparison, key: str, entries: Sequence[Entry], label: str, colour: str) -> None:
+def _line(axes: Any, found: Comparison, key: str, entries: Sequence[Variant], label: str, colour: str) -> None:
     points = [(float(entry.values[key]), entry, found.result(found.primary, entry)) for entry in entries]
     known = [(x, entry, result) for x, entry, result in points if result]
     axes.plot([x for x, _, _ in known], [each.value.value for *_, each in known], "-", color=colour, label=label)

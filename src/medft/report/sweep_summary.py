@@ -7,9 +7,9 @@ from medft.config.schema import Config
 from medft.console import say, table
 from medft.report.description import markdown_table
 from medft.runs.store import ui_command
-from medft.runs.sweeps import Child
+from medft.runs.sweeps import JobRun
 
-Jobs = Mapping[str, Child | None]
+Jobs = Mapping[str, JobRun | None]
 _NEVER = "NOT STARTED"
 
 
@@ -43,19 +43,19 @@ def note(config: Config, jobs: Jobs) -> str:
     return f"{config.sweep.question or ''}\n\n{listed}".strip()
 
 
-def _why(child: Child | None) -> str:
+def _why(child: JobRun | None) -> str:
     if child is None:
         return "had not begun when this command ended"
     return "runs on without this command" if child.status == "RUNNING" else child.error
 
 
-def _row(label: str, child: Child | None, metric: str) -> tuple[str, str, str]:
+def _row(label: str, child: JobRun | None, metric: str) -> tuple[str, str, str]:
     if child is None:
         return label, _NEVER, ""
     return label, child.status, f"{child.metrics[metric]:.4f}" if metric in child.metrics else ""
 
 
-def _rank(child: Child | None, config: Config) -> float:
+def _rank(child: JobRun | None, config: Config) -> float:
     found = child.metrics.get(config.sweep.metric) if child else None
     if found is None:
         return float("inf")

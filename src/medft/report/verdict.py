@@ -4,7 +4,7 @@ import math
 
 from medft.comparison.compare import Comparison
 from medft.comparison.significance import LEVEL, Result, too_few_documents
-from medft.comparison.variants import Entry
+from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
 from medft.report.format import corrected_p, estimate, signed
 from medft.report.run_table import number
@@ -26,7 +26,7 @@ def verdict(found: Comparison) -> list[str]:
     ]
 
 
-def _against_reference(found: Comparison, fair: list[tuple[Entry, Result]]) -> list[str]:
+def _against_reference(found: Comparison, fair: list[tuple[Variant, Result]]) -> list[str]:
     different = [(entry, result) for entry, result in fair if _is_different(result)]
     alike = [(entry, result) for entry, result in fair if result.p_holm is not None and not _is_different(result)]
     sentences = [_differs(found, entry, result) for entry, result in different]
@@ -54,7 +54,7 @@ def _is_different(result: Result) -> bool:
     return result.p_holm is not None and result.p_holm < LEVEL
 
 
-def _differs(found: Comparison, entry: Entry, result: Result) -> str:
+def _differs(found: Comparison, entry: Variant, result: Result) -> str:
     difference = result.difference
     assert difference is not None
     is_better = (difference.value < 0) == found.lower_is_better
@@ -77,12 +77,12 @@ def _absolute(difference: Estimate) -> Estimate:
     return Estimate(-difference.value, -difference.high, -difference.low)
 
 
-def _spread_of(found: Comparison, entry: Entry) -> tuple[float, float] | None:
+def _spread_of(found: Comparison, entry: Variant) -> tuple[float, float] | None:
     result = found.result(found.primary, entry)
     return result.spread if result else None
 
 
-def _best(found: Comparison, fair: list[tuple[Entry, Result]]) -> list[str]:
+def _best(found: Comparison, fair: list[tuple[Variant, Result]]) -> list[str]:
     sign = 1 if found.lower_is_better else -1
     known = [(entry, result) for entry, result in fair if math.isfinite(result.value.value)]
     if len(known) < 2:
@@ -100,7 +100,7 @@ def _front(found: Comparison) -> list[str]:
     return [sentence] if rest else [f"{sentence[:-1]} (all of them: what is better costs more)."]
 
 
-def _seeds(found: Comparison, rows: list[tuple[Entry, Result]]) -> list[str]:
+def _seeds(found: Comparison, rows: list[tuple[Variant, Result]]) -> list[str]:
     widths = {entry.name: result.spread[1] - result.spread[0] for entry, result in rows if result.spread}
     single = [entry.name for entry, _ in rows if len(entry.runs) == 1]
     sentences = []
@@ -125,7 +125,7 @@ def _before(found: Comparison) -> list[str]:
     ]
 
 
-def _leaking(found: Comparison, rows: list[tuple[Entry, Result]]) -> list[str]:
+def _leaking(found: Comparison, rows: list[tuple[Variant, Result]]) -> list[str]:
     """How much better an entry looks that has seen the answers: a flattery, not a finding."""
     return [
         f"{entry.name} was trained on the test questions, which says nothing about new ones"

@@ -7,7 +7,7 @@ from typing import Any
 
 from medft.data.audit.audit import Audit
 from medft.data.module import MedicalQA
-from medft.data.samples import Cuts
+from medft.data.samples import TruncationStats
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.judges.base import Judge
 from medft.evaluation.judging.controls import reliability
@@ -25,7 +25,7 @@ def log_audit(tracker: Tracker, output: Path, audit: Audit, data: MedicalQA) -> 
         tracker.log_file(file)
 
 
-def write_audit(folder: Path, audit: Audit, data: MedicalQA, cuts: Mapping[int, Cuts]) -> list[Path]:
+def write_audit(folder: Path, audit: Audit, data: MedicalQA, cuts: Mapping[int, TruncationStats]) -> list[Path]:
     """Write audit.json and audit.png, the histogram of lengths with a line for each of `cuts`; returns both."""
     files = [folder / "audit.json", folder / "audit.png"]
     files[0].write_text(json.dumps(audit.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")

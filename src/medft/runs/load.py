@@ -8,8 +8,8 @@ from medft.errors import InputError
 from medft.evaluation.predictions import Prediction, read_jsonl
 from medft.metrics.overlap import OVERLAP
 from medft.runs.open import artifact
-from medft.runs.query import Found, Store
-from medft.runs.record import RunFacts, collect
+from medft.runs.query import RunSelection, Store
+from medft.runs.record import RunRecord, collect
 from medft.runs.tracker import Tracker
 
 # of each row; what later versions log more can be had otherwise
@@ -17,7 +17,7 @@ _NEEDED = {"nats", "tokens", "cut", "words", "hit_limit", *OVERLAP}
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunQuery:
     """Which runs are meant: exactly one of the three is given."""
 
     ids: Sequence[str] = ()
@@ -25,7 +25,7 @@ class Asked:
     filter: str = ""
 
 
-def load_runs(store: Store, asked: Asked) -> tuple[list[RunFacts], dict[str, str]]:
+def load_runs(store: Store, asked: RunQuery) -> tuple[list[RunRecord], dict[str, str]]:
     """All that the runs have logged; and which are left out, with the reason, which is also said.
 
     Raises:
@@ -58,7 +58,7 @@ def _predictions(tracker: Tracker) -> list[Prediction]:
     return rows
 
 
-def _find(store: Store, asked: Asked) -> Found:
+def _find(store: Store, asked: RunQuery) -> RunSelection:
     if asked.parent:
         return store.children(asked.parent)
     return store.matching(asked.filter) if asked.filter else store.by_ids(asked.ids)

@@ -13,7 +13,7 @@ _FEWEST = 6  # characters of the beginning of a run id
 
 
 @dataclass(frozen=True)
-class Found:
+class RunSelection:
     """Runs as MLflow has them.
 
     Attributes:
@@ -34,7 +34,7 @@ class Store:
         self.client = connect(self.config)
         self.uri = tracking_uri(self.config)
 
-    def by_ids(self, names: Sequence[str]) -> Found:
+    def by_ids(self, names: Sequence[str]) -> RunSelection:
         """Runs by id or its unique beginning; one that is named twice is there once.
 
         Raises:
@@ -46,7 +46,7 @@ class Store:
                 raise InputError(f"run {run_id}: it is a {kind}; its runs are compared by parent={run_id}")
             if run.info.status != "FINISHED":
                 raise InputError(f"run {run_id}: it is {run.info.status}, only FINISHED runs can be compared")
-        return Found(list(runs.values()))
+        return RunSelection(list(runs.values()))
 
     def one(self, name: str) -> Any:
         """The run of an id or its unique beginning, whatever its status.
@@ -64,7 +64,7 @@ class Store:
             raise InputError(f"run {name}: {len(found)} runs begin so ({ids}...); give more of the id")
         return found[0]
 
-    def children(self, parent: str) -> Found:
+    def children(self, parent: str) -> RunSelection:
         """The runs of a sweep, without those that were superseded by a later attempt.
 
         Raises:
@@ -74,7 +74,7 @@ class Store:
         runs = self._search(f"tags.`{PARENT}` = '{run_id}'")
         return _sorted_out([run for run in runs if SUPERSEDED not in run.data.tags])
 
-    def matching(self, filter_string: str) -> Found:
+    def matching(self, filter_string: str) -> RunSelection:
         """The runs that an MLflow filter finds; parents of sweeps are no runs to compare.
 
         Raises:
@@ -108,7 +108,7 @@ class Store:
         return sorted(runs, key=lambda run: run.info.start_time)
 
 
-def _sorted_out(runs: Sequence[Any]) -> Found:
+def _sorted_out(runs: Sequence[Any]) -> RunSelection:
     """Only FINISHED runs can be compared."""
     left_out = {run.info.run_id: f"it is {run.info.status}" for run in runs if run.info.status != "FINISHED"}
-    return Found([run for run in runs if run.info.run_id not in left_out], left_out)
+    return RunSelection([run for run in runs if run.info.run_id not in left_out], left_out)

@@ -13,7 +13,7 @@ from medft.runs.tracker import Tracker
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunRecord:
     """One run.
 
     Attributes:
@@ -35,14 +35,14 @@ class RunFacts:
     audit: dict[str, Any] | None
 
 
-def collect(tracker: Tracker, predictions: Sequence[Prediction]) -> RunFacts:
+def collect(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRecord:
     """Read from MLflow what the run has logged; `predictions` are at hand in either case."""
     run = tracker.client.get_run(tracker.run_id)
     try:
         audit = json.loads(artifact(tracker, "audit.json").read_text(encoding="utf-8"))
     except InputError:
         audit = None
-    return RunFacts(
+    return RunRecord(
         run_id=tracker.run_id,
         name=run.info.run_name,
         started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),

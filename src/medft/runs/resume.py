@@ -10,11 +10,11 @@ from medft.console import say, warn
 from medft.data.splits import Splits
 from medft.errors import InputError
 from medft.runs.provenance import code_tags, config_hash, judge_hash
-from medft.runs.sweeps import UNFINISHED, Child, child_of
+from medft.runs.sweeps import UNFINISHED, JobRun, child_of
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierRun:
     """Where a run stands before it starts.
 
     Attributes:
@@ -28,26 +28,26 @@ class Earlier:
     metrics: dict[str, float] | None = None
 
 
-def earlier(config: Config, splits: Splits) -> Earlier:
+def earlier(config: Config, splits: Splits) -> EarlierRun:
     """Look up what there is of this run: by `trainer.resume_from`, or by the job's config and data in its sweep.
 
     Raises:
         InputError: the checkpoint to resume from is not there, or is one of another config or of other data.
     """
     if config.trainer.resume_from:
-        return Earlier(config, _run_of_checkpoint(config, splits))
+        return EarlierRun(config, _run_of_checkpoint(config, splits))
     child = _same_job(config, splits) if config.sweep.parent else None
     if child is None:
-        return Earlier(config)
+        return EarlierRun(config)
     if child.tags.get("git.commit") != code_tags().get("git.commit"):
         warn(f"{child.label}: begun with other code (commit {child.tags.get('git.commit', 'unknown')[:10]})")
     if child.status == "FINISHED":
         say(f"finished already (MLflow run {child.run_id}): nothing is left to do")
-        return Earlier(config, child.run_id, child.metrics)
+        return EarlierRun(config, child.run_id, child.metrics)
     return _go_on(config, child)
 
 
-def _same_job(config: Config, splits: Splits) -> Child | None:
+def _same_job(config: Config, splits: Splits) -> JobRun | None:
     """The newest run of this job, if it had the same config, the same data and the same judge, and did not fail."""
     facts = {
         "config_hash": config_hash(config.resolved),
@@ -60,17 +60,17 @@ def _same_job(config: Config, splits: Splits) -> Child | None:
     return child if is_same else None
 
 
-def _go_on(config: Config, child: Child) -> Earlier:
+def _go_on(config: Config, child: JobRun) -> EarlierRun:
     """From the last checkpoint where there is one, else from the start, in the same MLflow run."""
     folder = Path(child.tags["output_dir"])
     checkpoint = folder / "checkpoints" / "last.ckpt"
     if not checkpoint.is_file() or _run_json(folder).get("run_id") != child.run_id:
         say(f"interrupted before its first checkpoint (MLflow run {child.run_id}): begun anew in the same run")
-        return Earlier(config, child.run_id)
+        return EarlierRun(config, child.run_id)
     say(f"interrupted earlier: goes on from {checkpoint} in MLflow run {child.run_id}")
     trainer = config.trainer.model_copy(update={"resume_from": str(checkpoint)})
     paths = config.paths.model_copy(update={"output_dir": str(folder)})
-    return Earlier(config.model_copy(update={"trainer": trainer, "paths": paths}), child.run_id)
+    return EarlierRun(config.model_copy(update={"trainer": trainer, "paths": paths}), child.run_id)
 
 
 def _run_of_checkpoint(config: Config, splits: Splits) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 from medft.config.schema import Config
 from medft.runs.provenance import code_tags, config_hash, judge_hash
 from medft.runs.store import connect, experiment_id
-from medft.runs.sweeps import ERROR, EXIT_CODE, OPEN, Child, all_children, child_of, child_tags, supersede
+from medft.runs.sweeps import ERROR, EXIT_CODE, OPEN, JobRun, all_children, child_of, child_tags, supersede
 
 
-def finished(config: Config, child: Child | None) -> bool:
+def finished(config: Config, child: JobRun | None) -> bool:
     """Whether this is the finished run of just this job. Of its data nothing is known before they are read."""
     facts = {"config_hash": config_hash(config.resolved), "judge_hash": judge_hash(config.resolved)}
     return child is not None and child.status == "FINISHED" and facts.items() <= child.tags.items()
@@ -43,7 +43,7 @@ def record_end(config: Config, since: float, status: str, why: str, trace: str =
         client.set_terminated(run_id, status)
 
 
-def record_lost(config: Config, parent: str, runs_on: Callable[[Child], bool] = lambda child: False) -> None:
+def record_lost(config: Config, parent: str, runs_on: Callable[[JobRun], bool] = lambda child: False) -> None:
     """End the runs of jobs whose process is gone without a word; to be called when no other can be running.
 
     Args:

@@ -24,7 +24,7 @@ UNFINISHED = (*OPEN, "KILLED")  # a later launch goes on with these
 
 
 @dataclass(frozen=True)
-class Child:
+class JobRun:
     """A job's run.
 
     Attributes:
@@ -102,19 +102,19 @@ def close_parent(config: Config, parent: str, status: str, note: str) -> None:
     client.set_terminated(parent, status)
 
 
-def children(config: Config, parent: str) -> dict[str, Child]:
+def children(config: Config, parent: str) -> dict[str, JobRun]:
     """The newest run of each job of a sweep, by label."""
     return {child.label: child for child in all_children(config, parent) if SUPERSEDED not in child.tags}
 
 
-def all_children(config: Config, parent: str) -> list[Child]:
+def all_children(config: Config, parent: str) -> list[JobRun]:
     """All runs of the jobs of a sweep, those that later ones stand for too, the oldest first."""
     client = connect(config)
     experiment = client.get_run(parent).info.experiment_id
     return [_child(run) for run in reversed(all_runs(client, [experiment], f"tags.`{PARENT}` = '{parent}'"))]
 
 
-def child_of(config: Config) -> Child | None:
+def child_of(config: Config) -> JobRun | None:
     """The newest run of this job, if it has one."""
     assert config.sweep.parent
     return children(config, config.sweep.parent).get(config.sweep.label or "")
@@ -142,11 +142,11 @@ def supersede(config: Config, run_id: str) -> None:
             client.set_tag(child.run_id, SUPERSEDED, run_id)
 
 
-def _child(run: Any) -> Child:
+def _child(run: Any) -> JobRun:
     ended, tags = run.info.end_time, dict(run.data.tags)
     if run.info.status in OPEN:
         ended = None  # MLflow keeps the old one when a run goes on
-    return Child(
+    return JobRun(
         run_id=run.info.run_id,
         label=tags.get(LABEL, run.info.run_name),
         status=run.info.status,

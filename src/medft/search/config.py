@@ -19,7 +19,7 @@ from medft.search.space import Space, space_of
 _METRIC = "val/loss"
 
 
-class SamplerSettings(Section):
+class SamplerConfig(Section):
     """`search.sampler`."""
 
     name: Literal["tpe", "random"]
@@ -27,7 +27,7 @@ class SamplerSettings(Section):
     startup_trials: Count
 
 
-class PrunerSettings(Section):
+class PrunerConfig(Section):
     """`search.pruner`."""
 
     name: Literal["median", "hyperband", "none"]
@@ -36,7 +36,7 @@ class PrunerSettings(Section):
     reduction_factor: Annotated[int, Field(ge=2)]
 
 
-class SearchSettings(Section):
+class SearchConfig(Section):
     """The whole of a search file."""
 
     trials: Count
@@ -46,8 +46,8 @@ class SearchSettings(Section):
     grace: NotNegative
     metric: str
     direction: Literal["minimize", "maximize"]
-    sampler: SamplerSettings
-    pruner: PrunerSettings
+    sampler: SamplerConfig
+    pruner: PrunerConfig
     fixed: list[str]
     storage: Annotated[str, Field(pattern="://")] | None
     ranges: Annotated[dict[str, Annotated[Space, BeforeValidator(space_of)]], Field(min_length=1)]

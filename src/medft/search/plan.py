@@ -14,7 +14,7 @@ from medft.config.compose import compose_config, compose_raw, one_line
 from medft.config.schema import Config
 from medft.console import track
 from medft.errors import InputError
-from medft.search.config import SearchSettings
+from medft.search.config import SearchConfig
 from medft.search.space import Space, Value, override
 
 _PLACES = ("hydra", "tracking", "paths", "sweep")
@@ -36,7 +36,7 @@ class SearchPlan:
         resource: validations of a whole trial, the most over the ends of the ranges.
     """
 
-    settings: SearchSettings
+    settings: SearchConfig
     own: list[str]
     fixed: list[str]
     ranges: dict[str, Space]
@@ -66,7 +66,7 @@ def plan_search(arguments: Sequence[str]) -> SearchPlan:
     own = {each.get_key_element(): each for each in parsed if each not in about}
     names = [each for each in about if each.key_or_group == "search"]
     name = str(names[-1].value()) if names else "default"
-    settings = SearchSettings.read(name, [each for each in about if each not in names])
+    settings = SearchConfig.read(name, [each for each in about if each not in names])
     fixed = {each.get_key_element(): each for each in _parse(settings.fixed)} | own
     fixed_lines, own_lines = (
         [each.input_line or "" for each in [*lines.values(), *_parse(_sweep(settings))]] for lines in (fixed, own)
@@ -86,7 +86,7 @@ def point(values: Mapping[str, Value]) -> list[str]:
     return [override(key, value) for key, value in values.items()]
 
 
-def _sweep(settings: SearchSettings) -> list[str]:
+def _sweep(settings: SearchConfig) -> list[str]:
     """The metric, as the tables of a sweep know it."""
     return [f"sweep.metric={settings.metric}", f"sweep.direction={settings.direction}"]
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from medft.console import say
 from medft.jobs.job import short_names
-from medft.jobs.progress import Board
+from medft.jobs.progress import SweepProgress
 from medft.jobs.run_sweep import alone, own_overrides
 from medft.runs.provenance import command_line
 from medft.runs.status import record_lost
-from medft.runs.sweeps import Child, children, close_parent, describe_parent, open_parent
+from medft.runs.sweeps import JobRun, children, close_parent, describe_parent, open_parent
 from medft.runs.trials import tag_parent
 from medft.search.plan import SearchPlan
 from medft.search.study import COMPLETE, FAIL, RUNNING, SearchStudy, open_storage
 from medft.search.summary import best_tags, history_figure, note, print_search
-from medft.search.trials import SearchLaunch, known_outcome, missing, trial_label
+from medft.search.trials import TrialScheduler, known_outcome, missing, trial_label
 
 _TRIAL = "search.trial"
 
@@ -56,13 +56,13 @@ def _launch(plan: SearchPlan, study: SearchStudy, parent: str, folder: Path) -> 
     own = own_overrides(parent, list(plan.ranges), folder)
     settings = plan.settings
     labels = [""] * (len(study.trials()) + missing(study))
-    with Board(labels, settings.n_jobs, settings.metric, settings.direction) as board:
+    with SweepProgress(labels, settings.n_jobs, settings.metric, settings.direction) as board:
         for trial in known:
             board.known(trial.number, trial_label(trial.number, trial.params), known_outcome(trial, settings.metric))
-        SearchLaunch(plan, study, own, board).run()
+        TrialScheduler(plan, study, own, board).run()
 
 
-def _close(plan: SearchPlan, study: SearchStudy | None, parent: str, folder: Path, status: str) -> dict[int, Child]:
+def _close(plan: SearchPlan, study: SearchStudy | None, parent: str, folder: Path, status: str) -> dict[int, JobRun]:
     """End the parent run, and say what was found."""
     config = plan.config
     record_lost(config, parent)
@@ -76,11 +76,11 @@ def _close(plan: SearchPlan, study: SearchStudy | None, parent: str, folder: Pat
     return runs
 
 
-def _by_number(runs: Any) -> dict[int, Child]:
+def _by_number(runs: Any) -> dict[int, JobRun]:
     return {int(child.tags[_TRIAL]): child for child in runs if _TRIAL in child.tags}
 
 
-def _exit_code(study: SearchStudy, runs: dict[int, Child]) -> int:
+def _exit_code(study: SearchStudy, runs: dict[int, JobRun]) -> int:
     codes = [runs[each.number].tags.get("exit_code") for each in study.trials(FAIL) if each.number in runs]
     if "2" in codes:
         return 2

@@ -11,7 +11,7 @@ from filelock import FileLock
 from optuna.trial import TrialState
 
 from medft.errors import InputError
-from medft.search.config import SearchSettings
+from medft.search.config import SearchConfig
 from medft.search.space import Space, Value
 
 COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
@@ -46,7 +46,7 @@ class SearchStudy:
     """
 
     def __init__(
-        self, storage: Any, name: str, settings: SearchSettings, ranges: Mapping[str, Space], resource: int
+        self, storage: Any, name: str, settings: SearchConfig, ranges: Mapping[str, Space], resource: int
     ) -> None:
         self.storage, self.settings, self.ranges = storage, settings, ranges
         self.study = optuna.create_study(
@@ -113,7 +113,7 @@ class SearchStudy:
         return found
 
 
-def _sampler(settings: SearchSettings, number: int) -> Any:
+def _sampler(settings: SearchConfig, number: int) -> Any:
     facts = f"{settings.sampler.seed}-{number}".encode()
     seed = int(hashlib.sha256(facts).hexdigest()[:8], 16)
     if settings.sampler.name == "random":
@@ -121,7 +121,7 @@ def _sampler(settings: SearchSettings, number: int) -> Any:
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=settings.sampler.startup_trials)
 
 
-def _pruner(settings: SearchSettings, resource: int) -> Any:
+def _pruner(settings: SearchConfig, resource: int) -> Any:
     pruner = settings.pruner
     if pruner.name == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=pruner.startup_trials)

@@ -9,7 +9,7 @@ from medft.console import say, table
 from medft.jobs.job import job_command, short_names
 from medft.report.plots import optimization_history
 from medft.runs.store import ui_command
-from medft.runs.sweeps import Child
+from medft.runs.sweeps import JobRun
 from medft.search.plan import SearchPlan, point
 from medft.search.space import short
 from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy
@@ -23,7 +23,7 @@ _CAUTION = (
 )
 
 
-def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, Child], parent: str, folder: Path) -> None:
+def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun], parent: str, folder: Path) -> None:
     """Say which trials were best, what mattered, and how the best settings are trained.
 
     Args:
@@ -58,7 +58,7 @@ def note(plan: SearchPlan, study: SearchStudy) -> str:
     return "\n".join(lines)
 
 
-def best_tags(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, Child]) -> dict[str, str]:
+def best_tags(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun]) -> dict[str, str]:
     """The best trial as tags of the parent run; empty where none has completed."""
     best = study.best()
     if best is None:

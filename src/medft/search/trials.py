@@ -8,11 +8,11 @@ from typing import Any
 
 from medft.config.compose import compose_raw
 from medft.errors import InputError
-from medft.jobs.config import LaunchSettings
+from medft.jobs.config import LauncherConfig
 from medft.jobs.job import short_names
 from medft.jobs.process import JobProcess, Outcome
-from medft.jobs.progress import Board
-from medft.jobs.scheduler import Launch, freeze_composed
+from medft.jobs.progress import SweepProgress
+from medft.jobs.scheduler import Scheduler, freeze_composed
 from medft.runs.sweeps import child_of
 from medft.runs.trials import discard_checkpoints, is_number, metric_history, running_id, tag_child
 from medft.search.plan import SearchPlan, point
@@ -22,7 +22,7 @@ from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy
 _POLL = 1.0  # seconds between looks at a trial's validation losses
 
 
-class SearchLaunch(Launch):
+class TrialScheduler(Scheduler):
     """The trials of one launch of a search; a job's number is its trial's.
 
     Args:
@@ -31,9 +31,9 @@ class SearchLaunch(Launch):
 
     what, limit_key = "search", "search.time_limit"
 
-    def __init__(self, plan: SearchPlan, study: SearchStudy, own: Sequence[str], board: Board) -> None:
+    def __init__(self, plan: SearchPlan, study: SearchStudy, own: Sequence[str], board: SweepProgress) -> None:
         settings = plan.settings
-        limits = LaunchSettings(n_jobs=settings.n_jobs, time_limit=settings.time_limit, grace=settings.grace)
+        limits = LauncherConfig(n_jobs=settings.n_jobs, time_limit=settings.time_limit, grace=settings.grace)
         super().__init__({}, limits, board)
         self.plan, self.study, self.own = plan, study, own
         self.left = deque(each.number for each in study.trials(RUNNING))  # by an earlier launch, to be gone on with

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.base import JudgeItem
 from medft.evaluation.judges.prompt import JudgePrompt
 
-ITEM = Question("What is gout?", "", "A disease of the joints.", "A fish.")
+ITEM = JudgeItem("What is gout?", "", "A disease of the joints.", "A fish.")
 PROMPT = JudgePrompt(name="short", version=1, text="Q $question E $expected A $answer")
 COMMON: dict[str, Any] = {
     "prompt": PROMPT,

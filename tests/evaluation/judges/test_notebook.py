@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from medft.config.schema import Config
-from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.base import JudgeItem
 from tests.evaluation.judges.fake_ollama import chat, server
 
-ITEM = Question("What is gout?", "Adults.", "A disease of the joints.", "A fish for $5.")
+ITEM = JudgeItem("What is gout?", "Adults.", "A disease of the joints.", "A fish for $5.")
 
 
 def test_the_prompt_is_that_of_the_notebook(compose: Callable[..., Config]) -> None:
@@ -19,7 +19,7 @@ def test_the_prompt_is_that_of_the_notebook(compose: Callable[..., Config]) -> N
         "joints.`, score the model response `A fish for $5.` on a scale from 0 to 100, where 100 is the best score. "
         "Respond with the integer number only."
     )
-    assert "### Input" not in judge.render(Question("What is gout?", "", "A disease.", "A fish."))
+    assert "### Input" not in judge.render(JudgeItem("What is gout?", "", "A disease.", "A fish."))
 
 
 @pytest.mark.parametrize(

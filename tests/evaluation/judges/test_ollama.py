@@ -12,7 +12,7 @@ from medft.config.schema import Config
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.auto import Auto
-from medft.evaluation.judges.base import Question, Verdict
+from medft.evaluation.judges.base import JudgeItem, Verdict
 from medft.evaluation.judges.language_model import token_bound
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judges.ollama import Ollama
@@ -24,7 +24,7 @@ from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, sc
 SETTINGS: dict[str, Any] = {**COMMON, "model": "m", "timeout": 1.0, "max_context": 2048}
 
 
-def ready(host: str, item: Question = ITEM, **settings: object) -> Ollama:
+def ready(host: str, item: JudgeItem = ITEM, **settings: object) -> Ollama:
     """A judge that has planned for one item."""
     judge = Ollama(**{**SETTINGS, "host": host, **settings})
     judge.plan([item])
@@ -168,14 +168,14 @@ def test_a_server_that_refuses_long_prompts_and_one_that_counts_nothing() -> Non
     verdict, _ = ask(lambda *_: error(400, "input length exceeds the context length"))
     assert verdict.status == "too_long"
     assert ask(lambda *_: chat('{"reason": "r", "score": 9}', prompt_tokens=None))[0].score == 9
-    long = Question("What is gout?", "", "joint " * 3000, "A fish.")
+    long = JudgeItem("What is gout?", "", "joint " * 3000, "A fish.")
     with server(lambda *_: chat('{"reason": "r", "score": 9}', prompt_tokens=None)) as served:
         assert "perhaps cut" in str(ready(served.host, long).score(long).failure)
 
 
 def test_one_context_for_all_from_the_longest_row_capped_by_the_model_and_the_setting() -> None:
     def context(longest: int, **settings: object) -> int:
-        items = [ITEM, Question("q", "", "w " * longest, "a"), ITEM]
+        items = [ITEM, JudgeItem("q", "", "w " * longest, "a"), ITEM]
         with server(lambda *_: scored(1)) as served:
             judge = Ollama(**{**SETTINGS, "host": served.host, **settings})
             assert judge.prepare() is judge
@@ -318,7 +318,7 @@ def test_a_real_server_scores_in_range(ollama: str) -> None:
 def test_a_real_server_that_cuts_a_prompt_is_caught(ollama: str) -> None:
     judge = Ollama(**{**REAL, "host": ollama, "max_context": 512})
     assert judge.prepare() is judge
-    long = Question("What is gout?", "", "joint " * 2000, "A fish.")
+    long = JudgeItem("What is gout?", "", "joint " * 2000, "A fish.")
     judge.plan([ITEM, long])
     verdict = judge.score(long)
     assert (verdict.status, verdict.score) == ("too_long", None)

@@ -11,7 +11,7 @@ import pytest
 
 from medft.config.schema import Config
 from medft.errors import JudgeUnavailable
-from medft.evaluation.judges.base import Question, Verdict
+from medft.evaluation.judges.base import JudgeItem, Verdict
 from medft.evaluation.judges.openai import OpenAI
 from tests.evaluation.judges.common import COMMON, ITEM
 
@@ -144,7 +144,7 @@ def test_a_real_server_scores_in_range_and_refuses_long_prompts(llama_server: st
     verdict = judge.score(ITEM)
     assert verdict.status == "scored", verdict
     assert json.loads(verdict.reply) == {"reason": verdict.reason, "score": verdict.score}
-    long = judge.score(Question("What is gout?", "", "joint " * 2000, "A fish."))
+    long = judge.score(JudgeItem("What is gout?", "", "joint " * 2000, "A fish."))
     assert (long.status, long.score) == ("too_long", None)
     assert "exceeds the available context size" in str(long.failure)
     impatient = OpenAI(**{**SETTINGS, "base_url": llama_server, "timeout": 0.01})

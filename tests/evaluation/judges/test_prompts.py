@@ -8,7 +8,7 @@ import yaml
 from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
-from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.base import JudgeItem
 from medft.evaluation.judges.prompt import JudgePrompt
 
 # A text that changes is another prompt: give it a new version and write its digest here.
@@ -29,7 +29,7 @@ def test_each_version_stands_for_one_text() -> None:
 @pytest.mark.parametrize("name", ["plain", "rubric"])
 def test_a_prompt_is_chosen_by_name_and_holds_all_three_texts(compose: Callable[..., Config], name: str) -> None:
     judge = compose("judge=ollama", f"judge/prompt={name}").judge
-    prompt = judge.render(Question("What is $question?", "", "The {expected} one", "It costs $5 $answer"))
+    prompt = judge.render(JudgeItem("What is $question?", "", "The {expected} one", "It costs $5 $answer"))
     assert all(text in prompt for text in ("What is $question?", "The {expected} one", "It costs $5 $answer"))
     assert prompt.index('"reason"') < prompt.index('"score"')
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from medft.evaluation.judges.base import Judge, Question, Verdict
+from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 from medft.evaluation.predictions import Prediction
 
 
@@ -11,8 +11,8 @@ class Scripted(Judge):
     """Scores by a function of (item, repeat); keeps what it was asked."""
 
     name: str = "scripted"
-    rule: Callable[[Question, int], int | Exception | None]
-    told: list[tuple[Question, int]]
+    rule: Callable[[JudgeItem, int], int | Exception | None]
+    told: list[tuple[JudgeItem, int]]
     loads: list[int]
     window: int | None = None
 
@@ -29,7 +29,7 @@ class Scripted(Judge):
     def depends_on(self) -> dict[str, object]:
         return {"name": self.name}
 
-    def score(self, item: Question, repeat: int = 0) -> Verdict:
+    def score(self, item: JudgeItem, repeat: int = 0) -> Verdict:
         with LOCK:
             self.told.append((item, repeat))
         found = self.rule(item, repeat)
@@ -43,7 +43,7 @@ class Scripted(Judge):
 LOCK = threading.Lock()
 
 
-def scripted(rule: Callable[[Question, int], int | Exception | None], **settings: object) -> Scripted:
+def scripted(rule: Callable[[JudgeItem, int], int | Exception | None], **settings: object) -> Scripted:
     """A judge with its own lists; rules give a score, None for a failure, -1 for too long, or raise."""
     return Scripted(rule=rule, told=[], loads=[], **settings)
 

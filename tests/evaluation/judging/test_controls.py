@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.base import JudgeItem
 from medft.evaluation.judging.controls import chosen, reliability
 from medft.evaluation.judging.judge_run import judge_predictions
 from tests.evaluation.judging.helpers import rows, scripted
 
 
-def good(item: Question, _: int) -> int:
+def good(item: JudgeItem, _: int) -> int:
     return 95 if item.answer == item.expected else 10
 
 
@@ -75,7 +75,7 @@ def test_a_judge_that_does_not_is_unreliable(
 
 
 def test_luck_on_few_questions_is_not_enough(tmp_path: Path) -> None:
-    def erratic(item: Question, _: int) -> int:  # 100 points apart on some questions, none on the others
+    def erratic(item: JudgeItem, _: int) -> int:  # 100 points apart on some questions, none on the others
         return 100 if item.answer == item.expected and item.instruction in ("q0", "q1") else 0
 
     found = rows(4)

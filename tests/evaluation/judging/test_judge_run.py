@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from medft.errors import JudgeUnavailable
-from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.base import JudgeItem
 from medft.evaluation.judges.protocol import Refused
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import Prediction
 from tests.evaluation.judging.helpers import rows, scripted
 
 
-def number(item: Question) -> int:
+def number(item: JudgeItem) -> int:
     return int(item.instruction[1:])
 
 
@@ -45,7 +45,7 @@ def test_scored_failed_and_too_long_are_counted_and_only_scores_are_in_the_mean(
 
 
 def test_the_gain_is_over_questions_scored_on_both_sides(tmp_path: Path) -> None:
-    def rule(item: Question, _: int) -> int | None:
+    def rule(item: JudgeItem, _: int) -> int | None:
         if item.answer == "old0":
             return None
         return 70 if item.answer.startswith("new") else 50
@@ -114,7 +114,7 @@ def test_a_pass_that_fails_does_not_take_a_score_away(tmp_path: Path) -> None:
 
 
 def test_repeats_are_averaged_and_self_agreement_is_measured(tmp_path: Path) -> None:
-    def rule(item: Question, repeat: int) -> int | None:
+    def rule(item: JudgeItem, repeat: int) -> int | None:
         if item.answer == "new0":
             return [10, 20, 60][repeat]
         if item.answer == "new1":
@@ -163,7 +163,7 @@ def test_a_judge_that_does_not_load_fails_all_rows_and_loses_nothing(tmp_path: P
 
 
 def test_one_question_that_never_works_is_not_an_absence(tmp_path: Path) -> None:
-    def blocked(item: Question, _: int) -> int | Exception:
+    def blocked(item: JudgeItem, _: int) -> int | Exception:
         return JudgeUnavailable("timed out") if item.instruction == "q3" else 50
 
     found = rows(20)
@@ -210,7 +210,7 @@ def test_a_bug_in_a_judge_fails_its_row_only_and_is_not_kept(tmp_path: Path) -> 
 def test_several_at_once_in_order(tmp_path: Path) -> None:
     running, most, lock = 0, 0, threading.Lock()
 
-    def rule(item: Question, _: int) -> int:
+    def rule(item: JudgeItem, _: int) -> int:
         nonlocal running, most
         with lock:
             running += 1
@@ -227,7 +227,7 @@ def test_several_at_once_in_order(tmp_path: Path) -> None:
 
 
 def test_an_interruption_keeps_what_was_said(tmp_path: Path) -> None:
-    def rule(item: Question, _: int) -> int:
+    def rule(item: JudgeItem, _: int) -> int:
         if number(item) == 5:
             raise KeyboardInterrupt
         return 7

@@ -12,7 +12,7 @@ from medft.data.encode import Tokens
 from medft.data.module import MedicalQA
 from medft.data.rows import Rows
 from medft.data.sampler import EpochOrder
-from medft.data.samples import Cuts, make_samples
+from medft.data.samples import TruncationStats, make_samples
 
 _PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
@@ -32,7 +32,7 @@ class Part:
     """
 
     max_length: int
-    cuts: Cuts
+    cuts: TruncationStats
     padding_share: float
     groups: int
     documents: int
@@ -59,8 +59,8 @@ class Audit:
     long_answers: str
     parts: dict[str, Part]
     shared: dict[str, Shared]
-    lengths: dict[int, Cuts]
-    at_max_length: Cuts
+    lengths: dict[int, TruncationStats]
+    at_max_length: TruncationStats
     near_searched: int
     near_sampled: bool
     skipped: int
@@ -111,7 +111,7 @@ def audit(config: Config, data: MedicalQA, context_length: int | None = None) ->
     )
 
 
-def cuts_at(max_length: int, tokens: Tokens, config: DatasetConfig) -> Cuts:
+def cuts_at(max_length: int, tokens: Tokens, config: DatasetConfig) -> TruncationStats:
     """What cutting these rows at another length would cost."""
     return make_samples(tokens, config.model_copy(update={"max_length": max_length}), [], "truncate")[1]
 

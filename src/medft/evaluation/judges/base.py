@@ -5,7 +5,7 @@ A new judge is one file here and one YAML in `conf/judge/`:
     class MyJudge(Judge):
         name: str = "mine"
         def prepare(self) -> Self: ...
-        def score(self, item: Question, repeat: int = 0) -> Verdict: ...
+        def score(self, item: JudgeItem, repeat: int = 0) -> Verdict: ...
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Question:
+class JudgeItem:
     """One thing to judge: an answer to a question, beside the expected one."""
 
     instruction: str
@@ -80,7 +80,7 @@ class Judge(Component):
         """
 
     @abstractmethod
-    def score(self, item: Question, repeat: int = 0) -> Verdict:
+    def score(self, item: JudgeItem, repeat: int = 0) -> Verdict:
         """Score one answer. The verdict is final: it is cached, failures too. Called from `concurrency` threads.
 
         Args:
@@ -95,7 +95,7 @@ class Judge(Component):
     def interrupt(self) -> None:
         """Begin no further request; called from another thread."""
 
-    def plan(self, items: Sequence[Question]) -> None:
+    def plan(self, items: Sequence[JudgeItem]) -> None:
         """See everything that will be asked, before the first score."""
 
     def load(self) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from medft.errors import JudgeUnavailable
-from medft.evaluation.judges.base import Judge, Question, Verdict
+from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 from medft.evaluation.judges.prompt import JudgePrompt
 from medft.evaluation.judges.protocol import Fault, InvalidReply, PromptTooLong, Refused, Reply, Sampling
 
@@ -81,11 +81,11 @@ class LanguageModel(Judge):
         """Tokens that the server reads at most in this judging; None = not known."""
         return self._context
 
-    def render(self, item: Question) -> str:
+    def render(self, item: JudgeItem) -> str:
         """The prompt for one item."""
         return self.prompt.render(item.text, item)
 
-    def plan(self, items: Sequence[Question]) -> None:
+    def plan(self, items: Sequence[JudgeItem]) -> None:
         """Note how much can be read at most."""
         model = self._facts.get("context_length")
         limits = [limit for limit in (self.max_context, model and int(model)) if limit]
@@ -93,13 +93,13 @@ class LanguageModel(Judge):
 
     def load(self) -> None:
         """One call with the options of all later ones and a long timeout: loading a model takes its time."""
-        prompt, sampling = self.render(Question("?", "", "-", "-")), Sampling(self.seed, self.temperature)
+        prompt, sampling = self.render(JudgeItem("?", "", "-", "-")), Sampling(self.seed, self.temperature)
         try:
             self._retried(lambda _: self.ask(prompt, sampling, self.load_timeout))
         except (Fault, PromptTooLong, Refused) as error:
             raise JudgeUnavailable(f"judge={self.name}: {self.model} does not answer ({error})") from None
 
-    def score(self, item: Question, repeat: int = 0) -> Verdict:
+    def score(self, item: JudgeItem, repeat: int = 0) -> Verdict:
         """Score one answer, asking up to `attempts` times."""
         try:
             prompt = self.render(item)

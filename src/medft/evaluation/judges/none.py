@@ -1,6 +1,6 @@
 """`judge=none`: nobody judges."""
 
-from medft.evaluation.judges.base import Judge, Question, Verdict
+from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 
 
 class NoJudge(Judge):
@@ -9,6 +9,6 @@ class NoJudge(Judge):
     def prepare(self) -> None:
         """There is none."""
 
-    def score(self, item: Question, repeat: int = 0) -> Verdict:
+    def score(self, item: JudgeItem, repeat: int = 0) -> Verdict:
         """No score."""
         return Verdict("failed", failure="judge=none")

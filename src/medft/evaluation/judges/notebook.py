@@ -7,7 +7,7 @@ chapter 7.8, `generate_model_scores`: free text, and the reply has to be an inte
 import re
 from typing import Any, ClassVar
 
-from medft.evaluation.judges.base import Question, Verdict
+from medft.evaluation.judges.base import JudgeItem, Verdict
 from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.judges.protocol import InvalidReply
 
@@ -25,7 +25,7 @@ class Notebook(Ollama):
 
     asks_again: ClassVar[bool] = False
 
-    def render(self, item: Question) -> str:
+    def render(self, item: JudgeItem) -> str:
         """The question stands in its Alpaca form, without the response header."""
         question = _QUESTION.format(instruction=item.instruction)
         return self.prompt.render(question + (f"\n\n### Input:\n{item.input}" if item.input else ""), item)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from medft.errors import JudgeUnavailable
-from medft.evaluation.judges.base import Name, Question
+from medft.evaluation.judges.base import JudgeItem, Name
 from medft.evaluation.judges.language_model import CHAT_TOKENS, LanguageModel, token_bound
 from medft.evaluation.judges.protocol import Fault, Reply, Sampling, one_line, refusal
 
@@ -26,7 +26,7 @@ class Ollama(LanguageModel):
             raise JudgeUnavailable(f"no Ollama server answers on {self.host}: {one_line(error)}") from None
         return self
 
-    def plan(self, items: Sequence[Question]) -> None:
+    def plan(self, items: Sequence[JudgeItem]) -> None:
         """Ask for the context that the longest prompt needs, for the whole judging: another one for each row would
         load the model again and again.
         """

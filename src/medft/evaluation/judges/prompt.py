@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from medft.evaluation.judges.base import Question
+from medft.evaluation.judges.base import JudgeItem
 
 _PLACES = {"question", "expected", "answer"}
 
@@ -38,6 +38,6 @@ class JudgePrompt(BaseModel):
         """SHA-256 (16 hex digits) of the text: a changed text is another prompt, whatever its version says."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
-    def render(self, question: str, item: Question) -> str:
+    def render(self, question: str, item: JudgeItem) -> str:
         """The prompt for one item; `question` as the judge wants it put."""
         return Template(self.text).substitute(question=question, expected=item.expected, answer=item.answer)

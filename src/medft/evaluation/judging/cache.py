@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from medft.console import warn
-from medft.evaluation.judges.base import Judge, Question, Verdict
+from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS verdicts (
@@ -31,7 +31,7 @@ class VerdictCache:
         with self._lock, self._database:
             self._database.execute(_TABLE)
 
-    def find(self, item: Question, repeat: int) -> Verdict | None:
+    def find(self, item: JudgeItem, repeat: int) -> Verdict | None:
         """The verdict on an item, if there is one; that a row was too long holds for no longer context than then."""
         with self._lock:
             try:
@@ -44,7 +44,7 @@ class VerdictCache:
                 self._say(f"a verdict cannot be read: {self._file}: {error}")
                 return None
 
-    def keep(self, item: Question, repeat: int, verdict: Verdict) -> None:
+    def keep(self, item: JudgeItem, repeat: int, verdict: Verdict) -> None:
         """Write a verdict down. If that fails (a full disk), it is said once, and the judging goes on."""
         with self._lock:
             try:
@@ -69,7 +69,7 @@ class VerdictCache:
         """Let go of the file."""
         self._database.close()
 
-    def _key(self, item: Question, repeat: int) -> str:
+    def _key(self, item: JudgeItem, repeat: int) -> str:
         parts = [self._identity, item.instruction, item.input, item.expected, item.answer, repeat]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

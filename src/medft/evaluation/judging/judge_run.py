@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medft.console import say, warn
-from medft.evaluation.judges.base import Judge, Question
+from medft.evaluation.judges.base import Judge, JudgeItem
 from medft.evaluation.judging.agreement import SIDES, pass_agreement
 from medft.evaluation.judging.cache import open_cache
 from medft.evaluation.judging.controls import chosen, reliability
@@ -26,8 +26,8 @@ class _Case:
     answer: str
 
     @property
-    def item(self) -> Question:
-        return Question(self.row.instruction, self.row.input, self.row.expected, self.answer)
+    def item(self) -> JudgeItem:
+        return JudgeItem(self.row.instruction, self.row.input, self.row.expected, self.answer)
 
 
 def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Path) -> dict[str, float]:

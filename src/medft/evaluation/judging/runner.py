@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from medft.console import Progress, say, warn
 from medft.errors import JudgeUnavailable, MedftError
-from medft.evaluation.judges.base import Judge, Question, Verdict
+from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 from medft.evaluation.judging.cache import VerdictCache
 
 _AWAY_LIMIT = 3  # questions in a row that the judge could not be asked about, each after all its attempts
@@ -18,7 +18,7 @@ _AWAY_LIMIT = 3  # questions in a row that the judge could not be asked about, e
 class Task:
     """One request: an item, and which of its repeats it is."""
 
-    item: Question
+    item: JudgeItem
     repeat: int = 0
 
 
