@@ -1,46 +1,47 @@
-"""The story of a run, top to bottom: data, model, baseline, fit, generate, judge, track."""
+"""The story of a run, top to bottom: data, model, baseline, fit, generate, judge, record, report."""
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from transformers import PreTrainedModel
 
 from medft.config.schema import Config
 from medft.console import say, warn
 from medft.data.audit.audit import audit
+from medft.data.encode import Encoded
 from medft.data.example import Example
 from medft.data.module import MedicalQA
-from medft.data.rows import SKIPPED_ROWS
-from medft.data.splits import Splits, load_splits
+from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
-from medft.evaluation.baseline import baseline_key, cached
-from medft.evaluation.evaluate import Measurement, measure
+from medft.evaluation.baseline import baseline_key, load_or_compute
+from medft.evaluation.evaluate import Measurement, evaluate
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.loss import unigram_losses
-from medft.evaluation.predictions import make_predictions
+from medft.evaluation.predictions import documents_of, make_predictions
 from medft.evaluation.probes import load_probes
-from medft.metrics.aggregate import measured_metrics
+from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
+from medft.metrics.registry import missing_metrics
+from medft.metrics.statistics import Estimate
 from medft.model.attention import check_flat
 from medft.model.build import build_model, context_length, parameter_counts
 from medft.model.finetune import check_targets
 from medft.model.sources.resolve import resolve
-from medft.report.audit_table import print_audit, warn_of_leaks
-from medft.report.description import log_note
-from medft.report.run_report import log_report
+from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
+from medft.report.run_page import publish_report
 from medft.report.run_table import print_summary
-from medft.runs.artifacts import log_audit, log_model, log_results, log_verdicts
+from medft.runs.artifacts import log_model, log_results, log_verdicts
 from medft.runs.logger import TrackerLogger
-from medft.runs.open import logged_split
-from medft.runs.resume import earlier
+from medft.runs.metric_names import flatten_costs, flatten_results
+from medft.runs.resume import find_earlier_run
+from medft.runs.splits import read_splits
 from medft.runs.store import ui_command
 from medft.runs.tracker import Tracker, tracked_run
-from medft.training.fit import FitResult, check_devices, device_name, fit, forget
+from medft.training.fit import check_devices, device_name, fit, remove_checkpoints
 
 
 def run(config: Config) -> dict[str, float]:
-    """Run one experiment and log it; returns its final metrics.
+    """Run one experiment and log it; returns its final metrics under their MLflow names.
 
     Raises:
         InputError: what was asked for cannot be done; nothing was logged.
@@ -49,11 +50,11 @@ def run(config: Config) -> dict[str, float]:
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return _join(config)
     splits = read_splits(config, config.paths.output)
-    known = earlier(config, splits)
-    if known.metrics is not None:
-        return known.metrics
-    config = known.config
-    _announce(config, splits)
+    earlier = find_earlier_run(config, splits)
+    if earlier.metrics is not None:
+        return earlier.metrics
+    config = earlier.config
+    _announce_data(config, splits)
     judge = config.judge.prepare()
     network, tokenizer = _load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
@@ -62,30 +63,32 @@ def run(config: Config) -> dict[str, float]:
     warn_of_leaks(audited, config.dataset.on_leak)
     device = device_name(config.trainer)
     _preflight(config, network)
-    test = list(splits.test)
+    test, encoded = list(splits.test), list(data.tokens["test"])
     if not config.trainer.resume_from:
-        forget(config)  # what a failed attempt may have left in the same folder
-    with tracked_run(config, splits, device, known.run_id) as tracker:
+        remove_checkpoints(config)  # what a failed attempt may have left in the same folder
+    with tracked_run(config, splits, device, earlier.run_id) as tracker:
         _log_setup(tracker, data, network)
-        log_audit(tracker, config.paths.output, audited, data)
-        baseline = _baseline(config, test, network, tokenizer, device)
-        result = fit(config, network, data, TrackerLogger(tracker))
-        tuned = measure(result.network.to(device), tokenizer, test, config)
-        _announce_test_cuts(config, tuned)
-        predictions = make_predictions(test, baseline, tuned)
-        metrics = _metrics(data, baseline, tuned, result, [row.document for row in predictions])
-        probes = {name: found.probes for name, found in (("before", baseline), ("after", tuned)) if found}
-        log_results(tracker, config.paths.output, metrics, predictions, probes)
+        for file in write_audit(tracker.folder, audited, data, {audited.max_length: audited.at_max_length}):
+            tracker.log_file(file)
+        baseline = _measure_baseline(config, test, encoded, network, tokenizer, device)
+        fitted = fit(config, network, data, TrackerLogger(tracker))
+        tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
+        _announce_truncation(config, tuned)
+        predictions = make_predictions(test, baseline.answers if baseline else None, tuned.answers)
+        documents = documents_of(predictions)
+        results = summarize_answers(baseline.answers if baseline else None, tuned.answers, documents)
+        metrics = flatten_results(results, _unigram_loss(data, tuned, documents))
+        metrics |= flatten_costs(fitted.costs) if fitted.costs else {}
+        probes = {name: each.probes for name, each in (("before", baseline), ("after", tuned)) if each}
+        log_results(tracker, metrics, predictions, probes)
         if config.tracking.save_model == "best":
-            log_model(tracker, config.paths.output, result.network, tokenizer)
+            log_model(tracker, fitted.network, tokenizer)
         if judge:
-            scores = judge_predictions(judge, predictions, config.paths.cache)
-            log_verdicts(tracker, config.paths.output, judge, predictions, scores)
-            metrics |= scores
-        log_report(tracker, config.paths.output, predictions)
-        log_note(tracker)
-    forget(config)
-    print_summary(metrics, predictions)
+            verdicts = judge_predictions(judge, predictions, config.paths.cache)
+            metrics |= log_verdicts(tracker, judge, predictions, verdicts)
+        record = publish_report(tracker, predictions)
+    remove_checkpoints(config)
+    print_summary(record)
     _say_where(config, tracker.run_id, judged=judge is not None)
     return metrics
 
@@ -99,14 +102,6 @@ def _join(config: Config) -> dict[str, float]:
     return {}
 
 
-def read_splits(config: Config, folder: Path | None = None) -> Splits:
-    """The rows of the run, split by rule or as another run had them; skipped rows are written to `folder`."""
-    origin = config.dataset.split.from_run
-    frozen = logged_split(config, origin) if origin else None
-    skipped_to = folder / SKIPPED_ROWS if folder else None
-    return load_splits(config.dataset, config.paths.cache, skipped_to, frozen)
-
-
 def _say_where(config: Config, run_id: str, judged: bool) -> None:
     say(f"compare runs:  {ui_command(config)}")
     if not judged:
@@ -115,7 +110,7 @@ def _say_where(config: Config, run_id: str, judged: bool) -> None:
     say(f"results:       {config.paths.output} (MLflow run {run_id})")
 
 
-def _announce(config: Config, splits: Splits) -> None:
+def _announce_data(config: Config, splits: Splits) -> None:
     counts = ", ".join(f"{len(rows)} {part}" for part, rows in splits.parts().items())
     say(f"data: {config.dataset.name}, {splits.size_used} of {splits.available} rows ({counts})")
     if config.dataset.size and config.dataset.size > splits.available:
@@ -129,10 +124,12 @@ def _announce(config: Config, splits: Splits) -> None:
         say(f"{splits.duplicates} duplicates are left out (dataset.dedup={config.dataset.dedup})")
     if splits.leaking:
         warn("dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones")
+    for metric in missing_metrics():
+        say(f"{metric.name} is not measured: pip install 'medft[{metric.extra}]'")
 
 
-def _announce_test_cuts(config: Config, tuned: Measurement) -> None:
-    cuts = [row.cut for row in tuned.rows]
+def _announce_truncation(config: Config, tuned: Measurement) -> None:
+    cuts = [answer.cut for answer in tuned.answers]
     say(
         f"test: {sum(cut > 0 for cut in cuts)} of {len(cuts)} answers cut at "
         f"evaluation.max_length={config.evaluation.max_length} ({sum(cuts)} answer tokens not scored)"
@@ -140,7 +137,7 @@ def _announce_test_cuts(config: Config, tuned: Measurement) -> None:
 
 
 def _preflight(config: Config, network: PreTrainedModel) -> None:
-    """What would fail later, found before a run is opened."""
+    """What would fail later, looked at before a run is opened."""
     check_devices(config.trainer)
     load_probes(config.evaluation.probes)
     check_targets(network, config.finetune)
@@ -169,26 +166,27 @@ def _log_setup(tracker: Tracker, data: MedicalQA, network: PreTrainedModel) -> N
     tracker.set_tags({key: str(value) for key, value in numbers.items()})
 
 
-def _baseline(
-    config: Config, test: Sequence[Example], network: PreTrainedModel, tokenizer: Tokenizer, device: str
+def _measure_baseline(
+    config: Config,
+    test: Sequence[Example],
+    encoded: Sequence[Encoded],
+    network: PreTrainedModel,
+    tokenizer: Tokenizer,
+    device: str,
 ) -> Measurement | None:
     if not config.evaluation.baseline:
         return None
-    key = baseline_key(config, network, tokenizer, test, device)
-    measured = cached(
-        key,
-        config.paths.cache,
-        lambda: measure(network.to(device), tokenizer, test, config),
+    key = baseline_key(config, network, tokenizer, test, encoded, device)
+    measurement = load_or_compute(
+        key, config.paths.cache, lambda: evaluate(network.to(device), tokenizer, test, encoded, config)
     )
     network.to("cpu")
-    return measured
+    return measurement
 
 
-def _metrics(
-    data: MedicalQA, baseline: Measurement | None, tuned: Measurement, result: FitResult, documents: Sequence[str]
-) -> dict[str, float]:
-    """All final metrics but the judge's, under their logged names."""
+def _unigram_loss(data: MedicalQA, tuned: Measurement, documents: Sequence[str]) -> Estimate:
+    """The loss of knowing word frequencies only, over the tokens that the tuned model's loss has read."""
     test = data.tokens["test"].answers()
-    read = [ids[: row.tokens] for ids, row in zip(test, tuned.rows, strict=True)]
-    unigram = unigram_losses(data.tokens["train"].answers(), read, data.tokenizer.vocab_size)
-    return measured_metrics(baseline, tuned, unigram, documents) | result.costs
+    read = [ids[: answer.tokens] for ids, answer in zip(test, tuned.answers, strict=True)]
+    nats = unigram_losses(data.tokens["train"].answers(), read, data.tokenizer.vocab_size)
+    return estimate_unigram_loss(nats, tuned.answers, documents)

@@ -13,7 +13,7 @@ def ask(argv: list[str]) -> int:
     if len(questions) != 1 or not questions[0].strip():
         raise InputError(f"usage: {_USAGE}")
     run = open_run(run_id, overrides)
-    folder = run.artifact("model")
+    folder = run.tracker.artifact("model")
 
     from medft.data.example import Example
     from medft.data.prompt import decode_answer, encode_prompts

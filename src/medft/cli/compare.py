@@ -62,22 +62,21 @@ def compare(argv: list[str]) -> int:
     _check(given)
 
     from medft.comparison.compare import compare as compare_runs
-    from medft.report.compare_csv import write_csv
     from medft.report.compare_page import write_page
-    from medft.report.compare_table import print_comparison
+    from medft.report.compare_tables import print_comparison
+    from medft.report.csv_files import write_compare_csv
     from medft.runs.load import RunQuery, load_runs
-    from medft.runs.provenance import flatten
     from medft.runs.query import Store
 
     own, store = given.own, Store(given.places)
     asked = RunQuery(given.ids, own.get("parent", ""), own.get("filter", ""))
     options = _options(own, store.one(asked.parent) if asked.parent else None)
     runs, _ = load_runs(store, asked)
-    found = compare_runs(runs, options, dict(flatten(store.config.resolved)))
+    found = compare_runs(runs, options)
     folder = _folder(own.get("to", ""), store.config.paths.root_dir)
     folder.mkdir(parents=True, exist_ok=True)
     print_comparison(found)
-    write_csv(found, folder / "compare.csv")
+    write_compare_csv(found, folder / "compare.csv")
     write_page(found, folder / "compare.html")
     say(f"read:          {folder / 'compare.html'}")
     say(f"results:       {folder}")
@@ -86,7 +85,8 @@ def compare(argv: list[str]) -> int:
 
 def _options(own: Mapping[str, str], parent: Any | None) -> "Options":
     """What was asked for; where that is left open, what a sweep says of itself."""
-    from medft.comparison.compare import PRIMARY, Options
+    from medft.comparison.compare import Options
+    from medft.metrics.registry import PRIMARY
     from medft.runs.sweep_record import is_sweep, read_sweep
 
     sweep = read_sweep(parent) if parent and is_sweep(parent) else None
@@ -99,7 +99,7 @@ def _options(own: Mapping[str, str], parent: Any | None) -> "Options":
         judge=own.get("judge", ""),
         metric=own.get("metric") or default,
         metrics=metrics,
-        with_before=own.get("baseline", "true") == "true",
+        with_baseline=own.get("baseline", "true") == "true",
         answers=int(own.get("answers", "6")),
         swept=sweep.settings if sweep else (),
     )

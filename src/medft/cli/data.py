@@ -50,8 +50,7 @@ def _audit(arguments: list[str]) -> None:
     config = compose_config(_lengths(arguments))
 
     from medft.data.audit.audit import audit
-    from medft.report.audit_table import print_audit, print_lengths, warn_of_leaks
-    from medft.runs.artifacts import write_audit
+    from medft.report.audit_table import print_audit, print_lengths, warn_of_leaks, write_audit
 
     refuses = config.dataset.long_answers == "error"
     if refuses:  # whoever asks what is too long wants to see it
@@ -110,7 +109,7 @@ def _folder(config: Config) -> Path:
 
 
 def _splits(config: Config) -> "Splits":
-    from medft.experiment import read_splits
+    from medft.runs.splits import read_splits
 
     return read_splits(config, _folder(config))
 

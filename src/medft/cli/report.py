@@ -36,10 +36,9 @@ def experiments(argv: list[str]) -> int:
         raise InputError(f"questions={own['questions']}: must be shared, or left out")
 
     from medft.comparison.compare import Options, compare
-    from medft.report.compare_table import print_comparison
+    from medft.report.compare_tables import print_comparison
     from medft.report.experiment_folder import write_folder
     from medft.runs.load import RunQuery, load_runs
-    from medft.runs.provenance import flatten
     from medft.runs.query import Store
     from medft.runs.sweep_record import read_sweep
 
@@ -55,7 +54,7 @@ def experiments(argv: list[str]) -> int:
         answers=0,
         swept=sweep.settings,
     )
-    found = compare(runs, options, dict(flatten(store.config.resolved)))
+    found = compare(runs, options)
     print_comparison(found)
     write_folder(sweep, found, left_out, folder)
     say(f"read:          {folder / 'README.md'}")

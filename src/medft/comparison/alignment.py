@@ -8,7 +8,7 @@ from medft.errors import InputError
 from medft.evaluation.predictions import Prediction
 from medft.runs.record import RunRecord
 
-# id, instruction, input, expected answer, and the how-manieth of such a question
+# id, instruction, input, expected answer, and the occurrence number, for repeated questions
 Key = tuple[str, str, str, str, int]
 
 
@@ -21,11 +21,10 @@ def align_questions(runs: Sequence[RunRecord], shared_only: bool) -> tuple[list[
         InputError: the runs were tested on different questions and `shared_only` does not ask for those in common, or
             none are in common.
     """
-    keyed = [_keyed(run.predictions) for run in runs]
+    keyed = [_key_questions(run.predictions) for run in runs]
     shared = [key for key in keyed[0] if all(key in rows for rows in keyed)]
-    sizes = sorted({len(rows) for rows in keyed})
     all_same = all(len(rows) == len(shared) for rows in keyed)
-    counts = " or ".join(f"{size:,}" for size in sizes)
+    counts = " or ".join(f"{size:,}" for size in sorted({len(rows) for rows in keyed}))
     if not shared:
         raise InputError(f"the runs share no test question ({counts} each): there is nothing to compare them on")
     if not all_same and not shared_only:
@@ -34,20 +33,15 @@ def align_questions(runs: Sequence[RunRecord], shared_only: bool) -> tuple[list[
             "questions=shared compares on those"
         )
     note = "" if all_same else f"only the {len(shared):,} questions that all runs share are compared (of {counts} each)"
-    # older runs knew no documents, and rows are paired by them
-    documents = [keyed[0][key].document for key in shared]
-    aligned = [
-        [replace(rows[key], document=document) for key, document in zip(shared, documents, strict=True)]
-        for rows in keyed
-    ]
+    aligned = [[rows[key] for key in shared] for rows in keyed]
     return [replace(run, predictions=rows) for run, rows in zip(runs, aligned, strict=True)], note
 
 
-def _keyed(rows: Sequence[Prediction]) -> dict[Key, Prediction]:
-    seen: Counter[tuple[str, str, str, str]] = Counter()
-    found = {}
+def _key_questions(rows: Sequence[Prediction]) -> dict[Key, Prediction]:
+    occurrences: Counter[tuple[str, str, str, str]] = Counter()
+    keyed = {}
     for row in rows:
         question = (row.id, row.instruction, row.input, row.expected)
-        found[(*question, seen[question])] = row
-        seen[question] += 1
-    return found
+        keyed[(*question, occurrences[question])] = row
+        occurrences[question] += 1
+    return keyed

@@ -1,11 +1,10 @@
-"""Answers side by side: the questions on which the entries differ the most, and some at random."""
+"""Answers side by side: the questions on which the variants differ the most, and some at random."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medft.comparison.variants import Variant
-from medft.evaluation.judging.verdicts import score
 from medft.evaluation.predictions import Prediction
 
 _SEED = 0
@@ -13,21 +12,21 @@ _RANDOM_SHARE = 3  # one in so many is chosen at random
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one entry's first run has said.
+class ComparedAnswer:
+    """What one variant's first run has answered.
 
     Attributes:
         scores: by metric, and by judge.
     """
 
-    entry: str
+    variant: str
     text: str
     scores: dict[str, float]
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question with the answers of all entries.
+class ComparedQuestion:
+    """A question with the answers of all variants.
 
     Attributes:
         why: it is shown.
@@ -35,19 +34,21 @@ class Question:
 
     row: Prediction
     why: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ComparedAnswer, ...]
 
 
-def select_answers(entries: Sequence[Variant], metric: str, judges: Sequence[str], count: int) -> list[Question]:
+def select_answers(
+    variants: Sequence[Variant], metric: str, judges: Sequence[str], count: int
+) -> list[ComparedQuestion]:
     """`count` questions with all answers, of the first seed each.
 
     Args:
-        metric: an overlap metric, by whose range over the entries the questions are chosen.
+        metric: one that single answers have, by whose range over the variants the questions are chosen.
     """
-    sides = [(entry.runs[0].predictions, entry.side) for entry in entries]
+    scores = [variant.scores(variant.runs[0]) for variant in variants]
     ranges = []
-    for place in range(len(sides[0][0])):
-        values = [rows[place].metrics[side][metric] for rows, side in sides]
+    for place in range(len(scores[0])):
+        values = [own[place].values[metric] for own in scores]
         ranges.append(max(values) - min(values))
     by_range = sorted(range(len(ranges)), key=lambda place: -ranges[place])
     most = by_range[: count - count // _RANDOM_SHARE]
@@ -55,14 +56,17 @@ def select_answers(entries: Sequence[Variant], metric: str, judges: Sequence[str
     drawn = random.Random(_SEED).sample(rest, min(count - len(most), len(rest)))  # noqa: S311 - not for secrets
     why = {place: f"differs by {ranges[place]:.3f} {metric}" for place in most}
     why |= dict.fromkeys(sorted(drawn), "chosen at random")
-    return [_question(entries, place, reason, metric, judges) for place, reason in why.items()]
+    return [_collect_answers(variants, place, reason, metric, judges) for place, reason in why.items()]
 
 
-def _question(entries: Sequence[Variant], place: int, why: str, metric: str, judges: Sequence[str]) -> Question:
+def _collect_answers(
+    variants: Sequence[Variant], place: int, why: str, metric: str, judges: Sequence[str]
+) -> ComparedQuestion:
     answers = []
-    for entry in entries:
-        row = entry.runs[0].predictions[place]
-        scores = {metric: row.metrics[entry.side][metric]}
-        scores |= {name: given for name in judges if (given := score(row, name, entry.side)) is not None}
-        answers.append(Answer(entry.name, entry.answers()[place], scores))
-    return Question(entries[0].runs[0].predictions[place], why, tuple(answers))
+    for variant in variants:
+        row = variant.runs[0].predictions[place]
+        answer = row.scores(variant.side)
+        given = {name: row.judge_score(name, variant.side) for name in judges}
+        scores = {metric: answer.values[metric]} | {name: each for name, each in given.items() if each is not None}
+        answers.append(ComparedAnswer(variant.name, answer.answer, scores))
+    return ComparedQuestion(variants[0].runs[0].predictions[place], why, tuple(answers))

@@ -1,26 +1,20 @@
-"""What an entry has cost, and which entries give the best score for their cost."""
+"""What a variant has cost, and which variants give the best score for their cost."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from medft.comparison.variants import Variant
 
-TRAIN_SECONDS = "cost/train_seconds"
-# each as a column of a table is called
-COSTS = {
-    TRAIN_SECONDS: "train s",
-    "cost/train_tokens": "train tokens",
-    "cost/tokens_per_second": "tokens/s",
-    "cost/peak_memory": "peak MiB",
-}
+COSTS = ("train_seconds", "train_tokens", "tokens_per_second", "peak_memory")
+TRAIN_SECONDS = COSTS[0]
 
 
-def costs_of(entry: Variant) -> dict[str, float]:
+def mean_costs(variant: Variant) -> dict[str, float]:
     """Means over the seeds, of what all runs have logged; nothing for the model before fine-tuning."""
-    if entry.is_before:
+    if variant.is_baseline:
         return {}
-    logged = [key for key in COSTS if all(key in run.metrics for run in entry.runs)]
-    return {key: fmean(run.metrics[key] for run in entry.runs) for key in logged}
+    logged = [name for name in COSTS if all(name in run.costs for run in variant.runs)]
+    return {name: fmean(run.costs[name] for run in variant.runs) for name in logged}
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]], lower_is_better: bool) -> list[str]:

@@ -18,11 +18,9 @@ _GROUPS = {
 }
 # follow from other keys; they name an entry only where nothing else does
 _DERIVED = ("dataset.size_used", "dataset.fingerprint")
-# sections whose keys mean the same in all runs: one that an older run did not know yet had its default
-_STEADY = ("dataset.", "trainer.", "evaluation.", "generation.")
 
 
-def settings(params: Params, fingerprint: str) -> dict[str, str]:
+def select_settings(params: Params, fingerprint: str) -> dict[str, str]:
     """What a run learned and how it was measured, by dotted key.
 
     Args:
@@ -32,23 +30,14 @@ def settings(params: Params, fingerprint: str) -> dict[str, str]:
     return kept | {"dataset.fingerprint": fingerprint}
 
 
-def completed(runs: Sequence[dict[str, str]], defaults: Params) -> list[dict[str, str]]:
-    """Runs of an older version get the defaults of keys that they did not know."""
-    known = {key for run in runs for key in run}
-    return [
-        {key: defaults[key] for key in sorted(known - run.keys()) if key in defaults and key.startswith(_STEADY)} | run
-        for run in runs
-    ]
-
-
-def differing(runs: Sequence[Params]) -> list[str]:
+def differing_keys(runs: Sequence[Params]) -> list[str]:
     """Keys that are not the same in all runs, `seed` last."""
     keys = dict.fromkeys(key for run in runs for key in run)
-    found = [key for key in keys if len({run.get(key) for run in runs}) > 1]
-    return sorted(found, key=lambda key: key == SEED)
+    differing = [key for key in keys if len({run.get(key) for run in runs}) > 1]
+    return sorted(differing, key=lambda key: key == SEED)
 
 
-def names(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[str]:
+def label_variants(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[str]:
     """A name for each of the runs: what differs, such as `max_length=256, long_answers=split`; may not be unique.
 
     Args:
@@ -56,7 +45,7 @@ def names(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[str]:
     """
     keys = _naming_keys(runs, [as_param(key) for key in swept])
     short = _short(keys)
-    return [", ".join(f"{short[key]}={shown(run.get(key))}" for key in keys) for run in runs]
+    return [", ".join(f"{short[key]}={format_value(run.get(key))}" for key in keys) for run in runs]
 
 
 def as_param(key: str) -> str:
@@ -64,7 +53,7 @@ def as_param(key: str) -> str:
     return next((param for param, (group, _) in _GROUPS.items() if group == key), key)
 
 
-def shown(value: str | None) -> str:
+def format_value(value: str | None) -> str:
     """A value as YAML and the command line have it."""
     return {"None": "null", "True": "true", "False": "false", None: "-"}.get(value, str(value))
 
@@ -74,7 +63,7 @@ def _is_ignored(key: str) -> bool:
 
 
 def _naming_keys(runs: Sequence[Params], swept: Sequence[str]) -> list[str]:
-    found = differing(runs)
+    found = differing_keys(runs)
     kept = [key for key in swept if key in found]
     rest = [key for key in found if key not in kept and key not in _DERIVED]
     rest = [key for key in rest if not _follows(runs, key, kept)]

@@ -1,4 +1,4 @@
-"""Each metric of each entry with its interval, and its paired difference to the reference with a corrected p-value."""
+"""Each metric of each variant with its interval, and its difference to the reference with a corrected p-value."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -6,19 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medft.comparison.holm import holm
-from medft.comparison.metrics import Measured, mean_over_runs, value_of
+from medft.comparison.metrics import ComparedMetric, compute_value, mean_over_runs
 from medft.comparison.variants import Variant
 from medft.console import track
 from medft.metrics.statistics import Difference, Estimate, Ratio, smallest_p
 
+LEVEL = 0.05  # corrected p-values below it are called findings
+
 
 @dataclass(frozen=True)
 class Result:
-    """One metric of one entry.
+    """One metric of one variant.
 
     Attributes:
-        value: averaged over the entry's seeds question by question, then over questions.
+        value: averaged over the variant's seeds question by question, then over questions.
         difference: to the reference, paired by question; None for the reference itself and where there is none.
         p, p_holm: of no difference, plain and corrected; None with fewer than two documents.
         by_run: the metric of each run.
@@ -38,73 +39,94 @@ class Result:
         """The least and the greatest over seeds; None of a single run."""
         return (min(self.by_run), max(self.by_run)) if len(self.by_run) > 1 else None
 
+    @property
+    def is_finding(self) -> bool:
+        """Whether its difference to the reference is significant after the correction."""
+        return self.p_holm is not None and self.p_holm < LEVEL
 
-LEVEL = 0.05  # corrected p-values below it are called findings
-Results = dict[str, dict[str, Result]]  # by metric, then by entry
+
+Results = dict[str, dict[str, Result]]  # by metric, then by variant
 
 
-def results(
-    entries: Sequence[Variant], reference: Variant, metrics: Mapping[str, Measured], tested: Collection[str]
+def compute_results(
+    variants: Sequence[Variant], reference: Variant, metrics: Mapping[str, ComparedMetric], tested: Collection[str]
 ) -> Results:
-    """All of `metrics` for all entries that have them; those of `tested` with p-values, which are corrected over all of
-    them together (Holm).
+    """All of `metrics` for all variants that have them; those of `tested` with p-values, which are corrected over all
+    of them together (Holm).
     """
-    found: Results = {name: {} for name in metrics}
-    pairs = [(name, entry) for name, each in metrics.items() for entry in entries if each.of(entry.name)]
-    for name, entry in track(pairs, "error bars", len(pairs)):
-        found[name][entry.name] = _result(metrics[name], entry, reference, name in tested)
-    places = [(name, entry) for name, row in found.items() for entry, each in row.items() if each.p is not None]
-    corrected = holm([found[name][entry].p or 0.0 for name, entry in places])
+    results: Results = {name: {} for name in metrics}
+    pairs = [(name, variant) for name, metric in metrics.items() for variant in variants if metric.of(variant.name)]
+    for name, variant in track(pairs, "error bars", len(pairs)):
+        results[name][variant.name] = _compute_result(metrics[name], variant, reference, name in tested)
+    places = [(name, own) for name, row in results.items() for own, each in row.items() if each.p is not None]
+    corrected = correct_holm([results[name][own].p or 0.0 for name, own in places])
     for (name, own), p in zip(places, corrected, strict=True):
-        found[name][own] = replace(found[name][own], p_holm=p)
-    return found
+        results[name][own] = replace(results[name][own], p_holm=p)
+    return results
 
 
-def p_values(found: Results) -> int:
+def correct_holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction (1979): with p-values below 0.05 called findings after it, the probability that any of them is
+    false is at most 0.05, however many there are and however they depend on each other.
+
+    Args:
+        p_values: of one family.
+
+    Returns:
+        Corrected, in the same order: the k-th smallest of m times (m - k + 1), never below the one before, at most 1.
+    """
+    count = len(p_values)
+    corrected, least = [0.0] * count, 0.0
+    for rank, place in enumerate(sorted(range(count), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (count - rank) * p_values[place]))
+        corrected[place] = least
+    return corrected
+
+
+def count_p_values(results: Results) -> int:
     """How many p-values there are: the family that Holm's correction is over."""
-    return sum(each.p is not None for row in found.values() for each in row.values())
+    return sum(each.p is not None for row in results.values() for each in row.values())
 
 
-def too_few_documents(found: Results) -> str:
-    """Whether the test questions come from so few documents that no p-value could be small enough, in words."""
-    family = p_values(found)
+def count_tested_metrics(results: Results) -> int:
+    """How many metrics have p-values."""
+    return sum(any(each.p is not None for each in row.values()) for row in results.values())
+
+
+def explain_too_few_documents(results: Results) -> str:
+    """Whether the test questions come from so few documents that no p-value could be small enough, in words; empty if
+    they do not.
+    """
+    family = count_p_values(results)
     documents = max(
-        (each.documents for row in found.values() for each in row.values() if each.p is not None), default=0
+        (each.documents for row in results.values() for each in row.values() if each.p is not None), default=0
     )
     least = smallest_p(documents)
     if not family or family * least <= LEVEL:
         return ""
+    advice = " (metrics=... compares fewer)" if least <= LEVEL and count_tested_metrics(results) > 1 else ""
     return (
         f"with {documents} documents no p-value can be below {least:.2g}, and corrected over {family} none below "
-        f"{min(1.0, family * least):.2g}: nothing here can be called different"
-        f"{' (metrics=... compares fewer)' if least <= LEVEL and tested_metrics(found) > 1 else ''}"
+        f"{min(1.0, family * least):.2g}: nothing here can be called different{advice}"
     )
 
 
-def tested_metrics(found: Results) -> int:
-    """How many metrics have p-values."""
-    return sum(any(each.p is not None for each in row.values()) for row in found.values())
-
-
-def _result(metric: Measured, entry: Variant, reference: Variant, is_tested: bool) -> Result:
-    runs = metric.by_run[entry.name]
+def _compute_result(metric: ComparedMetric, variant: Variant, reference: Variant, is_tested: bool) -> Result:
+    runs = metric.by_run[variant.name]
     own, other = mean_over_runs(runs), metric.of(reference.name)
-    difference = None if other is None or entry.name == reference.name else _difference(own, other)
+    # no difference where one of the two is not a number: a training that diverged
+    is_paired = other is not None and variant.name != reference.name and _is_number(own) and _is_number(other)
+    difference = own.less(other) if is_paired and other is not None else None
     documents = len(set(own.documents))
     return Result(
         value=own.estimate() if _is_number(own) else Estimate(math.nan),
         difference=difference,
         p=difference.p if difference and is_tested and documents > 1 else None,
         p_holm=None,
-        by_run=tuple(value_of(run) for run in runs),
+        by_run=tuple(compute_value(run) for run in runs),
         questions=len(own.sums),
         documents=documents,
     )
-
-
-def _difference(own: Ratio, other: Ratio) -> Difference | None:
-    """None where one of the two is not a number: a training that diverged."""
-    return own.less(other) if _is_number(own) and _is_number(other) else None
 
 
 def _is_number(ratio: Ratio) -> bool:

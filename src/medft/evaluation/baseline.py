@@ -13,30 +13,41 @@ from filelock import FileLock
 from medft.config.paths import PACKAGE
 from medft.config.schema import Config
 from medft.console import say
-from medft.data.encode import encode_all
+from medft.data.encode import Encoded
 from medft.data.example import Example
+from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.evaluate import Measurement
 from medft.evaluation.probes import load_probes
+from medft.metrics.registry import missing_metrics
 
 
-def baseline_key(config: Config, network: Any, tokenizer: Tokenizer, test: Sequence[Example], device: str) -> str:
+def baseline_key(
+    config: Config,
+    network: Any,
+    tokenizer: Tokenizer,
+    test: Sequence[Example],
+    encoded: Sequence[Encoded],
+    device: str,
+) -> str:
     """What a baseline depends on, hashed: the model, the test rows as it reads them, how answers are measured and
     written, and the code and libraries that do so.
     """
-    rows = [*test, *load_probes(config.evaluation.probes)]
+    probes = load_probes(config.evaluation.probes)
     shape = {key: value for key, value in network.config.to_dict().items() if "drop" not in key and key[0] != "_"}
     parts: list[Any] = [
         weights_digest(network),
         shape,
-        [row.fingerprint() for row in rows],
-        [(row.prompt, row.answer) for row in encode_all(rows, tokenizer, config.dataset.prompt)],
+        [row.fingerprint() for row in (*test, *probes)],
+        [(row.prompt, row.answer) for row in encoded],
+        encode_prompts(probes, tokenizer, config.dataset.prompt),
         config.generation.model_dump(),
         config.seed if config.generation.do_sample else None,
         config.evaluation.max_length,
         config.evaluation.batch_size,
         device,
         {name: version(name) for name in ("torch", "transformers", "rouge-score", "sacrebleu")},
+        [metric.name for metric in missing_metrics()],
         _code_digest(),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
@@ -60,7 +71,7 @@ def weights_digest(network: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def cached(key: str, cache: Path, compute: Callable[[], Measurement]) -> Measurement:
+def load_or_compute(key: str, cache: Path, compute: Callable[[], Measurement]) -> Measurement:
     """The measurement of this key from the cache, computed first if it is not there."""
     file = cache / "baselines" / f"{key}.json"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from medft.data.example import Example
-from medft.evaluation.evaluate import AnswerScores, Measurement
+from medft.evaluation.judges.base import Verdict
+from medft.metrics.metric import AnswerScores
+
+Side = Literal["baseline", "test"]  # the answers before, and after fine-tuning
+SIDES: tuple[Side, ...] = ("test", "baseline")
 
 
 @dataclass
@@ -17,12 +21,10 @@ class Prediction:
     Attributes:
         group, document: of the example; questions of one document are not independent.
         expected: the answer of the data set.
-        baseline_answer: before fine-tuning; None if no baseline was asked for.
-        generated_answer: after fine-tuning.
-        metrics: `baseline` and `test`, each with the measurements of one row.
-        judge: by judge's name, then by what was judged: `test` and `baseline`, on some rows `control_expected`,
-            `control_other` and `control_empty`. Each has what `Verdict` has; with `judge.repeats` above 1 the score is
-            a mean, and `repeats` has them all.
+        baseline: the answer before fine-tuning; None if no baseline was asked for.
+        test: the answer after fine-tuning.
+        verdicts: by judge's name, then by what was judged: `test` and `baseline`, on some rows `control_expected`,
+            `control_other` and `control_empty`.
     """
 
     id: str
@@ -31,34 +33,51 @@ class Prediction:
     instruction: str
     input: str
     expected: str
-    baseline_answer: str | None
-    generated_answer: str
-    metrics: dict[str, dict[str, float]]
-    judge: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    baseline: AnswerScores | None
+    test: AnswerScores
+    verdicts: dict[str, dict[str, Verdict]] = field(default_factory=dict)
+
+    def scores(self, side: Side) -> AnswerScores:
+        """The answer of a side that was measured."""
+        scores = self.test if side == "test" else self.baseline
+        assert scores is not None
+        return scores
+
+    def verdict(self, judge: str, side: str) -> Verdict | None:
+        """What a judge said of a side."""
+        return self.verdicts.get(judge, {}).get(side)
+
+    def judge_score(self, judge: str, side: str) -> float | None:
+        """The score that a judge gave to a side; None if it gave none."""
+        verdict = self.verdict(judge, side)
+        return None if verdict is None or verdict.score is None else float(verdict.score)
 
 
-def make_predictions(test: Sequence[Example], baseline: Measurement | None, tuned: Measurement) -> list[Prediction]:
-    """Join the test rows with what was measured before and after, by position; ids must agree."""
-    before: Sequence[AnswerScores | None] = baseline.rows if baseline else [None] * len(test)
-    found = []
-    for example, old, new in zip(test, before, tuned.rows, strict=True):
-        if new.id != example.id or (old and old.id != example.id):
-            raise ValueError(f"measurements of another row: {new.id} for {example.id}")
-        metrics = {"test": _numbers(new)} | ({"baseline": _numbers(old)} if old else {})
-        found.append(
-            Prediction(
-                example.id,
-                example.group,
-                example.document or example.group,
-                example.instruction,
-                example.input,
-                example.output,
-                old.answer if old else None,
-                new.answer,
-                metrics,
-            )
-        )
-    return found
+def make_predictions(
+    test: Sequence[Example], baseline: Sequence[AnswerScores] | None, tuned: Sequence[AnswerScores]
+) -> list[Prediction]:
+    """Join the test rows with what was measured before and after, by position."""
+    before: Sequence[AnswerScores | None] = baseline or [None] * len(test)
+    return [
+        Prediction(row.id, row.group, row.document or row.group, row.instruction, row.input, row.output, old, new)
+        for row, old, new in zip(test, before, tuned, strict=True)
+    ]
+
+
+def documents_of(predictions: Iterable[Prediction]) -> list[str]:
+    """The document of each question."""
+    return [row.document for row in predictions]
+
+
+def judges_of(predictions: Iterable[Prediction]) -> list[str]:
+    """The names of all judges that have judged any of the rows, in alphabetical order."""
+    return sorted({name for row in predictions for name in row.verdicts})
+
+
+def baseline_of(predictions: Sequence[Prediction]) -> list[AnswerScores] | None:
+    """The answers before fine-tuning; None if not all questions have one."""
+    answers = [row.baseline for row in predictions if row.baseline is not None]
+    return answers if len(answers) == len(predictions) else None
 
 
 def write_jsonl(predictions: Iterable[Prediction], path: Path) -> None:
@@ -70,35 +89,26 @@ def write_jsonl(predictions: Iterable[Prediction], path: Path) -> None:
 def read_jsonl(path: Path) -> list[Prediction]:
     """The reverse of `write_jsonl`."""
     with path.open(encoding="utf-8") as file:
-        return [_prediction(json.loads(line)) for line in file]
+        return [_read_prediction(json.loads(line)) for line in file]
 
 
-def _prediction(fields: dict[str, Any]) -> Prediction:
-    """A row of any version: older ones had no document, and their verdicts no status."""
-    for verdicts in fields["judge"].values():
-        for verdict in verdicts.values():
-            verdict.setdefault("status", "failed" if verdict["score"] is None else "scored")
-    return Prediction(**{"document": fields["group"], **fields})
+def _read_prediction(fields: dict[str, Any]) -> Prediction:
+    typed = {
+        "baseline": AnswerScores(**fields["baseline"]) if fields["baseline"] else None,
+        "test": AnswerScores(**fields["test"]),
+        "verdicts": {
+            judge: {side: Verdict.from_dict(verdict) for side, verdict in sides.items()}
+            for judge, sides in fields["verdicts"].items()
+        },
+    }
+    return Prediction(**{**fields, **typed})
 
 
 def write_notebook_json(predictions: Iterable[Prediction], path: Path) -> None:
-    """The first users' format, `predictions.json`: instruction, input, output, model_response."""
+    """The format of the first users' notebook, `predictions.json`: instruction, input, output, model_response."""
     rows = [
         {"instruction": each.instruction, "input": each.input, "output": each.expected,
-         "model_response": each.generated_answer}
+         "model_response": each.test.answer}
         for each in predictions
     ]  # fmt: skip
     path.write_text(json.dumps(rows, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def _numbers(row: AnswerScores) -> dict[str, float]:
-    counts = {
-        "nats": row.nats,
-        "tokens": row.tokens,
-        "cut": row.cut,
-        "bytes": row.bytes,
-        "words": row.words,
-        "expected_words": row.expected_words,
-        "hit_limit": row.hit_limit,
-    }
-    return {**row.metrics, **counts}

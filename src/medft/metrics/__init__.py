@@ -1,1 +1,1 @@
-"""The metrics room: what is measured of an answer, and how means get their error bars."""
+"""The metrics room: what each metric is, how it is measured, and how its mean gets an error bar."""

@@ -1,35 +1,35 @@
-"""How a generated answer compares with the expected one.
+"""How far a generated answer overlaps with the expected one.
 
-All are of one answer; means over answers are made in `medft.evaluation.evaluate`. ROUGE and chrF come from their
-libraries; token F1 and exact match follow the normalisation of SQuAD (Rajpurkar et al. 2016).
+ROUGE and chrF come from their libraries; token F1 and exact match follow the normalisation of SQuAD (Rajpurkar et al.
+2016).
 """
 
 import functools
 import re
 import string
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
-# each with the most it can be; the least is 0
-OVERLAP = {"rouge1": 1.0, "rouge2": 1.0, "rougeL": 1.0, "chrf": 100.0, "token_f1": 1.0, "exact_match": 1.0,
-           "repeat_share": 1.0}  # fmt: skip
+from medft.metrics.metric import Measure, Metric
+
+_SHARE = (0.0, 1.0)
 
 
-def row_metrics(expected: str, generated: str) -> dict[str, float]:
-    """The overlap metrics of one answer: 0 to 1, but chrF 0 to 100 as its authors have it."""
-    rouge = _rouge().score(expected, generated)
-    return {
-        **{name: float(rouge[name].fmeasure) for name in ("rouge1", "rouge2", "rougeL")},
-        "chrf": float(_chrf().sentence_score(generated, [expected]).score),
-        "token_f1": token_f1(expected, generated),
-        "exact_match": float(normalised(expected) == normalised(generated)),
-        "repeat_share": repeat_share(generated),
-    }
+def measure_rouge(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
+    """F-measures of ROUGE with stemming (Lin 2004), 0 to 1."""
+    scores = [_rouge().score(want, have) for want, have in zip(expected, generated, strict=True)]
+    return {name: [float(each[name].fmeasure) for each in scores] for name in ("rouge1", "rouge2", "rougeL")}
 
 
-def token_f1(expected: str, generated: str) -> float:
+def compute_chrf(expected: str, generated: str) -> float:
+    """ChrF (Popović 2015), 0 to 100 as its author has it."""
+    return float(_chrf().sentence_score(generated, [expected]).score)
+
+
+def compute_token_f1(expected: str, generated: str) -> float:
     """F1 over the words both have, after normalisation; 1.0 when both have none."""
-    want, have = Counter(normalised(expected)), Counter(normalised(generated))
+    want, have = Counter(normalize(expected)), Counter(normalize(generated))
     if not want or not have:
         return float(want == have)
     common = (want & have).total()
@@ -39,19 +39,34 @@ def token_f1(expected: str, generated: str) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def normalised(text: str) -> list[str]:
-    """Words in lower case, without punctuation and articles."""
-    bare = text.lower().translate(str.maketrans("", "", string.punctuation))
-    return [word for word in bare.split() if word not in ("a", "an", "the")]
+def compute_exact_match(expected: str, generated: str) -> float:
+    """Whether both are the same after normalisation."""
+    return float(normalize(expected) == normalize(generated))
 
 
-def repeat_share(text: str, length: int = 4) -> float:
+def compute_repeat_share(text: str, length: int = 4) -> float:
     """The share of an answer's runs of four words that it has written before; 0.0 for shorter answers."""
     words = re.findall(r"\w+", text.lower())
     runs = [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
+def normalize(text: str) -> list[str]:
+    """Words in lower case, without punctuation and articles."""
+    bare = text.lower().translate(str.maketrans("", "", string.punctuation))
+    return [word for word in bare.split() if word not in ("a", "an", "the")]
+
+
+def _for_each(name: str, compute: Callable[[str, str], float]) -> Measure:
+    """Measures a metric that is computed one answer at a time."""
+
+    def measure(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
+        return {name: [compute(want, have) for want, have in zip(expected, generated, strict=True)]}
+
+    return measure
+
+
+# Each scorer takes a moment to make, so both are made once.
 @functools.cache
 def _rouge() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
@@ -64,3 +79,34 @@ def _chrf() -> Any:
     from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
+
+
+ROUGE_L = Metric(
+    "rougeL", "longest common word sequence, 0 to 1", _SHARE, "higher", measure=measure_rouge, headline=True
+)
+ROUGE_1 = Metric("rouge1", "words in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
+ROUGE_2 = Metric("rouge2", "word pairs in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
+CHRF = Metric(
+    "chrf", "character sequences in common, 0 to 100", (0.0, 100.0), "higher", measure=_for_each("chrf", compute_chrf)
+)
+TOKEN_F1 = Metric(
+    "token_f1",
+    "words in common after normalisation, 0 to 1",
+    _SHARE,
+    "higher",
+    measure=_for_each("token_f1", compute_token_f1),
+)
+EXACT_MATCH = Metric(
+    "exact_match",
+    "share of answers equal to the expected one",
+    _SHARE,
+    "higher",
+    measure=_for_each("exact_match", compute_exact_match),
+)
+REPEAT_SHARE = Metric(
+    "repeat_share",
+    "share of four-word runs that an answer has already written",
+    _SHARE,
+    "lower",
+    measure=_for_each("repeat_share", lambda _, generated: compute_repeat_share(generated)),
+)

@@ -9,7 +9,7 @@ truth, and how often other methods do: `benchmarks/intervals.py`.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,10 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
-    def named(self, key: str) -> dict[str, float]:
-        """As metrics: `key`, `key_ci_low`, `key_ci_high`."""
-        ends = {f"{key}_ci_low": self.low, f"{key}_ci_high": self.high}
-        return {key: self.value} | {name: end for name, end in ends.items() if end is not None}
+    def transform(self, function: Callable[[float], float]) -> "Estimate":
+        """The estimate of a rising function of the mean."""
+        low, high = (None if end is None else function(end) for end in (self.low, self.high))
+        return Estimate(function(self.value), low, high)
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,6 @@ class Difference(Estimate):
     """A paired difference (after less before), with the p-value of no difference."""
 
     p: float = 1.0
-
-    def named(self, key: str) -> dict[str, float]:
-        """The same with `key_p`."""
-        return super().named(key) | {f"{key}_p": self.p}
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,8 @@ class Ratio:
             raise ValueError("a paired difference needs the same rows on both sides")
         low, high = self.bounds
         paired = Ratio(self.sums - before.sums, self.counts, self.documents, (low - high, high - low))
-        found, (sums, _) = paired.estimate(), paired._by_document()
-        return Difference(found.value, found.low, found.high, sign_flip_p(sums))
+        mean, (sums, _) = paired.estimate(), paired._by_document()
+        return Difference(mean.value, mean.low, mean.high, sign_flip_p(sums))
 
     def _is_two_valued(self) -> bool:
         """Whether each row is at one end of the bounds: a share."""
@@ -134,11 +130,6 @@ class Ratio:
         _, place = np.unique(np.asarray(self.documents, dtype=object).astype(str), return_inverse=True)
         sums, counts = (np.bincount(place, each).astype(np.float64) for each in (self.sums, self.counts))
         return sums, counts
-
-
-def named(estimates: Mapping[str, Estimate]) -> dict[str, float]:
-    """All estimates as metrics, see `Estimate.named`."""
-    return {name: number for key, each in estimates.items() for name, number in each.named(key).items()}
 
 
 def sign_flip_p(sums: Floats) -> float:
@@ -168,7 +159,7 @@ def _ratio(sums: Floats, counts: Floats) -> Any:
 
 
 def _t_quantiles(sums: Floats, counts: Floats, error: float) -> tuple[float, float]:
-    """Quantiles of (resampled - found) / resampled error, nowhere nearer than those of t."""
+    """Quantiles of (resampled - measured) / resampled error, nowhere nearer than those of t."""
     from scipy.stats import t
 
     documents, tails = len(sums), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]

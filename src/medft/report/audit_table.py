@@ -1,11 +1,15 @@
-"""The audit as tables in the terminal."""
+"""The audit of the data: tables in the terminal, audit.json and its picture."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from medft.console import say, table, warn
 from medft.data.audit.audit import Audit, Part
+from medft.data.module import MedicalQA
 from medft.data.samples import TruncationStats
 from medft.errors import InputError
+from medft.report.plots import plot_lengths
 
 _LINES: list[tuple[str, Callable[[Part], str]]] = [
     ("rows", lambda part: f"{part.cuts.rows:,}"),
@@ -30,8 +34,8 @@ def print_audit(audit: Audit) -> None:
     rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
     table(title, ("", *audit.parts), rows)
     shared = [
-        (pair, *(f"{count:,}" for count in (found.exact, found.near, found.groups, found.documents)))
-        for pair, found in audit.shared.items()
+        (pair, *(f"{count:,}" for count in (both.exact, both.near, both.groups, both.documents)))
+        for pair, both in audit.shared.items()
     ]
     if audit.leaks():
         table("on both sides", ("splits", "exact duplicates", "near duplicates", "groups", "documents"), shared)
@@ -48,6 +52,16 @@ def print_lengths(audit: Audit) -> None:
     columns = ("max_length", "answers cut", "answer tokens lost", "rows with nothing to learn", "tokens an epoch")
     rows = [(str(length), *_length_cells(cuts)) for length, cuts in audit.lengths.items()]
     table("training rows, cut at", columns, rows)
+
+
+def write_audit(folder: Path, audit: Audit, data: MedicalQA, cuts: Mapping[int, TruncationStats]) -> list[Path]:
+    """Write audit.json and audit.png, the histogram of lengths with a line for each of `cuts`; returns both."""
+    files = [folder / "audit.json", folder / "audit.png"]
+    folder.mkdir(parents=True, exist_ok=True)
+    files[0].write_text(json.dumps(audit.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
+    lengths = {name: tokens.prompt_lengths + tokens.answer_lengths for name, tokens in data.tokens.items()}
+    plot_lengths(lengths, cuts).savefig(files[1])
+    return files
 
 
 def warn_of_leaks(audit: Audit, on_leak: str) -> None:

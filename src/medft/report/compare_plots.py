@@ -1,4 +1,4 @@
-"""Pictures of a comparison, one colour an entry in all of them."""
+"""Pictures of a comparison, one colour a variant in all of them."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -6,79 +6,81 @@ from typing import Any
 
 from medft.comparison.compare import Comparison
 from medft.comparison.costs import TRAIN_SECONDS
+from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
-from medft.report.plots import NARROW, Size, new_figure
+from medft.metrics.statistics import Estimate
+from medft.report.plots import NARROW, WIDE, Size, new_figure
+from medft.runs.metric_names import LOSS_CURVES
 
 _LINE = 0.17  # inches that a line of a legend takes
 _SMALL = 7  # points
-_FEW = 2  # entries up to which the model before fine-tuning is shown beside them
+_FEW = 2  # variants up to which the model before fine-tuning is shown beside them
+_FAR_APART = 8.0  # greatest over least value of a setting, from which its axis is logarithmic
 
 
-def by_entry(found: Comparison, metric: str, width: float = NARROW[0]) -> Any:
-    """Each entry's value as a dot with its interval; small dots are the runs of each seed. Before fine-tuning lies so
+def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0]) -> Any:
+    """Each variant's value as a dot with its interval; small dots are the runs of each seed. Before fine-tuning lies so
     far off that nobody would see the others apart: where there are several, it is not shown.
     """
-    entries = found.trained if len(found.trained) > _FEW else found.entries
-    shown = [entry for entry in entries if found.result(metric, entry)]
+    variants = comparison.trained if len(comparison.trained) > _FEW else comparison.variants
+    shown = [(variant, result) for variant in variants if (result := comparison.result(metric, variant))]
     figure, axes = new_figure((width, 0.8 + 0.36 * len(shown)))
-    for place, entry in enumerate(reversed(shown)):
-        result = found.result(metric, entry)
-        assert result is not None
-        colour = colour_of(found, entry)
-        if result.value.low is not None and result.value.high is not None:
-            axes.plot([result.value.low, result.value.high], [place, place], color=colour, linewidth=2)
+    for place, (variant, result) in enumerate(reversed(shown)):
+        colour = _colour_of(comparison, variant)
+        if ends := _ends(result.value):
+            axes.plot(ends, [place, place], color=colour, linewidth=2)
         axes.plot(result.value.value, place, "o", color=colour, markersize=7)
         if len(result.by_run) > 1:
             axes.plot(result.by_run, [place + 0.22] * len(result.by_run), ".", color=colour, alpha=0.7, markersize=5)
-    reference = found.result(metric, found.reference)
+    reference = comparison.result(metric, comparison.reference)
     if reference:
         axes.axvline(reference.value.value, color="tab:gray", linestyle=":", linewidth=1)
-    axes.set_yticks(range(len(shown)), [_wrapped(entry.name) for entry in reversed(shown)], fontsize=_SMALL)
+    names = [_plain(variant.name).replace(", ", ",\n") for variant, _ in reversed(shown)]
+    axes.set_yticks(range(len(shown)), names, fontsize=_SMALL)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlabel(metric)
     axes.grid(axis="x", alpha=0.3)
     return figure
 
 
-def score_by_cost(found: Comparison, size: Size = NARROW) -> Any | None:
-    """The primary metric against the training time, the Pareto front as a line; None if no entry has a cost."""
+def plot_score_by_cost(comparison: Comparison, size: Size = NARROW) -> Any | None:
+    """The primary metric against the training time, the Pareto front as a line; None if no variant has a cost."""
     points = {}
-    for entry in found.entries:
-        result, seconds = found.result(found.primary, entry), found.costs[entry.name].get(TRAIN_SECONDS)
+    for variant in comparison.variants:
+        result = comparison.result(comparison.primary, variant)
+        seconds = comparison.costs[variant.name].get(TRAIN_SECONDS)
         if result and seconds is not None:
-            points[entry.name] = (entry, seconds, result.value)
+            points[variant.name] = (variant, seconds, result.value)
     if not points:
         return None
     figure, axes = new_figure(_with_legend(size, len(points)))
-    for name, (entry, seconds, value) in points.items():
-        colour = colour_of(found, entry)
-        if value.low is not None and value.high is not None:
-            axes.plot([seconds, seconds], [value.low, value.high], color=colour, alpha=0.5, linewidth=1)
-        mark = "x" if entry.is_leaking else "D" if name in found.front else "o"
-        axes.plot(
-            seconds, value.value, mark, color=colour, label=plain(name) + (" (leaking)" if entry.is_leaking else "")
-        )
-    front = sorted((points[name][1], points[name][2].value) for name in found.front)
+    for name, (variant, seconds, value) in points.items():
+        colour = _colour_of(comparison, variant)
+        if ends := _ends(value):
+            axes.plot([seconds, seconds], ends, color=colour, alpha=0.5, linewidth=1)
+        mark = "x" if variant.is_leaking else "D" if name in comparison.front else "o"
+        label = _plain(name) + (" (leaking)" if variant.is_leaking else "")
+        axes.plot(seconds, value.value, mark, color=colour, label=label)
+    front = sorted((points[name][1], points[name][2].value) for name in comparison.front)
     for (left, upper), (right, lower) in pairwise(front):
         axes.plot([left, right, right], [upper, upper, lower], "--", color="tab:gray", linewidth=1)
     axes.set_xlabel("training time (s)")
-    axes.set_ylabel(found.primary)
+    axes.set_ylabel(comparison.primary)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower left", fontsize=_SMALL, frameon=False)
     return figure
 
 
-def curves(found: Comparison, size: Size = NARROW) -> Any:
+def plot_curves(comparison: Comparison, size: Size = NARROW) -> Any:
     """Validation losses of all runs, training losses faint behind them."""
-    figure, axes = new_figure(_with_legend(size, len(found.trained)))
-    for entry in found.trained:
-        colour = colour_of(found, entry)
-        for number, run in enumerate(entry.runs):
-            train, val = (run.curves.get(name, []) for name in ("train/loss", "val/loss"))
-            axes.plot(*_columns(train), color=colour, alpha=0.15, linewidth=0.7)
-            axes.plot(
-                *_columns(val), color=colour, linewidth=1.4, marker=".", label=None if number else plain(entry.name)
-            )
+    figure, axes = new_figure(_with_legend(size, len(comparison.trained)))
+    for variant in comparison.trained:
+        colour = _colour_of(comparison, variant)
+        for number, run in enumerate(variant.runs):
+            train, validation = (_split_points(run.curves.get(name, [])) for name in LOSS_CURVES)
+            label = None if number else _plain(variant.name)
+            axes.plot(*train, color=colour, alpha=0.15, linewidth=0.7)
+            axes.plot(*validation, color=colour, linewidth=1.4, marker=".", label=label)
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss (nats per token)")
     axes.grid(alpha=0.3)
@@ -86,29 +88,88 @@ def curves(found: Comparison, size: Size = NARROW) -> Any:
     return figure
 
 
-def colour_of(found: Comparison, entry: Variant) -> Any:
-    """An entry's colour: gray before fine-tuning, else ten strong ones, of more entries twenty."""
+def plot_over_setting(comparison: Comparison, keys: Sequence[str], size: Size = WIDE) -> Any | None:
+    """The primary metric over a setting that is a number, a line for each value of another one; None if the sweep is
+    not of that kind.
+
+    Args:
+        keys: one or two dotted keys that were varied.
+    """
+    varied = [key for key in keys if len({variant.values.get(key) for variant in comparison.trained}) > 1]
+    number = next((key for key in varied if _numbers(comparison, key)), None)
+    if number is None or len(varied) > 2:
+        return None
+    other = next((key for key in varied if key != number), "")
+    values = _numbers(comparison, number)
+    lines: dict[str, list[Variant]] = {}
+    for variant in sorted(comparison.trained, key=lambda variant: float(variant.values[number])):
+        lines.setdefault(variant.values.get(other, ""), []).append(variant)
+    if len(lines) * len(values) < len(comparison.trained):
+        return None  # something else differs too
+    figure, axes = new_figure(size)
+    for place, (value, variants) in enumerate(lines.items()):
+        label = _plain(f"{other}={value}") if other else ""
+        _plot_line(axes, comparison, number, variants, label, f"C{place % 10}")
+    if values[0] > 0 and values[-1] / values[0] >= _FAR_APART:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_xlabel(number)
+    axes.set_ylabel(comparison.primary)
+    axes.grid(alpha=0.3)
+    if other:
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _plot_line(
+    axes: Any, comparison: Comparison, key: str, variants: Sequence[Variant], label: str, colour: str
+) -> None:
+    points: list[tuple[float, Variant, Result]] = [
+        (float(variant.values[key]), variant, result)
+        for variant in variants
+        if (result := comparison.result(comparison.primary, variant))
+    ]
+    axes.plot([x for x, _, _ in points], [each.value.value for *_, each in points], "-", color=colour, label=label)
+    for x, variant, result in points:
+        axes.plot(x, result.value.value, "x" if variant.is_leaking else "o", color=colour, markersize=7)
+        if ends := _ends(result.value):
+            axes.plot([x, x], ends, color=colour, alpha=0.5, linewidth=2)
+        if len(result.by_run) > 1:
+            axes.plot([x] * len(result.by_run), result.by_run, "_", color=colour, markersize=16)
+
+
+def _numbers(comparison: Comparison, key: str) -> list[float]:
+    """The different values of a setting, least first; none if one of them is no number."""
+    try:
+        return sorted({float(variant.values[key]) for variant in comparison.trained})
+    except ValueError:
+        return []
+
+
+def _split_points(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _ends(estimate: Estimate) -> list[float]:
+    return [] if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
+
+
+def _colour_of(comparison: Comparison, variant: Variant) -> Any:
+    """A variant's colour: gray before fine-tuning, else ten strong ones, of more variants twenty."""
     from matplotlib import colormaps
 
-    if entry.is_before:
+    if variant.is_baseline:
         return "tab:gray"
-    trained = [each.name for each in found.trained]
+    trained = [each.name for each in comparison.trained]
     many = len(trained) > 10
-    return colormaps["tab20" if many else "tab10"](trained.index(entry.name) % (20 if many else 10))
+    return colormaps["tab20" if many else "tab10"](trained.index(variant.name) % (20 if many else 10))
 
 
-def plain(text: str) -> str:
-    """A text in which no formula is looked for."""
+def _plain(text: str) -> str:
+    """A text in which matplotlib looks for no formula."""
     return text.replace("$", r"\$")
 
 
 def _with_legend(size: Size, lines: int) -> Size:
     return size[0], size[1] + _LINE * lines
-
-
-def _columns(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    return [step for step, _ in points], [value for _, value in points]
-
-
-def _wrapped(name: str) -> str:
-    return plain(name).replace(", ", ",\n")

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 Marked = list[tuple[str, bool]]
 
 
-def marked_differences(left: str, right: str) -> tuple[Marked, Marked]:
+def mark_differences(left: str, right: str) -> tuple[Marked, Marked]:
     """Both texts as pieces of (text, is only here); put together, the pieces are the texts.
 
     Words are compared without regard to case and to the signs around them.
@@ -25,10 +25,10 @@ def _bare(word: str) -> str:
 
 
 def _pieces(words: list[str], shared: list[tuple[int, int]]) -> Marked:
-    found: Marked = []
+    pieces: Marked = []
     done = 0
     for start, size in shared:
-        found.append(("".join(words[done:start]), True))
-        found.append(("".join(words[start : start + size]), False))
+        pieces.append(("".join(words[done:start]), True))
+        pieces.append(("".join(words[start : start + size]), False))
         done = start + size
-    return [piece for piece in found if piece[0]]
+    return [piece for piece in pieces if piece[0]]

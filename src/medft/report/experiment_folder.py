@@ -1,26 +1,114 @@
-"""The folder of an experiment: README.md, results.csv, figure.png."""
+"""The folder of an experiment: README.md (what was asked, what came out, what that allows to say), results.csv,
+figure.png.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medft.comparison.compare import Comparison
 from medft.comparison.labels import as_param
-from medft.report.compare_plots import by_entry
-from medft.report.experiment_readme import readme
+from medft.report.compare_plots import plot_over_setting, plot_variants
+from medft.report.compare_tables import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
+from medft.report.csv_files import extend_results_csv
+from medft.report.format import capitalize, format_count
 from medft.report.plots import WIDE
-from medft.report.results_csv import extend_results
-from medft.report.setting_plot import over_setting
-from medft.runs.sweep_record import Sweep
+from medft.report.table import to_bullets
+from medft.report.verdict import write_verdict
+from medft.runs.record import RunRecord
+from medft.runs.sweep_record import SweepRecord
+
+_VERSIONS = "version."
 
 
-def write_folder(sweep: Sweep, found: Comparison, left_out: Mapping[str, str], folder: Path) -> None:
+def write_folder(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], folder: Path) -> None:
     """Write the three files; results.csv keeps what it has of other runs.
+
+    Args:
+        left_out: runs of the sweep that are not compared, and why.
 
     Raises:
         InputError: a file of that name is there and is not an experiment's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    others = extend_results(found, sweep.settings, folder / "results.csv")
-    figure = over_setting(found, [as_param(key) for key in sweep.settings]) or by_entry(found, found.primary, WIDE[0])
+    other_lines = extend_results_csv(comparison, sweep.settings, folder / "results.csv")
+    figure = plot_over_setting(comparison, [as_param(key) for key in sweep.settings])
+    figure = figure or plot_variants(comparison, comparison.primary, WIDE[0])
     figure.savefig(folder / "figure.png")
-    (folder / "README.md").write_text(readme(sweep, found, left_out, others), encoding="utf-8")
+    (folder / "README.md").write_text(render_readme(sweep, comparison, left_out, other_lines), encoding="utf-8")
+
+
+def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], other_lines: int) -> str:
+    """The text of README.md.
+
+    Args:
+        other_lines: lines of results.csv that are not of this sweep.
+    """
+    primary, direction = comparison.primary, "lower" if comparison.lower_is_better else "higher"
+    lines = format_count(other_lines, "further line", "further lines")
+    further = f" It has {lines} of other runs, which the table above is not of." if other_lines else ""
+    parts = [
+        f"# {sweep.name}",
+        sweep.question,
+        f"![{primary} of each variant](figure.png)",
+        f"*{primary} with 95% intervals over documents; small marks are single seeds.*",
+        "## Verdict",
+        to_bullets(write_verdict(comparison)),
+        "## Results",
+        f"On {describe_questions(comparison)}; {direction} {primary} is better. Differences are to "
+        f"{comparison.reference.name}.",
+        to_bullets(f"**{capitalize(words)}**" for words in comparison.warnings),
+        make_glance_table(comparison).to_markdown(),
+        f"{COMPARED_INTERVALS} {describe_family(comparison)}",
+        to_bullets(capitalize(note) for note in comparison.notes),
+        to_bullets(f"Run {run_id} of the sweep is left out: {why}." for run_id, why in left_out.items()),
+        f"[results.csv](results.csv) has a line for each run.{further}",
+        "## What the sizes allow to say",
+        sweep.limits,
+        _describe_sizes(comparison),
+        "## How",
+        f"```\n{sweep.command or '?'}\n```",
+        to_bullets(_describe_provenance(sweep, comparison)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _describe_sizes(comparison: Comparison) -> str:
+    result = next(iter(comparison.results[comparison.primary].values()))
+    runs = sum(len(variant.runs) for variant in comparison.trained)
+    return (
+        f"{format_count(runs, 'run', 'runs')} of {format_count(len(comparison.trained), 'variant', 'variants')}, "
+        f"tested on {format_count(result.questions, 'question', 'questions')} of "
+        f"{format_count(result.documents, 'document', 'documents')}: intervals and p-values speak of further questions "
+        "of such documents, not of other data, models or sizes."
+    )
+
+
+def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str]:
+    runs = [run for variant in comparison.trained for run in variant.runs]
+    versions = {
+        key.removeprefix(_VERSIONS): value for key, value in sorted(sweep.tags.items()) if key.startswith(_VERSIONS)
+    }
+    machine = [value for key, value in sorted(sweep.tags.items()) if key.startswith("machine")]
+    dirty = " with changes" if sweep.tags.get("git.dirty") == "true" else ""
+    fingerprints = [value[:16] for value in _tags(runs, "dataset.fingerprint")]
+    lines = [
+        f"Date: {sweep.started:%Y-%m-%d}; MLflow run {sweep.run_id}",
+        f"Machine: {', '.join([*machine, *_tags(runs, 'device')])}",
+        f"Versions: {', '.join(f'{name} {value}' for name, value in versions.items())}; commit "
+        f"{sweep.tags.get('git.commit', '?')}{dirty}",
+        f"Model: {', '.join(_params(runs, 'model.name'))}; data: {', '.join(_params(runs, 'dataset.name'))}, "
+        f"{', '.join(_params(runs, 'dataset.size_used'))} rows, fingerprint {', '.join(fingerprints)}",
+        f"All metrics, and answers side by side: `medft compare parent={sweep.run_id}`",
+        f"This folder is renewed by `medft report experiment={sweep.name}`",
+    ]
+    if sweep.primary != sweep.metric.removeprefix("test/").removesuffix("/score"):
+        lines.append(f"The sweep was about {sweep.metric}; what is compared by question is {comparison.primary}")
+    return [f"{line}." for line in lines]
+
+
+def _tags(runs: Sequence[RunRecord], key: str) -> list[str]:
+    return sorted({run.tags.get(key, "?") for run in runs})
+
+
+def _params(runs: Sequence[RunRecord], key: str) -> list[str]:
+    return sorted({run.params.get(key, "?") for run in runs})

@@ -1,86 +1,100 @@
-"""Figures of a comparison as text, the same in terminal, page and README."""
+"""How numbers look, the same in the terminal, in pages, in Markdown: every cell of every table is made here."""
 
-from medft.comparison.compare import Comparison
-from medft.comparison.significance import Result, tested_metrics
-from medft.comparison.variants import Variant
-from medft.metrics.statistics import Estimate
-from medft.report.run_table import interval, number, p_value
+from collections.abc import Mapping
 
+from medft.comparison.significance import Result
+from medft.metrics.aggregate import BeforeAfter
+from medft.metrics.statistics import Difference, Estimate
+
+# the costs of a run, with their units
+COST_UNITS: Mapping[str, str] = {
+    "train_seconds": "s",
+    "train_tokens": "tokens",
+    "tokens_per_second": "tokens/s",
+    "peak_memory": "MiB at most",
+}
+COST_TITLES: Mapping[str, str] = {
+    "train_seconds": "train s",
+    "train_tokens": "train tokens",
+    "tokens_per_second": "tokens/s",
+    "peak_memory": "peak MiB",
+}
 INTERVALS = (
     "[low, high]: 95% interval, a bootstrap-t over documents, since questions of one document are not independent "
-    "(for a share Wilson's). Entries of several seeds are averaged question by question first. An interval over "
-    "questions does not include the luck of the seed: that is what the range over seeds shows."
+    "(for a share Wilson's)."
 )
 
 
-def estimate(found: Estimate | None) -> str:
-    """A value with its interval; a dash for nothing."""
-    return "-" if found is None else interval(found.named("value"), "value")
+def format_number(value: float, decimals: int | None = None) -> str:
+    """Three decimals below 10, one above: what the intervals allow."""
+    return f"{value:,.{_decimals(value) if decimals is None else decimals}f}"
 
 
-def signed(found: Estimate | None) -> str:
+def format_estimate(estimate: Estimate | None) -> str:
+    """A value with its interval, such as `0.183 [0.170, 0.197]`; a dash where there is none."""
+    if estimate is None:
+        return "-"
+    value, low, high = estimate.value, estimate.low, estimate.high
+    if low is None or high is None:
+        return format_number(value)
+    decimals = _decimals(max(abs(value), abs(low), abs(high)))
+    return f"{format_number(value, decimals)} [{format_number(low, decimals)}, {format_number(high, decimals)}]"
+
+
+def format_signed(difference: Estimate | None) -> str:
     """A difference with its sign."""
-    text = estimate(found)
-    return f"+{text}" if found is not None and found.value > 0 else text
+    sign = "+" if difference is not None and difference.value > 0 else ""
+    return sign + format_estimate(difference)
 
 
-def corrected_p(result: Result | None) -> str:
-    """The corrected p-value; a dash for none."""
-    return "-" if result is None or result.p_holm is None else p_value({"_p": result.p_holm}, "")
+def format_p(p: float | None, missing: str = "-") -> str:
+    """A p-value."""
+    if p is None:
+        return missing
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def spread(result: Result | None) -> str:
+def format_holm(result: Result | None) -> str:
+    """The corrected p-value of a comparison's result."""
+    return format_p(result.p_holm if result else None)
+
+
+def format_spread(result: Result | None) -> str:
     """The range over seeds."""
-    return "-" if result is None or result.spread is None else " .. ".join(number(end) for end in result.spread)
+    return " .. ".join(map(format_number, result.spread)) if result and result.spread else "-"
 
 
-def cost(found: Comparison, entry: Variant, key: str) -> str:
+def format_cost(costs: Mapping[str, float], name: str) -> str:
     """A cost without its unit."""
-    value = found.costs[entry.name].get(key)
-    return "-" if value is None else f"{value:,.0f}"
+    return f"{costs[name]:,.0f}" if name in costs else "-"
 
 
-def name_of(found: Comparison, entry: Variant) -> str:
-    """An entry's name, how many seeds it has, and whether it is the reference, leaking, on the front."""
-    signs = [f"{len(entry.runs)} seeds"] if len(entry.runs) > 1 else []
-    signs += [
-        sign
-        for sign, holds in (
-            ("reference", entry is found.reference),
-            ("LEAKING", entry.is_leaking),
-            ("on the front", entry.name in found.front),
-        )
-        if holds
-    ]
-    return f"{entry.name} ({', '.join(signs)})" if signs else entry.name
+def format_count(number: int, one: str, several: str) -> str:
+    """`1 variant`, `2 variants`."""
+    return f"{number:,} {one if number == 1 else several}"
 
 
-def metric_title(found: Comparison, metric: str) -> str:
-    """A metric's name; an unreliable judge is called so."""
-    worth = {False: " (UNRELIABLE)", None: " (of unknown worth)"}
-    return metric + worth.get(found.worth[metric], "") if metric in found.worth else metric
+def before_after_cells(result: BeforeAfter) -> tuple[str, str, str, str]:
+    """A line of a run's results: before, after and difference with their intervals, and the p-value."""
+    difference: Difference | None = result.difference
+    p = format_p(difference.p if difference else None, missing="")
+    return format_estimate(result.before), format_estimate(result.after), format_estimate(difference), p
 
 
-def family(found: Comparison) -> str:
-    """What the correction is over."""
-    if not found.family:
-        return "No p-values: there is nothing to compare with, or only one document."
-    others = len({entry for row in found.results.values() for entry, each in row.items() if each.p is not None})
-    return (
-        "p: of no difference to the reference, a sign-flip permutation test by document, corrected by Holm over the "
-        f"{counted(found.family, 'p-value', 'p-values')} here ({counted(others, 'entry', 'entries')}, "
-        f"{counted(tested_metrics(found.results), 'metric', 'metrics')})."
-    )
+def describe_reliability(reliable: bool | None) -> str:
+    """What a judge's name is followed by; empty for a reliable one."""
+    return {True: "", False: "UNRELIABLE", None: "of unknown worth"}[reliable]
 
 
-def tested_on(found: Comparison) -> str:
-    """What all figures are of."""
-    return (
-        f"{counted(found.test_rows, 'test question', 'test questions')} of "
-        f"{counted(found.documents, 'document', 'documents')}"
-    )
+def capitalize(words: str) -> str:
+    """A note as a sentence."""
+    return f"{words[0].upper()}{words[1:]}."
 
 
-def counted(number_of: int, one: str, several: str) -> str:
-    """`1 entry`, `2 entries`."""
-    return f"{number_of:,} {one if number_of == 1 else several}"
+def keep_together(cell: str) -> str:
+    """For pages: a value may be broken into two lines before its interval, not inside it, and a range not at all."""
+    return cell.replace(", ", ",\u00a0").replace(" .. ", "\u00a0..\u00a0")
+
+
+def _decimals(value: float) -> int:
+    return 3 if abs(value) < 10 else 1

@@ -1,4 +1,4 @@
-"""Pictures of a run, as matplotlib figures; who draws them decides where they go."""
+"""Pictures of a run, of its data and of a search, as matplotlib figures."""
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -10,13 +10,11 @@ from medft.data.samples import TruncationStats
 Points = Sequence[tuple[int, float]]
 Size = tuple[float, float]
 
-# dashed lines of the loss curves
-REFERENCE_LOSSES = ("reference/unigram_loss", "baseline/loss", "test/loss")
 WIDE: Size = (8, 4.5)  # inches
 NARROW: Size = (5, 3.4)  # readable on a phone
 
 
-def loss_curves(curves: Mapping[str, Points], references: Mapping[str, float], size: Size = WIDE) -> Any:
+def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], size: Size = WIDE) -> Any:
     """Losses over optimizer steps, with reference losses as dashed lines.
 
     Args:
@@ -38,7 +36,7 @@ def loss_curves(curves: Mapping[str, Points], references: Mapping[str, float], s
     return figure
 
 
-def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]) -> Any:
+def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]) -> Any:
     """How long the rows of each split are, with a line at each length that cuts, and what it loses.
 
     Args:
@@ -57,11 +55,11 @@ def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationSt
                   histtype="stepfilled" if filled else "step", alpha=0.35 if filled else 1.0)  # fmt: skip
     top = 1.15 * axes.get_ylim()[1]  # room for the words above the bars
     axes.set_ylim(top=top)
-    for number, (length, found) in enumerate(cuts.items()):
-        lost = found.answer_tokens_lost / max(1, found.answer_tokens)
+    for number, (length, stats) in enumerate(cuts.items()):
+        lost = stats.answer_tokens_lost / max(1, stats.answer_tokens)
         axes.axvline(length, color="tab:red", linestyle="--", linewidth=1)
         text = (
-            f"{length}: {found.answers_cut / max(1, found.rows):.0%} of answers cut,\n{lost:.0%} of answer tokens lost"
+            f"{length}: {stats.answers_cut / max(1, stats.rows):.0%} of answers cut,\n{lost:.0%} of answer tokens lost"
         )
         axes.text(length * 1.02, top * (0.98 - 0.11 * number), text, color="tab:red", fontsize=7, va="top",
                   bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
@@ -73,7 +71,7 @@ def length_histogram(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationSt
     return figure
 
 
-def score_histogram(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any:
+def plot_scores(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any:
     """How often each score from 0 to 100 was given, in tens.
 
     Args:
@@ -90,7 +88,7 @@ def score_histogram(scores: Mapping[str, Sequence[float]], size: Size = WIDE) ->
     return figure
 
 
-def score_by_length(words: Sequence[float], scores: Sequence[float], size: Size = WIDE) -> Any:
+def plot_score_by_length(words: Sequence[float], scores: Sequence[float], size: Size = WIDE) -> Any:
     """Scores over the length of the answers: a judge that likes long answers shows here."""
     figure, axes = new_figure(size)
     axes.scatter(words, scores, alpha=0.5, edgecolors="none")
@@ -101,7 +99,7 @@ def score_by_length(words: Sequence[float], scores: Sequence[float], size: Size 
     return figure
 
 
-def optimization_history(completed: Points, pruned: Points, metric: str, minimize: bool, size: Size = WIDE) -> Any:
+def plot_trials(completed: Points, pruned: Points, metric: str, minimize: bool, size: Size = WIDE) -> Any:
     """What each trial of a search has reached, with the best so far.
 
     Args:
@@ -129,8 +127,8 @@ def as_svg(figure: Any) -> str:
     text = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "medft"}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    found = text.getvalue()
-    return found[found.index("<svg") :]
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
 
 
 def new_figure(size: Size) -> tuple[Any, Any]:

@@ -1,53 +1,32 @@
 """`report.html`: one self-contained file about one run. No script, nothing loaded, every text of a model escaped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medft.evaluation.judging.agreement import between_judges
-from medft.evaluation.judging.controls import CONTROLS, Reliability, reliability
-from medft.evaluation.judging.metrics import judge_metrics
-from medft.evaluation.judging.verdicts import score, scores_of
+from medft.evaluation.judging.agreement import compare_judges
+from medft.evaluation.judging.metrics import JudgeResults
+from medft.evaluation.judging.verdicts import score_ratio
 from medft.evaluation.predictions import Prediction
-from medft.metrics.aggregate import MEASURED
-from medft.report.diff import Marked, marked_differences
+from medft.metrics.aggregate import BeforeAfter
+from medft.metrics.registry import ANSWER_RANK, METRICS
+from medft.report.diff import Marked, mark_differences
+from medft.report.format import COST_UNITS, INTERVALS, before_after_cells, format_estimate, keep_together
 from medft.report.html import environment
-from medft.report.plots import NARROW, REFERENCE_LOSSES, as_svg, loss_curves, score_by_length, score_histogram
-from medft.report.run_table import cells, interval, judge_keys, measured_keys
-from medft.runs.record import RunRecord
+from medft.report.plots import NARROW, as_svg, plot_losses, plot_score_by_length, plot_scores
+from medft.report.run_table import describe_run
+from medft.runs.record import RunRecord, read_record
+from medft.runs.tracker import Tracker
 
 _SHOWN = 5  # worst and best answers each
 _JUDGE_FACTS = ("model", "digest", "server_version", "prompt_version", "options", "num_ctx")
-_UNITS = {
-    "cost/train_seconds": "s",
-    "cost/train_tokens": "tokens",
-    "cost/tokens_per_second": "tokens/s",
-    "cost/peak_memory": "MiB at most",
-}
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of the results table, each cell ready to show."""
-
-    name: str
-    meaning: str
-    before: str
-    after: str
-    difference: str
-    p: str
 
 
 @dataclass(frozen=True)
 class JudgeView:
     """A judge's part of the page."""
 
-    name: str
-    facts: Mapping[str, str]
-    line: Line
-    counts: Mapping[str, int]
-    reliability: Reliability
-    controls: Mapping[str, str]
-    self_agreement: str
+    results: JudgeResults
+    facts: dict[str, str]
     histogram: str
     by_length: str
 
@@ -63,79 +42,87 @@ class AnswerView:
     generated: Marked
 
 
-def render(facts: RunRecord) -> str:
+def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRecord:
+    """The report stage: report.html, loss_curves.png and the description of a run, made of all that it has logged.
+
+    Returns:
+        The record that they were made of.
+    """
+    record = read_record(tracker, predictions)
+    page, curves = tracker.folder / "report.html", tracker.folder / "loss_curves.png"
+    page.write_text(render_run(record), encoding="utf-8")
+    plot_losses(record.curves, _reference_losses(record)).savefig(curves)
+    tracker.log_file(page)
+    tracker.log_file(curves)
+    tracker.set_description(describe_run(record))
+    return record
+
+
+def render_run(record: RunRecord) -> str:
     """The page as HTML."""
-    rows = facts.predictions
-    judges = [_judge(facts, name) for name in sorted({name for row in rows for name in row.judge})]
-    ranked_by, ranked = _ranked(rows, judges)
+    rows = record.predictions
+    judges = [_view_judge(record, judge) for judge in record.judges]
+    ranked_by, ranked = _rank_answers(rows, record.judges)
+    template = environment().get_template("run.html")
     return str(
-        environment()
-        .get_template("run.html")
-        .render(
-            facts=facts,
-            lines=[_line(facts.metrics, name, meaning, measured_keys(name)) for name, meaning in MEASURED.items()],
-            unigram=interval(facts.metrics, "reference/unigram_loss"),
+        template.render(
+            record=record,
+            lines=[(name, METRICS[name].meaning, *_cells(result)) for name, result in record.results.items()],
+            unigram=format_estimate(record.unigram_loss),
+            intervals=INTERVALS,
             documents=len({row.document for row in rows}),
-            curves=_curves(facts),
+            curves=as_svg(plot_losses(record.curves, _reference_losses(record), NARROW)),
             judges=judges,
-            agreements=between_judges(rows),
+            judge_names=[judge.name for judge in record.judges],
+            cells=_cells,
+            estimate=lambda each: keep_together(format_estimate(each)),
+            agreements=compare_judges(rows),
             ranked_by=ranked_by,
-            worst=[_answer(row, ranked_by) for row in ranked[:_SHOWN]],
-            best=[_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
-            costs={unit: facts.metrics[key] for key, unit in _UNITS.items() if key in facts.metrics},
+            worst=[_view_answer(row, ranked_by) for row in ranked[:_SHOWN]],
+            best=[_view_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
+            costs={unit: record.costs[name] for name, unit in COST_UNITS.items() if name in record.costs},
         )
     )
 
 
-def _line(metrics: Mapping[str, float], name: str, meaning: str, keys: tuple[str, str, str]) -> Line:
-    return Line(name, meaning, *map(_unbroken, cells(metrics, *keys)))
+def _cells(result: BeforeAfter) -> list[str]:
+    return [keep_together(cell) for cell in before_after_cells(result)]
 
 
-def _unbroken(cell: str) -> str:
-    """A value may be broken into two lines before its interval, not inside it."""
-    return cell.replace(", ", ",\u00a0")
+def _reference_losses(record: RunRecord) -> dict[str, float]:
+    """The dashed lines of the loss curves."""
+    loss = record.results["loss"]
+    lines = {"reference/unigram_loss": record.unigram_loss, "baseline/loss": loss.before, "test/loss": loss.after}
+    return {name: estimate.value for name, estimate in lines.items() if estimate}
 
 
-def _curves(facts: RunRecord) -> str:
-    references = {key: facts.metrics[key] for key in REFERENCE_LOSSES if key in facts.metrics}
-    return as_svg(loss_curves(facts.curves, references, NARROW))
-
-
-def _judge(facts: RunRecord, name: str) -> JudgeView:
-    base, rows = f"judge/{name}/", facts.predictions
-    metrics = judge_metrics(name, rows)  # of these very rows; MLflow may still have numbers of an earlier pass
-    sides = {"before": scores_of(name, rows, "baseline"), "after": scores_of(name, rows, "test")}
-    scores = {label: found.sums.tolist() for label, found in sides.items() if found}
-    scored = [row for row in rows if score(row, name, "test") is not None]
-    words = [float(len(row.generated_answer.split())) for row in scored]
+def _view_judge(record: RunRecord, results: JudgeResults) -> JudgeView:
+    name, rows = results.name, record.predictions
+    ratios = {"before": score_ratio(name, rows, "baseline"), "after": score_ratio(name, rows, "test")}
+    scores = {label: ratio.sums.tolist() for label, ratio in ratios.items() if ratio}
+    words = [float(row.test.words) for row in rows if row.judge_score(name, "test") is not None]
     prefix = f"judge.{name}."
     return JudgeView(
-        name=name,
-        facts={key: facts.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in facts.tags},
-        line=_line(metrics, name, "mean score, 0 to 100", judge_keys(base)),
-        counts={key: int(metrics[base + key]) for key in ("scored", "failed", "too_long")},
-        reliability=reliability(name, rows),
-        controls={each: _unbroken(interval(metrics, f"{base}control_{each}")) for each in CONTROLS},
-        self_agreement=interval(metrics, f"{base}self_agreement"),
-        histogram=as_svg(score_histogram(scores, NARROW)) if scores else "",
-        by_length=as_svg(score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
+        results=results,
+        facts={key: record.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in record.tags},
+        histogram=as_svg(plot_scores(scores, NARROW)) if scores else "",
+        by_length=as_svg(plot_score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
     )
 
 
-def _ranked(rows: Sequence[Prediction], judges: Sequence[JudgeView]) -> tuple[str, list[Prediction]]:
+def _rank_answers(rows: Sequence[Prediction], judges: Sequence[JudgeResults]) -> tuple[str, list[Prediction]]:
     """By what answers are ranked, and the answers, worst first: a reliable judge, else what can be computed."""
     trusted = next((judge.name for judge in judges if judge.reliability.reliable), None)
-    if trusted:
-        scored = [row for row in rows if score(row, trusted, "test") is not None]
-        return trusted, sorted(
-            scored, key=lambda row: (score(row, trusted, "test") or 0, row.metrics["test"]["rougeL"])
-        )
-    return "rougeL", sorted(rows, key=lambda row: row.metrics["test"]["rougeL"])
+    if trusted is None:
+        return ANSWER_RANK, sorted(rows, key=lambda row: row.test.values[ANSWER_RANK])
+    scored = [(score, row) for row in rows if (score := row.judge_score(trusted, "test")) is not None]
+    ranked = sorted(scored, key=lambda pair: (pair[0], pair[1].test.values[ANSWER_RANK]))
+    return trusted, [row for _, row in ranked]
 
 
-def _answer(row: Prediction, ranked_by: str) -> AnswerView:
-    expected, generated = marked_differences(row.expected, row.generated_answer)
-    given = score(row, ranked_by, "test")
-    shown = f"{row.metrics['test']['rougeL']:.3f}" if given is None else f"{given:g}"
-    reason = row.judge.get(ranked_by, {}).get("test", {}).get("reason", "")
-    return AnswerView(row, shown, reason, expected, generated)
+def _view_answer(row: Prediction, ranked_by: str) -> AnswerView:
+    expected, generated = mark_differences(row.expected, row.test.answer)
+    verdict = row.verdict(ranked_by, "test")
+    if verdict is None or verdict.score is None:
+        return AnswerView(row, f"{row.test.values[ANSWER_RANK]:.3f}", "", expected, generated)
+    return AnswerView(row, f"{verdict.score:g}", verdict.reason, expected, generated)

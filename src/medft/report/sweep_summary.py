@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medft.config.schema import Config
 from medft.console import say, table
-from medft.report.description import markdown_table
+from medft.report.table import Table
 from medft.runs.store import ui_command
 from medft.runs.sweeps import JobRun
 
@@ -39,7 +39,7 @@ def note(config: Config, jobs: Jobs) -> str:
     """The description of the parent run, in Markdown: what was asked, and the jobs, the best first."""
     metric = config.sweep.metric
     rows = sorted(jobs.items(), key=lambda job: _rank(job[1], config))
-    listed = markdown_table(("job", "state", metric), [_row(label, child, metric) for label, child in rows])
+    listed = Table("", ("job", "state", metric), [_row(label, child, metric) for label, child in rows]).to_markdown()
     return f"{config.sweep.question or ''}\n\n{listed}".strip()
 
 

@@ -3,68 +3,70 @@
 import math
 
 from medft.comparison.compare import Comparison
-from medft.comparison.significance import LEVEL, Result, too_few_documents
+from medft.comparison.significance import Result, explain_too_few_documents
 from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
-from medft.report.format import corrected_p, estimate, signed
-from medft.report.run_table import number
+from medft.report.format import format_estimate, format_holm, format_number, format_signed
+
+Scored = list[tuple[Variant, Result]]
 
 
-def verdict(found: Comparison) -> list[str]:
+def write_verdict(comparison: Comparison) -> list[str]:
     """Sentences: what differs from the reference on the primary metric, by how much, what cannot be told apart, how far
     seeds lie apart, what says nothing.
     """
-    rows = [(entry, result) for entry in found.trained if (result := found.result(found.primary, entry))]
-    fair = [(entry, result) for entry, result in rows if not entry.is_leaking and entry is not found.reference]
+    scored = [
+        (variant, result)
+        for variant in comparison.trained
+        if (result := comparison.result(comparison.primary, variant))
+    ]
+    fair = [(variant, result) for variant, result in scored if not variant.is_leaking]
     return [
-        *_against_reference(found, fair),
-        *_best(found, [(entry, result) for entry, result in rows if not entry.is_leaking]),
-        *_front(found),
-        *_seeds(found, rows),
-        *_before(found),
-        *_leaking(found, [(entry, result) for entry, result in rows if entry.is_leaking]),
+        *_against_reference(comparison, [pair for pair in fair if pair[0] is not comparison.reference]),
+        *_best(comparison, fair),
+        *_front(comparison),
+        *_seeds(comparison, scored),
+        *_baseline(comparison),
+        *_leaking(comparison, [(variant, result) for variant, result in scored if variant.is_leaking]),
     ]
 
 
-def _against_reference(found: Comparison, fair: list[tuple[Variant, Result]]) -> list[str]:
-    different = [(entry, result) for entry, result in fair if _is_different(result)]
-    alike = [(entry, result) for entry, result in fair if result.p_holm is not None and not _is_different(result)]
-    sentences = [_differs(found, entry, result) for entry, result in different]
+def _against_reference(comparison: Comparison, fair: Scored) -> list[str]:
+    sentences = [_differs(comparison, variant, result) for variant, result in fair if result.is_finding]
+    reference = comparison.reference
+    alike = [(variant, result) for variant, result in fair if result.p_holm is not None and not result.is_finding]
     if alike:
         named = "; ".join(
-            f"{entry.name} ({signed(result.difference)}, p {corrected_p(result)})" for entry, result in alike
+            f"{variant.name} ({format_signed(result.difference)}, p {format_holm(result)})" for variant, result in alike
         )
-        what = f"Cannot be told apart from {found.reference.name}"
-        if too_few_documents(found.results):
+        what = f"Cannot be told apart from {reference.name}"
+        if explain_too_few_documents(comparison.results):
             what = (
-                f"{found.documents} documents are too few to call any difference to {found.reference.name} a finding, "
+                f"{comparison.documents} documents are too few to call any difference to {reference.name} a finding, "
                 "however large"
             )
         sentences.append(f"{what}: {named}.")
-    if found.reference.is_leaking:
-        sentences.append(f"The reference {found.reference.name} was itself trained on test questions.")
-    untested = [entry.name for entry, result in fair if result.p_holm is None]
+    if reference.is_leaking:
+        sentences.append(f"The reference {reference.name} was itself trained on test questions.")
+    untested = [variant.name for variant, result in fair if result.p_holm is None]
     if untested:
-        why = "the test questions are of one document" if found.documents < 2 else "a value is not a number"
-        sentences.append(f"Not tested against {found.reference.name}, since {why}: {'; '.join(untested)}.")
+        why = "the test questions are of one document" if comparison.documents < 2 else "a value is not a number"
+        sentences.append(f"Not tested against {reference.name}, since {why}: {'; '.join(untested)}.")
     return sentences
 
 
-def _is_different(result: Result) -> bool:
-    return result.p_holm is not None and result.p_holm < LEVEL
-
-
-def _differs(found: Comparison, entry: Variant, result: Result) -> str:
-    difference = result.difference
+def _differs(comparison: Comparison, variant: Variant, result: Result) -> str:
+    difference, reference = result.difference, comparison.reference
     assert difference is not None
-    is_better = (difference.value < 0) == found.lower_is_better
-    word, direction = "better" if is_better else "worse", "lower" if difference.value < 0 else "higher"
-    p = corrected_p(result)
+    word = "better" if comparison.is_better(result) else "worse"
+    direction = "lower" if difference.value < 0 else "higher"
+    p = format_holm(result)
     sentence = (
-        f"{entry.name} is {word} than {found.reference.name}: {found.primary} is {direction} by "
-        f"{estimate(_absolute(difference))} (p {p if p.startswith('<') else f'= {p}'} after Holm)."
+        f"{variant.name} is {word} than {reference.name}: {comparison.primary} is {direction} by "
+        f"{format_estimate(_absolute(difference))} (p {p if p.startswith('<') else f'= {p}'} after Holm)."
     )
-    spreads = [each for each in (result.spread, _spread_of(found, found.reference)) if each]
+    of_reference = comparison.result(comparison.primary, reference)
+    spreads = [each for each in (result.spread, of_reference.spread if of_reference else None) if each]
     if any(most - least > abs(difference.value) for least, most in spreads):
         sentence += " Seeds of one of the two lie further apart than that, so it may be luck of the seed."
     return sentence
@@ -77,67 +79,60 @@ def _absolute(difference: Estimate) -> Estimate:
     return Estimate(-difference.value, -difference.high, -difference.low)
 
 
-def _spread_of(found: Comparison, entry: Variant) -> tuple[float, float] | None:
-    result = found.result(found.primary, entry)
-    return result.spread if result else None
-
-
-def _best(found: Comparison, fair: list[tuple[Variant, Result]]) -> list[str]:
-    sign = 1 if found.lower_is_better else -1
-    known = [(entry, result) for entry, result in fair if math.isfinite(result.value.value)]
-    if len(known) < 2:
+def _best(comparison: Comparison, fair: Scored) -> list[str]:
+    sign = 1 if comparison.lower_is_better else -1
+    numbers = [(variant, result) for variant, result in fair if math.isfinite(result.value.value)]
+    if len(numbers) < 2:
         return []
-    entry, result = min(known, key=lambda pair: sign * pair[1].value.value)
-    word = "lowest" if found.lower_is_better else "highest"
-    return [f"The {word} {found.primary} is that of {entry.name}: {estimate(result.value)}."]
+    variant, result = min(numbers, key=lambda pair: sign * pair[1].value.value)
+    word = "lowest" if comparison.lower_is_better else "highest"
+    return [f"The {word} {comparison.primary} is that of {variant.name}: {format_estimate(result.value)}."]
 
 
-def _front(found: Comparison) -> list[str]:
-    if not found.front or len([entry for entry in found.trained if not entry.is_leaking]) < 2:
+def _front(comparison: Comparison) -> list[str]:
+    fair = [variant.name for variant in comparison.trained if not variant.is_leaking]
+    if not comparison.front or len(fair) < 2:
         return []
-    rest = [entry.name for entry in found.trained if entry.name not in found.front and not entry.is_leaking]
-    sentence = f"On the Pareto front of {found.primary} and training time: {'; '.join(found.front)}."
-    return [sentence] if rest else [f"{sentence[:-1]} (all of them: what is better costs more)."]
+    sentence = f"On the Pareto front of {comparison.primary} and training time: {'; '.join(comparison.front)}."
+    if set(fair) <= set(comparison.front):
+        return [f"{sentence[:-1]} (all of them: what is better costs more)."]
+    return [sentence]
 
 
-def _seeds(found: Comparison, rows: list[tuple[Variant, Result]]) -> list[str]:
-    widths = {entry.name: result.spread[1] - result.spread[0] for entry, result in rows if result.spread}
-    single = [entry.name for entry, _ in rows if len(entry.runs) == 1]
+def _seeds(comparison: Comparison, scored: Scored) -> list[str]:
+    widths = {variant.name: result.spread[1] - result.spread[0] for variant, result in scored if result.spread}
+    single = [variant.name for variant, _ in scored if len(variant.runs) == 1]
     sentences = []
     if widths:
         widest = max(widths, key=widths.__getitem__)
-        sentences.append(f"Seeds of one entry lie up to {number(widths[widest])} apart in {found.primary} ({widest}).")
+        width = format_number(widths[widest])
+        sentences.append(f"Seeds of one variant lie up to {width} apart in {comparison.primary} ({widest}).")
     if single:
-        of = "every entry" if not widths else "; ".join(single)
+        of = "every variant" if not widths else "; ".join(single)
         sentences.append(f"One seed only of {of}: how much is luck of the seed is not known.")
     return sentences
 
 
-def _before(found: Comparison) -> list[str]:
-    before = next((entry for entry in found.entries if entry.is_before), None)
-    result = found.result(found.primary, before) if before else None
+def _baseline(comparison: Comparison) -> list[str]:
+    result = comparison.result(comparison.primary, comparison.baseline) if comparison.baseline else None
     if result is None or result.difference is None:
         return []
-    tested = f", p {corrected_p(result)}" if result.p_holm is not None else ""
+    tested = f", p {format_holm(result)}" if result.p_holm is not None else ""
     return [
-        f"Before fine-tuning {found.primary} was {estimate(result.value)}; against {found.reference.name} that is "
-        f"{signed(result.difference)}{tested}."
+        f"Before fine-tuning {comparison.primary} was {format_estimate(result.value)}; against "
+        f"{comparison.reference.name} that is {format_signed(result.difference)}{tested}."
     ]
 
 
-def _leaking(found: Comparison, rows: list[tuple[Variant, Result]]) -> list[str]:
-    """How much better an entry looks that has seen the answers: a flattery, not a finding."""
-    return [
-        f"{entry.name} was trained on the test questions, which says nothing about new ones"
-        + (f": {_flattery(found, result)}." if result.difference else ".")
-        for entry, result in rows
-    ]
-
-
-def _flattery(found: Comparison, result: Result) -> str:
-    difference = result.difference
-    assert difference is not None
-    looks = "better" if (difference.value < 0) == found.lower_is_better else "worse"
-    tested = f", p {corrected_p(result)}" if result.p_holm is not None else ""
-    by = f"{estimate(_absolute(difference))} in {found.primary}{tested}"
-    return f"it looks {looks} than {found.reference.name} by {by}, and so much the leak may flatter"
+def _leaking(comparison: Comparison, leaking: Scored) -> list[str]:
+    """How much better a variant looks that has seen the answers: a flattery, not a finding."""
+    sentences = []
+    for variant, result in leaking:
+        sentence = f"{variant.name} was trained on the test questions, which says nothing about new ones"
+        if result.difference:
+            looks = "better" if comparison.is_better(result) else "worse"
+            tested = f", p {format_holm(result)}" if result.p_holm is not None else ""
+            by = f"{format_estimate(_absolute(result.difference))} in {comparison.primary}{tested}"
+            sentence += f": it looks {looks} than {comparison.reference.name} by {by}, and so much the leak may flatter"
+        sentences.append(f"{sentence}.")
+    return sentences

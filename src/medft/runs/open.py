@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,18 +30,6 @@ class FinishedRun:
     config: Config
     tracker: Tracker
 
-    def artifact(self, name: str) -> Path:
-        """A local path to a file or directory that the run logged.
-
-        Raises:
-            InputError: it logged none of that name.
-        """
-        return artifact(self.tracker, name)
-
-    def tags(self) -> dict[str, str]:
-        """The tags it has now."""
-        return dict(self.tracker.client.get_run(self.tracker.run_id).data.tags)
-
 
 def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
     """Find a run and read its config.
@@ -55,36 +42,21 @@ def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
     """
     places = [each for each in overrides if each.startswith(("tracking.uri=", "paths."))]
     tracker = _find(compose_config(places), run_id)
-    logged = OmegaConf.load(artifact(tracker, "config.yaml"))
+    logged = OmegaConf.load(tracker.artifact("config.yaml"))
     assert isinstance(logged, DictConfig)
-    _complete(logged)
-    return FinishedRun(check(overridden(logged, overrides)), tracker)
+    config = check(override_config(logged, overrides))
+    tracker.folder = config.paths.output
+    return FinishedRun(config, tracker)
 
 
-def _complete(logged: DictConfig) -> None:
-    """Give a run of an older version the keys it did not know yet, at their defaults, which change nothing."""
-    defaults = compose_raw([f"judge={_file_of_judge(logged.judge)}"])
-    for section in ("", "dataset", "dataset.split", "judge"):
-        own, new = (OmegaConf.select(each, section) if section else each for each in (logged, defaults))
-        for key in new:
-            if key not in own:
-                own[key] = new._get_node(key)
-
-
-def _file_of_judge(judge: DictConfig) -> str:
-    """`conf/judge/<name>.yaml` is the file of the class in `judges/<name>.py`."""
-    name = str(judge.get("_target_", "none.NoJudge")).split(".")[-2]
-    return name if (conf_dir() / "judge" / f"{name}.yaml").is_file() else "none"
-
-
-def logged_split(config: Config, run_id: str) -> dict[str, list[str]]:
+def read_logged_split(config: Config, run_id: str) -> dict[str, list[str]]:
     """The ids of each split that a run logged as split.json, looked up where `config` tracks.
 
     Raises:
         InputError: there is no such run, or it logged no split.
     """
     key = "dataset.split.from_run"
-    split = json.loads(artifact(_find(config, run_id, key), "split.json", key).read_text(encoding="utf-8"))
+    split = json.loads(_find(config, run_id, key).artifact("split.json", key).read_text(encoding="utf-8"))
     return {name: list(split[name]) for name in ("train", "validation", "test")}
 
 
@@ -97,7 +69,7 @@ def _find(config: Config, run_id: str, key: str = "run") -> Tracker:
         client.get_run(run_id)
     except mlflow.exceptions.MlflowException:
         raise InputError(f"{key}={run_id}: no such run in {tracking_uri(config)}") from None
-    return Tracker(client, run_id)
+    return Tracker(client, run_id, config.paths.output)
 
 
 def split_arguments(argv: Sequence[str], usage: str) -> tuple[str, list[str], list[str]]:
@@ -114,7 +86,7 @@ def split_arguments(argv: Sequence[str], usage: str) -> tuple[str, list[str], li
     return runs[0], [each for each in overrides if not each.startswith("run=")], others
 
 
-def overridden(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def override_config(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """A logged config with overrides: a group's name puts that file of `conf/` in place, a key changes a value."""
     OmegaConf.set_struct(logged, True)
     try:
@@ -139,18 +111,3 @@ def _put(logged: DictConfig, key: str, value: Any) -> None:
     if not isinstance(section, DictConfig) or name not in section.keys():  # noqa: SIM118 - `in` skips ???
         raise InputError(f"{key}: no such key in the run's config")
     OmegaConf.update(logged, key, value, merge=False)
-
-
-def artifact(tracker: Tracker, name: str, key: str = "run") -> Path:
-    """A local path to a file or directory that a run logged; `key` is where the user named the run.
-
-    Raises:
-        InputError: it logged none of that name.
-    """
-    import mlflow
-
-    try:
-        found: Any = mlflow.artifacts.download_artifacts(run_id=tracker.run_id, artifact_path=name)
-    except (OSError, mlflow.exceptions.MlflowException):
-        raise InputError(f"{key}={tracker.run_id}: it logged no {name}") from None
-    return Path(found)

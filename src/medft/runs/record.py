@@ -1,15 +1,21 @@
-"""What a report is made of: everything a run has logged."""
+"""What a run leaves, typed: everything that MLflow has of it."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from medft.errors import InputError
-from medft.evaluation.predictions import Prediction
-from medft.runs.open import artifact
+from medft.evaluation.judging.metrics import JudgeResults, summarize_judge
+from medft.evaluation.predictions import Prediction, judges_of, read_jsonl
+from medft.metrics.aggregate import BeforeAfter
+from medft.metrics.statistics import Estimate
+from medft.runs.metric_names import LOSS_CURVES, UNIGRAM_LOSS, read_costs, read_estimate, read_results
 from medft.runs.tracker import Tracker
+
+Curve = list[tuple[int, float]]  # (optimizer step, value)
 
 
 @dataclass(frozen=True)
@@ -17,10 +23,11 @@ class RunRecord:
     """One run.
 
     Attributes:
-        metrics: the last value of each.
-        curves: `train/loss` and `val/loss` as (step, value).
+        metrics: the last value of each, under its MLflow name.
+        params: the settings, by dotted key.
+        curves: `train/loss` and `val/loss`.
         config: as it was logged, as YAML.
-        audit: what audit.json says; None for runs from before there was one.
+        audit: what audit.json says.
     """
 
     run_id: str
@@ -29,17 +36,54 @@ class RunRecord:
     metrics: dict[str, float]
     tags: dict[str, str]
     params: dict[str, str]
-    curves: dict[str, list[tuple[int, float]]]
+    curves: dict[str, Curve]
     predictions: Sequence[Prediction]
     config: str
     audit: dict[str, Any] | None
 
+    @cached_property
+    def results(self) -> dict[str, BeforeAfter]:
+        """The metrics of the answers, as they were logged."""
+        return read_results(self.metrics)
 
-def collect(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRecord:
-    """Read from MLflow what the run has logged; `predictions` are at hand in either case."""
+    @cached_property
+    def judges(self) -> list[JudgeResults]:
+        """What the verdicts in its predictions come to, judges in alphabetical order."""
+        return [summarize_judge(name, self.predictions) for name in judges_of(self.predictions)]
+
+    @property
+    def unigram_loss(self) -> Estimate | None:
+        """The loss of knowing word frequencies only."""
+        return read_estimate(self.metrics, UNIGRAM_LOSS)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """By the names of `TrainingCosts`."""
+        return read_costs(self.metrics)
+
+    @property
+    def is_leaking(self) -> bool:
+        """Whether it was trained on its test questions."""
+        return self.tags.get("leaking") == "true"
+
+    @property
+    def seed(self) -> str:
+        """As a parameter has it; `?` where there is none."""
+        return self.params.get("seed", "?")
+
+
+def read_record(tracker: Tracker, predictions: Sequence[Prediction] | None = None) -> RunRecord:
+    """Read what the run has logged.
+
+    Args:
+        predictions: where they are at hand already.
+
+    Raises:
+        InputError: it has logged no predictions or no config.
+    """
     run = tracker.client.get_run(tracker.run_id)
     try:
-        audit = json.loads(artifact(tracker, "audit.json").read_text(encoding="utf-8"))
+        audit = json.loads(tracker.artifact("audit.json").read_text(encoding="utf-8"))
     except InputError:
         audit = None
     return RunRecord(
@@ -49,8 +93,8 @@ def collect(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRecord:
         metrics=dict(run.data.metrics),
         tags=dict(run.data.tags),
         params=dict(run.data.params),
-        curves=tracker.losses(),
-        predictions=predictions,
-        config=artifact(tracker, "config.yaml").read_text(encoding="utf-8"),
+        curves={name: tracker.history(name) for name in LOSS_CURVES},
+        predictions=read_jsonl(tracker.artifact("predictions.jsonl")) if predictions is None else predictions,
+        config=tracker.artifact("config.yaml").read_text(encoding="utf-8"),
         audit=audit,
     )

@@ -28,7 +28,7 @@ class EarlierRun:
     metrics: dict[str, float] | None = None
 
 
-def earlier(config: Config, splits: Splits) -> EarlierRun:
+def find_earlier_run(config: Config, splits: Splits) -> EarlierRun:
     """Look up what there is of this run: by `trainer.resume_from`, or by the job's config and data in its sweep.
 
     Raises:

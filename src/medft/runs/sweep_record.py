@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from medft.comparison.compare import PRIMARY, can_rank
-from medft.comparison.labels import SEED
 from medft.errors import InputError
+from medft.metrics.registry import METRICS, PRIMARY
 from medft.runs.sweeps import KIND, SWEEP
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepRecord:
     """What was asked, and how.
 
     Attributes:
         keys: that were varied, in order, with `seed` if that was.
-        reference: the entry to compare with; empty = the first.
+        reference: the variant to compare with; empty = the first.
         limits: what the sizes allow to conclude, in words.
         metric: what it was about, as the runs log it, such as `test/bits_per_byte`.
     """
@@ -37,13 +36,14 @@ class Sweep:
     @property
     def settings(self) -> list[str]:
         """The keys that were varied, but the seed."""
-        return [key for key in self.keys if key != SEED]
+        return [key for key in self.keys if key != "seed"]
 
     @property
     def primary(self) -> str:
         """The metric of the comparison; one that is not of test questions cannot be compared by question."""
-        found = self.metric.removeprefix("test/").removesuffix("/score")
-        return found if can_rank(found) else PRIMARY
+        name = self.metric.removeprefix("test/").removesuffix("/score")
+        can_rank = name.startswith("judge/") or (name in METRICS and METRICS[name].can_rank)
+        return name if can_rank else PRIMARY
 
 
 def is_sweep(run: Any) -> bool:
@@ -51,7 +51,7 @@ def is_sweep(run: Any) -> bool:
     return bool(run.data.tags.get(KIND) == SWEEP)
 
 
-def read_sweep(run: Any) -> Sweep:
+def read_sweep(run: Any) -> SweepRecord:
     """Read the tags of a parent run.
 
     Raises:
@@ -64,7 +64,7 @@ def read_sweep(run: Any) -> Sweep:
         keys = [str(key) for key in json.loads(tags.get("sweep.keys", "[]"))]
     except (json.JSONDecodeError, TypeError):
         raise InputError(f"parent={run.info.run_id}: its tag sweep.keys is not a JSON list") from None
-    return Sweep(
+    return SweepRecord(
         run_id=run.info.run_id,
         name=tags.get("sweep.name") or run.info.run_name,
         keys=keys,

@@ -15,10 +15,11 @@ import yaml
 from medft.config.schema import Config
 from medft.console import warn
 from medft.data.splits import Splits
+from medft.errors import InputError
 from medft.runs.provenance import code_tags, command_line, config_hash, flatten, judge_hash
 from medft.runs.status import record_error
 from medft.runs.store import connect, experiment_id, tracking_uri
-from medft.runs.sweeps import ERROR, EXIT_CODE, child_tags, supersede
+from medft.runs.sweeps import ERROR, EXIT_CODE, NOTE, child_tags, supersede
 
 _PARAM_LIMIT = 6000  # characters of a value that MLflow keeps
 
@@ -27,12 +28,13 @@ class Tracker:
     """Logs to one MLflow run.
 
     Args:
+        folder: the run's own, where what it logs is written first.
         logged: what an interrupted run has logged, (metric, step); going on with it repeats some steps, with the same
             values, and these are not logged twice.
     """
 
-    def __init__(self, client: Any, run_id: str, logged: Set[tuple[str, int]] = frozenset()) -> None:
-        self.client, self.run_id, self._logged = client, run_id, logged
+    def __init__(self, client: Any, run_id: str, folder: Path, logged: Set[tuple[str, int]] = frozenset()) -> None:
+        self.client, self.run_id, self.folder, self._logged = client, run_id, folder, logged
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log values under their exact names."""
@@ -57,6 +59,10 @@ class Tracker:
         for key, value in tags.items():
             self.client.set_tag(self.run_id, key, value)
 
+    def set_description(self, text: str) -> None:
+        """Describe the run in Markdown, where people look first."""
+        self.set_tags({NOTE: text})
+
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Log a file or a whole directory as an artifact."""
         if path.is_dir():
@@ -64,8 +70,9 @@ class Tracker:
         else:
             self.client.log_artifact(self.run_id, str(path), artifact_path=folder)
 
-    def log_json(self, path: Path, content: Any) -> None:
+    def log_json(self, name: str, content: Any) -> None:
         """Write plain data as JSON into the run's folder and log it."""
+        path = self.folder / name
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
         self.log_file(path)
 
@@ -74,9 +81,26 @@ class Tracker:
         points = self.client.get_metric_history(self.run_id, metric)
         return sorted({point.step: point.value for point in points}.items())
 
-    def losses(self) -> dict[str, list[tuple[int, float]]]:
-        """`train/loss` and `val/loss` so far, as (step, value)."""
-        return {name: self.history(name) for name in ("train/loss", "val/loss")}
+    def tags(self) -> dict[str, str]:
+        """The tags that the run has now."""
+        return dict(self.client.get_run(self.run_id).data.tags)
+
+    def artifact(self, name: str, key: str = "run") -> Path:
+        """A local path to a file or directory that the run has logged.
+
+        Args:
+            key: where the user named the run.
+
+        Raises:
+            InputError: it has logged none of that name.
+        """
+        import mlflow
+
+        try:
+            path: Any = mlflow.artifacts.download_artifacts(run_id=self.run_id, artifact_path=name)
+        except (OSError, mlflow.exceptions.MlflowException):
+            raise InputError(f"{key}={self.run_id}: it logged no {name}") from None
+        return Path(path)
 
 
 @contextmanager
@@ -99,7 +123,8 @@ def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None 
         log_system_metrics=config.tracking.system_metrics,
     )
     try:
-        tracker = Tracker(client, run.info.run_id, _logged(client, run) if run_id else frozenset())
+        logged = _logged(client, run) if run_id else frozenset()
+        tracker = Tracker(client, run.info.run_id, config.paths.output, logged)
         for key in {ERROR, EXIT_CODE} & run.data.tags.keys():  # why it had been interrupted
             client.delete_tag(run.info.run_id, key)
         _describe(tracker, config, splits, device)

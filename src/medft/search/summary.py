@@ -7,7 +7,7 @@ from typing import Any
 
 from medft.console import say, table
 from medft.jobs.job import job_command, short_names
-from medft.report.plots import optimization_history
+from medft.report.plots import plot_trials
 from medft.runs.store import ui_command
 from medft.runs.sweeps import JobRun
 from medft.search.plan import SearchPlan, point
@@ -86,7 +86,7 @@ def history_figure(plan: SearchPlan, study: SearchStudy) -> Any:
         [(each.number, each.value) for each in study.trials(state) if each.value is not None]
         for state in (COMPLETE, PRUNED)
     )
-    return optimization_history(completed, pruned, settings.metric, settings.direction == "minimize")
+    return plot_trials(completed, pruned, settings.metric, settings.direction == "minimize")
 
 
 def _ranked(study: SearchStudy) -> list[Any]:

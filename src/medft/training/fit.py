@@ -19,6 +19,7 @@ from medft.model.attention import flat
 from medft.model.finetune import merged, prepare
 from medft.model.module import CausalLM
 from medft.training.callbacks import BestWeights, Costs, Progress, RandomState, ValidationPoints
+from medft.training.costs import TrainingCosts
 from medft.training.memory import PeakMemory
 
 
@@ -30,16 +31,13 @@ class FitResult:
         network: the plain model with the weights that `evaluation.weights` asks for, in float32 on the CPU.
         steps: optimizer steps made.
         best_step: the step with the lowest validation loss.
-        costs: `cost/train_seconds` (wall time of fitting, validation included), `cost/train_tokens` (tokens trained
-            on, padding left out), `cost/tokens_per_second` (the same over the time spent in training steps),
-            `cost/peak_memory` (MiB while fitting: of the GPU where that trains, else of the process). Of a resumed run,
-            all parts together, without what an interruption lost.
+        costs: None in all processes but the first of a distributed run.
     """
 
     network: PreTrainedModel
     steps: int
     best_step: int
-    costs: dict[str, float]
+    costs: TrainingCosts | None
 
 
 def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logger | None) -> FitResult:
@@ -66,23 +64,23 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         _run(trainer, module, data, config.trainer.resume_from)
     seconds = costs.train_seconds
     if not trainer.is_global_zero:  # the first process does the rest
-        return FitResult(network, trainer.global_step, best.step, {})
+        return FitResult(network, trainer.global_step, best.step, None)
     if config.evaluation.weights == "best":
         best.load(tuned)
     return FitResult(
         network=merged(tuned).float().to("cpu"),
         steps=trainer.global_step,
         best_step=best.step,
-        costs={
-            "cost/train_seconds": seconds,
-            "cost/train_tokens": costs.tokens * trainer.world_size,
-            "cost/tokens_per_second": costs.tokens * trainer.world_size / max(costs.step_seconds, 1e-9),
-            "cost/peak_memory": costs.peak_memory,
-        },
+        costs=TrainingCosts(
+            train_seconds=seconds,
+            train_tokens=costs.tokens * trainer.world_size,
+            tokens_per_second=costs.tokens * trainer.world_size / max(costs.step_seconds, 1e-9),
+            peak_memory=costs.peak_memory,
+        ),
     )
 
 
-def forget(config: Config) -> None:
+def remove_checkpoints(config: Config) -> None:
     """Remove the checkpoints of a run that has finished: what it was made for is logged."""
     for name in ("last.ckpt", "best.safetensors"):
         (_checkpoints(config) / name).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -21,6 +21,9 @@ from medft.config.instantiate import Component
 
 # options that say how a judging goes about, not what its scores are
 _NOT_IDENTITY = {"name", "limit", "concurrency", "cache", "repeats", "controls", "controls_seed"}
+
+
+Status = Literal["scored", "failed", "too_long"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,20 @@ class Verdict:
         reason: the judge's own, where it gives one.
         failure: why there is no score.
         reply: the judge's words as they came.
+        repeats: with `judge.repeats` above 1, all that it said of this answer; the score is their mean.
     """
 
-    status: Literal["scored", "failed", "too_long"]
-    score: int | None = None
+    status: Status
+    score: float | None = None
     reason: str = ""
     failure: str | None = None
     reply: str = ""
+    repeats: "tuple[Verdict, ...]" = ()
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """From what `dataclasses.asdict` made of it."""
+        return cls(**{**fields, "repeats": tuple(map(cls.from_dict, fields.get("repeats", ())))})
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from medft.evaluation.judging.verdicts import BOUNDS, paired
-from medft.evaluation.predictions import Prediction
+from medft.evaluation.judging.verdicts import BOUNDS, paired_scores
+from medft.evaluation.predictions import SIDES, Prediction, judges_of
 from medft.metrics.statistics import Difference, Estimate, Ratio
-
-SIDES = ("test", "baseline")
 
 
 @dataclass(frozen=True)
@@ -27,24 +25,11 @@ class Agreement:
     spearman: float | None
     bias: Difference
 
-    def metrics(self) -> dict[str, float]:
-        """Under `agreement/<first>_<second>/`."""
-        base = f"agreement/{self.judges[0]}_{self.judges[1]}"
-        ranks = {} if self.spearman is None else {f"{base}/spearman": self.spearman}
-        return {f"{base}/answers": float(self.answers), **ranks, **self.bias.named(f"{base}/bias")}
 
-
-def with_others(judge: str, rows: Sequence[Prediction]) -> dict[str, float]:
-    """The metrics of agreement of one judge with each other one."""
-    found = [agreement for agreement in between_judges(rows) if judge in agreement.judges]
-    return {key: value for agreement in found for key, value in agreement.metrics().items()}
-
-
-def between_judges(rows: Sequence[Prediction]) -> list[Agreement]:
+def compare_judges(rows: Sequence[Prediction]) -> list[Agreement]:
     """Each pair of judges on the answers after fine-tuning, judges in alphabetical order."""
-    names = sorted({name for row in rows for name in row.judge})
-    found = [_between(rows, pair) for pair in combinations(names, 2)]
-    return [agreement for agreement in found if agreement]
+    pairs = [_compare_pair(rows, pair) for pair in combinations(judges_of(rows), 2)]
+    return [agreement for agreement in pairs if agreement]
 
 
 def self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
@@ -52,13 +37,13 @@ def self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate
     same, ranges, documents = [], [], []
     for row in rows:
         for side in SIDES:
-            repeats = row.judge.get(judge, {}).get(side, {}).get("repeats", [])
-            scores = [each["score"] for each in repeats if each["score"] is not None]
+            verdict = row.verdict(judge, side)
+            scores = [each.score for each in verdict.repeats if each.score is not None] if verdict else []
             if len(scores) > 1:
                 same.append(float(len(set(scores)) == 1))
                 ranges.append(float(max(scores) - min(scores)))
                 documents.append(row.document)
-    return _agreement("self", same, ranges, documents)
+    return _estimate_agreement("self", same, ranges, documents)
 
 
 def pass_agreement(pairs: Sequence[tuple[str, float, float]]) -> dict[str, Estimate]:
@@ -68,10 +53,10 @@ def pass_agreement(pairs: Sequence[tuple[str, float, float]]) -> dict[str, Estim
         pairs: (document, score then, score now) of each answer that has both.
     """
     same, ranges = [float(old == new) for _, old, new in pairs], [abs(old - new) for _, old, new in pairs]
-    return _agreement("pass", same, ranges, [document for document, _, _ in pairs])
+    return _estimate_agreement("pass", same, ranges, [document for document, _, _ in pairs])
 
 
-def _agreement(
+def _estimate_agreement(
     kind: str, same: Sequence[float], ranges: Sequence[float], documents: Sequence[str]
 ) -> dict[str, Estimate]:
     if not same:
@@ -82,10 +67,10 @@ def _agreement(
     }
 
 
-def _between(rows: Sequence[Prediction], judges: tuple[str, str]) -> Agreement | None:
+def _compare_pair(rows: Sequence[Prediction], judges: tuple[str, str]) -> Agreement | None:
     from scipy.stats import spearmanr
 
-    both = paired(rows, (judges[0], "test"), (judges[1], "test"))
+    both = paired_scores(rows, (judges[0], "test"), (judges[1], "test"))
     if both is None:
         return None
     first, second = both

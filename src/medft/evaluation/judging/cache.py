@@ -39,7 +39,7 @@ class VerdictCache:
                     "SELECT verdict FROM verdicts WHERE key = ? AND (status != 'too_long' OR context >= ?)",
                     (self._key(item, repeat), self._judge.context or 0),
                 ).fetchone()
-                return Verdict(**json.loads(found[0])) if found else None
+                return Verdict.from_dict(json.loads(found[0])) if found else None
             except (sqlite3.Error, ValueError, TypeError) as error:
                 self._say(f"a verdict cannot be read: {self._file}: {error}")
                 return None

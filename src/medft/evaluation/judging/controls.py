@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medft.evaluation.judging.verdicts import paired, scores_of
+from medft.evaluation.judging.verdicts import paired_scores, score_ratio
 from medft.evaluation.predictions import Prediction
 from medft.metrics.statistics import Estimate
 
@@ -26,36 +26,36 @@ class Reliability:
     why: str
 
 
-def chosen(rows: Sequence[Prediction], count: int, seed: int) -> list[tuple[Prediction, str, str]]:
+def sample_controls(rows: Sequence[Prediction], count: int, seed: int) -> list[tuple[Prediction, str, str]]:
     """(row, control, answer) of the rows that get controls: the `count` whose hash of (seed, id) is the lowest, so
     that runs on the same questions share them. `other` is the expected answer of another question, of another
     document if there is one.
     """
     order = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
-    found = []
+    controls = []
     for place, row in enumerate(order[:count]):
-        found.append((row, "expected", row.expected))
+        controls.append((row, "expected", row.expected))
         others = [each for each in order[place + 1 :] + order[:place] if each.expected != row.expected]
         elsewhere = [each for each in others if each.document != row.document and each.group != row.group]
         if others:
-            found.append((row, "other", (elsewhere or others)[0].expected))
-        found.append((row, "empty", ""))
-    return found
+            controls.append((row, "other", (elsewhere or others)[0].expected))
+        controls.append((row, "empty", ""))
+    return controls
 
 
 def control_estimates(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
-    """Mean scores of each control, under `control_<name>`; one that has no scores is left out."""
-    found = {f"control_{name}": scores_of(judge, rows, f"control_{name}") for name in CONTROLS}
-    return {key: scores.estimate() for key, scores in found.items() if scores}
+    """Mean scores by control; one that has no scores is left out."""
+    ratios = {name: score_ratio(judge, rows, f"control_{name}") for name in CONTROLS}
+    return {name: ratio.estimate() for name, ratio in ratios.items() if ratio}
 
 
-def reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
+def judge_reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
     """A judge is reliable if it puts the expected answer at least 30 points above another question's answer and above
     an empty one, on average over the same questions. Where the 95% interval of a difference reaches 0, nobody knows.
     """
     gaps = {}
     for wrong in CONTROLS[1:]:
-        both = paired(rows, (judge, "control_expected"), (judge, f"control_{wrong}"))
+        both = paired_scores(rows, (judge, "control_expected"), (judge, f"control_{wrong}"))
         if both is None:
             return Reliability(None, f"no question has a score for the expected answer and for control {wrong}")
         gaps[wrong] = both[0].less(both[1])

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from medft.console import say, warn
 from medft.evaluation.judges.base import Judge, JudgeItem
-from medft.evaluation.judging.agreement import SIDES, pass_agreement
+from medft.evaluation.judging.agreement import pass_agreement
 from medft.evaluation.judging.cache import open_cache
-from medft.evaluation.judging.controls import chosen, reliability
-from medft.evaluation.judging.metrics import judge_metrics
+from medft.evaluation.judging.controls import Reliability, sample_controls
+from medft.evaluation.judging.metrics import JudgeResults, summarize_judge
 from medft.evaluation.judging.runner import Task, ask_all
-from medft.evaluation.judging.verdicts import record, score
-from medft.evaluation.predictions import Prediction
-from medft.metrics.statistics import named
+from medft.evaluation.judging.verdicts import merge_repeats
+from medft.evaluation.predictions import SIDES, Prediction
 
 
 @dataclass(frozen=True)
@@ -30,65 +28,57 @@ class _Case:
         return JudgeItem(self.row.instruction, self.row.input, self.row.expected, self.answer)
 
 
-def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Path) -> dict[str, float]:
+def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Path) -> JudgeResults:
     """Judge the answers before and after fine-tuning, and put the verdicts into `predictions`.
 
     Args:
         cache: the folder under which verdicts are kept, `paths.cache_dir`.
 
     Returns:
-        The metrics, see `judge_metrics`; with `judge.cache=false` also `pass_agreement` and `pass_range`: how far this
-        pass agrees with the one whose verdicts are in `predictions`.
+        The results; with `judge.cache=false` also how far this pass agrees with the one whose verdicts were in
+        `predictions`.
     """
-    cases = _cases(judge, predictions)
+    cases = _collect_cases(judge, predictions)
     tasks = [Task(case.item, repeat) for case in cases for repeat in range(judge.repeats)]
-    kept = open_cache(judge, cache)
+    verdict_cache = open_cache(judge, cache)
     try:
-        verdicts = ask_all(judge, tasks, kept)
+        verdicts = ask_all(judge, tasks, verdict_cache)
     finally:
-        if kept:
-            kept.close()
+        if verdict_cache:
+            verdict_cache.close()
     pairs = []
     for place, case in enumerate(cases):
-        found = record(verdicts[place * judge.repeats : (place + 1) * judge.repeats])
-        old, new = score(case.row, judge.name, case.side), found["score"]
-        if old is not None and new is not None and case.side in SIDES and not judge.cache:
-            pairs.append((case.row.document, old, float(new)))
-        _write(judge.name, case, found)
-    earlier = {f"judge/{judge.name}/{key}": each for key, each in pass_agreement(pairs).items()}
-    _announce(judge, predictions)
-    return judge_metrics(judge.name, predictions) | named(earlier)
+        verdict = merge_repeats(verdicts[place * judge.repeats : (place + 1) * judge.repeats])
+        old = case.row.judge_score(judge.name, case.side)
+        if old is not None and verdict.score is not None and case.side in SIDES and not judge.cache:
+            pairs.append((case.row.document, old, float(verdict.score)))
+        if old is None or verdict.score is not None:  # a verdict that did not come does not replace one that did
+            case.row.verdicts.setdefault(judge.name, {})[case.side] = verdict
+    results = summarize_judge(judge.name, predictions, pass_agreement(pairs))
+    if judge.controls:
+        _announce_reliability(judge, results.reliability)
+    return results
 
 
-def _cases(judge: Judge, predictions: Sequence[Prediction]) -> list[_Case]:
+def _collect_cases(judge: Judge, predictions: Sequence[Prediction]) -> list[_Case]:
     """What is judged. Both answers to a question come one after the other: if the judge goes away, both means are over
     the same questions. Controls come first: what they say, all other scores hang on.
     """
     rows = predictions[: judge.limit] if judge.limit else predictions
-    controls = [
-        _Case(row, f"control_{name}", answer) for row, name, answer in chosen(rows, judge.controls, judge.controls_seed)
+    cases = [
+        _Case(row, f"control_{name}", answer)
+        for row, name, answer in sample_controls(rows, judge.controls, judge.controls_seed)
     ]
-    answers = [(row, side, text) for row in rows for side, text in _answers(row)]
-    return controls + [_Case(row, side, text) for row, side, text in answers if text is not None]
+    for row in rows:
+        cases.append(_Case(row, "test", row.test.answer))
+        if row.baseline:
+            cases.append(_Case(row, "baseline", row.baseline.answer))
+    return cases
 
 
-def _answers(row: Prediction) -> list[tuple[str, str | None]]:
-    return [("test", row.generated_answer), ("baseline", row.baseline_answer)]
-
-
-def _write(judge: str, case: _Case, found: dict[str, Any]) -> None:
-    """Put a verdict into its row; one that did not come does not replace one that did."""
-    own: dict[str, Any] = case.row.judge.setdefault(judge, {})
-    if found["score"] is not None or own.get(case.side, {}).get("score") is None:
-        own[case.side] = found
-
-
-def _announce(judge: Judge, predictions: Sequence[Prediction]) -> None:
-    if not judge.controls:
-        return
-    found = reliability(judge.name, predictions)
-    if found.reliable:
-        say(f"judge {judge.name}: reliable on its controls ({found.why})")
+def _announce_reliability(judge: Judge, reliability: Reliability) -> None:
+    if reliability.reliable:
+        say(f"judge {judge.name}: reliable on its controls ({reliability.why})")
     else:
-        word = "unreliable" if found.reliable is False else "of unknown worth"
-        warn(f"judge {judge.name} is {word}: {found.why}")
+        word = "unreliable" if reliability.reliable is False else "of unknown worth"
+        warn(f"judge {judge.name} is {word}: {reliability.why}")

@@ -2,40 +2,58 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from medft.evaluation.judging.agreement import SIDES, self_agreement
-from medft.evaluation.judging.controls import control_estimates, reliability
-from medft.evaluation.judging.verdicts import paired, scores_of
-from medft.evaluation.predictions import Prediction
-from medft.metrics.statistics import Estimate, named
+from medft.evaluation.judges.base import Status
+from medft.evaluation.judging.agreement import self_agreement
+from medft.evaluation.judging.controls import Reliability, control_estimates, judge_reliability
+from medft.evaluation.judging.verdicts import paired_scores, score_ratio
+from medft.evaluation.predictions import SIDES, Prediction
+from medft.metrics.aggregate import BeforeAfter
+from medft.metrics.statistics import Estimate
 
-_KEYS = {"test": "score", "baseline": "baseline_score"}
+STATUSES: tuple[Status, ...] = ("scored", "failed", "too_long")
 
 
-def judge_metrics(judge: str, rows: Sequence[Prediction]) -> dict[str, float]:
-    """All metrics of one judge, under `judge/<judge>/`.
+@dataclass(frozen=True)
+class JudgeResults:
+    """What one judge's verdicts come to.
 
-    `score` and `baseline_score` are means over the answers that have one, `difference` is paired, over questions with
-    both; `scored`, `failed` and `too_long` count answers before and after together; `control_*` see `controls`;
-    `reliable` is 1 or 0 and left out where the controls do not say. A mean of nothing is left out.
+    Attributes:
+        score: means over the answers that have one; the difference is paired, over questions with both.
+        counts: by status, answers before and after together.
+        controls: by control, the mean score.
+        agreement: of the judge with itself, see `self_agreement` and `pass_agreement`.
     """
-    counts = Counter(
-        verdicts[side]["status"]
-        for row in rows
-        if (verdicts := row.judge.get(judge))
-        for side in SIDES
-        if side in verdicts
+
+    name: str
+    score: BeforeAfter
+    counts: dict[Status, int]
+    reliability: Reliability
+    controls: dict[str, Estimate]
+    agreement: dict[str, Estimate]
+
+
+def summarize_judge(
+    judge: str, rows: Sequence[Prediction], pass_agreement: dict[str, Estimate] | None = None
+) -> JudgeResults:
+    """All results of one judge.
+
+    Args:
+        pass_agreement: with an earlier pass, where there was one.
+    """
+    statuses = Counter(verdict.status for row in rows for side in SIDES if (verdict := row.verdict(judge, side)))
+    before, after = (score_ratio(judge, rows, side) for side in ("baseline", "test"))
+    both = paired_scores(rows, (judge, "test"), (judge, "baseline"))
+    return JudgeResults(
+        name=judge,
+        score=BeforeAfter(
+            before.estimate() if before else None,
+            after.estimate() if after else None,
+            both[0].less(both[1]) if both else None,
+        ),
+        counts={status: statuses[status] for status in STATUSES},
+        reliability=judge_reliability(judge, rows),
+        controls=control_estimates(judge, rows),
+        agreement=self_agreement(judge, rows) | (pass_agreement or {}),
     )
-    numbers = {status: float(counts[status]) for status in ("scored", "failed", "too_long")}
-    found = reliability(judge, rows).reliable
-    if found is not None:
-        numbers["reliable"] = float(found)
-    numbers |= named({**_means(judge, rows), **control_estimates(judge, rows), **self_agreement(judge, rows)})
-    return {f"judge/{judge}/{key}": value for key, value in numbers.items()}
-
-
-def _means(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
-    sides = {key: scores_of(judge, rows, side) for side, key in _KEYS.items()}
-    means: dict[str, Estimate] = {key: scores.estimate() for key, scores in sides.items() if scores}
-    both = paired(rows, (judge, "test"), (judge, "baseline"))
-    return means | ({"difference": both[0].less(both[1])} if both else {})

@@ -1,46 +1,37 @@
-"""What a judge said, as it stands in the predictions."""
+"""Verdicts as numbers: the scores of one side, or of two on the questions that both have."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from medft.evaluation.judges.base import Verdict
 from medft.evaluation.predictions import Prediction
 from medft.metrics.statistics import Ratio
 
-BOUNDS = (0.0, 100.0)
+BOUNDS = (0.0, 100.0)  # of a judge's score
 
 
-def record(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The verdicts of all repeats on one answer as plain data: the mean score of those that have one."""
-    first = asdict(next((verdict for verdict in verdicts if verdict.score is not None), verdicts[0]))
+def merge_repeats(verdicts: Sequence[Verdict]) -> Verdict:
+    """All repeats on one answer as one verdict, with the mean score of those that have one."""
+    first = next((verdict for verdict in verdicts if verdict.score is not None), verdicts[0])
     if len(verdicts) == 1:
         return first
     scores = [verdict.score for verdict in verdicts if verdict.score is not None]
-    return {
-        **first,
-        "score": fmean(scores) if scores else None,
-        "repeats": [asdict(verdict) for verdict in verdicts],
-    }
+    return replace(first, score=fmean(scores) if scores else None, repeats=tuple(verdicts))
 
 
-def score(row: Prediction, judge: str, side: str) -> float | None:
-    """What a judge gave to one side of a row; None if it gave nothing."""
-    found = row.judge.get(judge, {}).get(side, {}).get("score")
-    return None if found is None else float(found)
-
-
-def scores_of(judge: str, rows: Sequence[Prediction], side: str) -> Ratio | None:
+def score_ratio(judge: str, rows: Sequence[Prediction], side: str) -> Ratio | None:
     """The scores of one side, of the rows that have one; None if no row has."""
-    found = [(number, row.document) for row in rows if (number := score(row, judge, side)) is not None]
-    if not found:
+    scored = [(score, row.document) for row in rows if (score := row.judge_score(judge, side)) is not None]
+    if not scored:
         return None
-    return Ratio.of([number for number, _ in found], [document for _, document in found], bounds=BOUNDS)
+    return Ratio.of([score for score, _ in scored], [document for _, document in scored], bounds=BOUNDS)
 
 
-def paired(rows: Sequence[Prediction], left: tuple[str, str], right: tuple[str, str]) -> tuple[Ratio, Ratio] | None:
+def paired_scores(
+    rows: Sequence[Prediction], left: tuple[str, str], right: tuple[str, str]
+) -> tuple[Ratio, Ratio] | None:
     """The scores of two (judge, side) on the rows that both have scored; None if there are none."""
-    both = [row for row in rows if score(row, *left) is not None and score(row, *right) is not None]
-    sides = [scores_of(judge, both, side) for judge, side in (left, right)]
-    return (sides[0], sides[1]) if sides[0] and sides[1] else None
+    both = [row for row in rows if row.judge_score(*left) is not None and row.judge_score(*right) is not None]
+    first, second = (score_ratio(judge, both, side) for judge, side in (left, right))
+    return (first, second) if first and second else None

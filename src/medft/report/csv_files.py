@@ -1,0 +1,131 @@
+"""Comparisons as CSV: compare.csv has a line a variant and metric, results.csv of an experiment a line a run."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from medft.comparison.compare import JUDGE, Comparison
+from medft.comparison.costs import COSTS
+from medft.comparison.labels import as_param, format_value
+from medft.comparison.significance import Result
+from medft.comparison.variants import Variant
+from medft.errors import InputError
+from medft.metrics.registry import METRICS
+from medft.metrics.statistics import Estimate
+from medft.runs.metric_names import flatten_estimate
+from medft.runs.record import RunRecord
+
+COMPARE_COLUMNS = ("variant", "metric", "value", "low", "high", "difference", "difference_low", "difference_high", "p",
+                   "p_holm", "seed_min", "seed_max", "questions", "documents", "runs", "reference", "leaking",
+                   "pareto_front", "run_ids", "warnings")  # fmt: skip
+_ID = "run_id"
+
+
+def write_compare_csv(comparison: Comparison, path: Path) -> None:
+    """Write all figures with all their digits; a cell is empty where there is nothing."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COMPARE_COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(_compare_lines(comparison))
+
+
+def _compare_lines(comparison: Comparison) -> Iterator[dict[str, object]]:
+    for variant in comparison.variants:
+        about = {
+            "variant": variant.name,
+            "runs": len(variant.runs),
+            "reference": str(variant is comparison.reference).lower(),
+            "leaking": str(variant.is_leaking).lower(),
+            "pareto_front": str(variant.name in comparison.front).lower(),
+            "run_ids": " ".join(run.run_id for run in variant.runs),
+            "warnings": " | ".join(comparison.warnings),
+        }
+        for metric in comparison.results:
+            if result := comparison.result(metric, variant):
+                yield {**about, "metric": metric, **_result_cells(result)}
+        for name, value in comparison.costs[variant.name].items():
+            yield {**about, "metric": f"cost/{name}", "value": value}
+
+
+def _result_cells(result: Result) -> dict[str, object]:
+    least, most = result.spread or (None, None)
+    cells = {
+        **_estimate_cells(("value", "low", "high"), result.value),
+        **_estimate_cells(("difference", "difference_low", "difference_high"), result.difference),
+        "p": result.p,
+        "p_holm": result.p_holm,
+        "seed_min": least,
+        "seed_max": most,
+        "questions": result.questions,
+        "documents": result.documents,
+    }
+    return {key: value for key, value in cells.items() if value is not None}
+
+
+def _estimate_cells(columns: Sequence[str], estimate: Estimate | None) -> dict[str, float | None]:
+    parts = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
+    return dict(zip(columns, parts, strict=True))
+
+
+def extend_results_csv(comparison: Comparison, settings: Sequence[str], path: Path) -> int:
+    """Write a line for each run, which outlives the run's place in MLflow; lines of other runs stay.
+
+    Args:
+        settings: keys that the sweep varied.
+
+    Returns:
+        How many lines of other runs there are.
+
+    Raises:
+        InputError: the file is there and is not one of ours.
+    """
+    new = {run.run_id: _run_line(variant, run, settings) for variant in comparison.trained for run in variant.runs}
+    others = {run_id: line for run_id, line in _read_results(path).items() if run_id not in new}
+    lines = [*others.values(), *new.values()]
+    # the columns of the newest lines first; one that only older lines have stays
+    columns = list(dict.fromkeys(key for line in reversed(lines) for key in line))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(lines)
+    return len(others)
+
+
+def _read_results(path: Path) -> dict[str, dict[str, str]]:
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if _ID not in (reader.fieldnames or []):
+            raise InputError(f"{path}: no column {_ID}, so it is not an experiment's results.csv; name another folder")
+        return {line[_ID]: {key: value for key, value in line.items() if key and value} for line in reader}
+
+
+def _run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict[str, str]:
+    numbers: dict[str, float] = {}
+    for name in METRICS:
+        if name in run.results:
+            numbers |= flatten_estimate(f"test/{name}", run.results[name].after)
+    for judge in run.judges:
+        numbers |= flatten_estimate(f"{JUDGE}{judge.name}/score", judge.score.after)
+    numbers |= {f"cost/{name}": run.costs[name] for name in COSTS if name in run.costs}
+    tags = {key: run.tags.get(tag, "") for key, tag in _TAGS.items()}
+    return {
+        _ID: run.run_id,
+        "variant": variant.name,
+        **{key: format_value(run.params.get(as_param(key))) for key in settings},
+        "seed": run.params.get("seed", ""),
+        "date": run.started.strftime("%Y-%m-%d %H:%M:%S"),
+        **{key: repr(value) for key, value in numbers.items()},
+        "questions": str(len(run.predictions)),
+        **tags,
+    }
+
+
+_TAGS = {
+    "leaking": "leaking",
+    "device": "device",
+    "config_hash": "config_hash",
+    "dataset_fingerprint": "dataset.fingerprint",
+    "git_commit": "git.commit",
+}

@@ -1,0 +1,104 @@
+"""MLflow's door for numbers: typed results become flat names here, and flat names become typed results again.
+
+test/<metric>, baseline/<metric>         after and before fine-tuning
+difference/<metric>                      after less before
+judge/<judge>/score, baseline_score, difference, scored, failed, too_long, reliable, control_<name>, ...
+agreement/<judge>_<judge>/spearman, bias, answers
+reference/unigram_loss, cost/<cost>
+<key>_ci_low, <key>_ci_high, <key>_p     the interval and, of a difference, the p-value of any of them
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from medft.evaluation.judging.agreement import Agreement
+from medft.evaluation.judging.metrics import JudgeResults
+from medft.metrics.aggregate import BeforeAfter
+from medft.metrics.registry import METRICS
+from medft.metrics.statistics import Difference, Estimate
+from medft.training.costs import TrainingCosts
+
+UNIGRAM_LOSS = "reference/unigram_loss"
+LOSS_CURVES = ("train/loss", "val/loss")
+_COST = "cost/"
+_SIDES = ("baseline", "test", "difference")
+
+Metrics = Mapping[str, float]
+
+
+def flatten_estimate(key: str, estimate: Estimate | None) -> dict[str, float]:
+    """One estimate under `key`, with its ends and its p-value where it has them."""
+    if estimate is None:
+        return {}
+    parts = {f"{key}_ci_low": estimate.low, f"{key}_ci_high": estimate.high}
+    if isinstance(estimate, Difference):
+        parts[f"{key}_p"] = estimate.p
+    return {key: estimate.value} | {name: number for name, number in parts.items() if number is not None}
+
+
+def read_estimate(metrics: Metrics, key: str) -> Estimate | None:
+    """The reverse of `flatten_estimate`."""
+    if key not in metrics:
+        return None
+    low, high, p = (metrics.get(f"{key}_{part}") for part in ("ci_low", "ci_high", "p"))
+    return Estimate(metrics[key], low, high) if p is None else Difference(metrics[key], low, high, p)
+
+
+def flatten_results(results: Mapping[str, BeforeAfter], unigram_loss: Estimate) -> dict[str, float]:
+    """The metrics of the answers, and the reference that they are read against."""
+    flat = flatten_estimate(UNIGRAM_LOSS, unigram_loss)
+    for name, result in results.items():
+        flat |= flatten_estimate(f"test/{name}", result.after)
+        flat |= flatten_estimate(f"baseline/{name}", result.before)
+        flat |= flatten_estimate(f"difference/{name}", result.difference)
+    return flat
+
+
+def read_results(metrics: Metrics) -> dict[str, BeforeAfter]:
+    """The reverse of `flatten_results`, of the metrics that the run has."""
+    results = {}
+    for name in METRICS:
+        before, after, difference = (read_estimate(metrics, f"{side}/{name}") for side in _SIDES)
+        if after:
+            results[name] = BeforeAfter(before, after, difference if isinstance(difference, Difference) else None)
+    return results
+
+
+def flatten_costs(costs: TrainingCosts) -> dict[str, float]:
+    """What training has cost."""
+    return {f"{_COST}{name}": value for name, value in asdict(costs).items()}
+
+
+def read_costs(metrics: Metrics) -> dict[str, float]:
+    """The reverse of `flatten_costs`, of the costs that the run has."""
+    return {key.removeprefix(_COST): value for key, value in metrics.items() if key.startswith(_COST)}
+
+
+def flatten_judge(results: JudgeResults, agreements: Sequence[Agreement] = ()) -> dict[str, float]:
+    """The results of a judge, and how far it agrees with others.
+
+    `reliable` is 1 or 0 and left out where the controls do not say; a mean of nothing is left out.
+    """
+    flat: dict[str, float] = {status: float(count) for status, count in results.counts.items()}
+    if results.reliability.reliable is not None:
+        flat["reliable"] = float(results.reliability.reliable)
+    estimates = {
+        "score": results.score.after,
+        "baseline_score": results.score.before,
+        "difference": results.score.difference,
+        **{f"control_{name}": estimate for name, estimate in results.controls.items()},
+        **results.agreement,
+    }
+    for key, estimate in estimates.items():
+        flat |= flatten_estimate(key, estimate)
+    named = {f"judge/{results.name}/{key}": value for key, value in flat.items()}
+    for agreement in agreements:
+        named |= _flatten_agreement(agreement)
+    return named
+
+
+def _flatten_agreement(agreement: Agreement) -> dict[str, float]:
+    base = f"agreement/{agreement.judges[0]}_{agreement.judges[1]}"
+    ranks = {} if agreement.spearman is None else {f"{base}/spearman": agreement.spearman}
+    answers = {f"{base}/answers": float(agreement.answers)}
+    return answers | ranks | flatten_estimate(f"{base}/bias", agreement.bias)
