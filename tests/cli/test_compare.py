@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def clone(
     artifacts = Path(own.info.artifact_uri.removeprefix("file://"))
     kept_rows = read_jsonl(artifacts / "predictions.jsonl")[:rows]
     for row in kept_rows:
-        row.metrics["test"]["tokens"] *= token_factor
+        row.test = replace(row.test, tokens=row.test.tokens * token_factor)
     folder.mkdir(exist_ok=True)
     write_jsonl(kept_rows, folder / "predictions.jsonl")
     shutil.copy(artifacts / "config.yaml", folder)
@@ -107,10 +107,10 @@ def clone(
 
 def figures(made: Made) -> dict[tuple[str, str], dict[str, str]]:
     with (made.folder / "compare.csv").open(newline="") as file:
-        return {(line["entry"], line["metric"]): line for line in csv.DictReader(file)}
+        return {(line["variant"], line["metric"]): line for line in csv.DictReader(file)}
 
 
-def test_runs_of_two_seeds_are_two_entries(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_of_two_seeds_are_two_variants(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     ids = [made.ids[name][:12] for name in ("64-1", "64-2", "128-1", "128-2", "64-1")]
     assert made("compare", *ids, "reference=max_length=128") == 0
     out, err = capsys.readouterr()
@@ -118,7 +118,7 @@ def test_runs_of_two_seeds_are_two_entries(made: Made, capsys: pytest.CaptureFix
     assert out.endswith(f"read:          {made.folder / 'compare.html'}\nresults:       {made.folder}\n")
     assert err == ""
     found = figures(made)
-    assert {entry for entry, _ in found} == {"before fine-tuning", "max_length=64", "max_length=128"}
+    assert {variant for variant, _ in found} == {"before fine-tuning", "max_length=64", "max_length=128"}
     line = found["max_length=64", "bits_per_byte"]
     logged = [made.client.get_run(made.ids[name]).data.metrics["test/bits_per_byte"] for name in ("64-1", "64-2")]
     assert float(line["value"]) == pytest.approx(sum(logged) / 2)
@@ -156,7 +156,7 @@ def test_a_sweep_by_parent_and_what_is_left_out(made: Made, tmp_path: Path, caps
 
 def test_a_filter(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     assert made("compare", "filter=params.seed = '1' and params.`dataset.split.test` = '12'") == 0
-    assert {"max_length=64", "max_length=128"} < {entry for entry, _ in figures(made)}
+    assert {"max_length=64", "max_length=128"} < {variant for variant, _ in figures(made)}
     assert made("compare", "filter=nonsense") == 2
     assert "error: filter=nonsense: " in capsys.readouterr().err
     assert made("compare", "filter=params.seed = '99'") == 2
@@ -215,8 +215,8 @@ def test_wrong_input_is_one_line(
 
 def test_what_does_not_fit_the_runs_is_one_line(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     for argument, words in (
-        ("reference=x", "reference=x: no entry is called so; there are: max_length=64; max_length=128"),
-        ("metric=length_ratio", "metric=length_ratio: the entries cannot be ranked by it; there are loss, bits_"),
+        ("reference=x", "reference=x: no variant is called so; there are: max_length=64; max_length=128"),
+        ("metric=length_ratio", "metric=length_ratio: the variants cannot be ranked by it; there are loss, bits_"),
         ("metrics=x", "metrics=x: no such metric here; there are loss, bits_per_byte"),
         ("judge=x", "judge=x: none of the runs has scores of a judge of that name (there are: none)"),
     ):

@@ -12,7 +12,7 @@ from medft.cli.main import main
 from medft.config.compose import compose_config
 from medft.data.example import Example
 from medft.data.export import export
-from medft.experiment import read_splits
+from medft.runs.splits import read_splits
 
 NANO = ["dataset.max_length=80", "dataset.long_answers=split"]
 

@@ -102,19 +102,19 @@ def test_a_thousand_rows_with_faults_are_all_accounted_for_and_a_killed_judging_
         again = {number(request) for request in served.chats[first:]}
         assert again & known == set()
     rows = read_jsonl(artifacts / "predictions.jsonl")
-    verdicts = [row.judge["ollama"]["test"] for row in rows]
-    counts = {status: sum(each["status"] == status for each in verdicts) for status in ("scored", "failed", "too_long")}
+    verdicts = [row.verdicts["ollama"]["test"] for row in rows]
+    counts = {status: sum(each.status == status for each in verdicts) for status in ("scored", "failed", "too_long")}
     print(f"{len(rows)} rows, {len(served.chats)} requests, {seconds:.1f} s, {counts}, {len(known)} known when killed")
     assert sum(counts.values()) == 1000
     assert counts["scored"] > 900
-    assert all(each["score"] == right_score(place) for place, each in enumerate(verdicts) if each["status"] == "scored")
-    assert all(each["failure"] and each["score"] is None for each in verdicts if each["status"] == "failed")
+    assert all(each.score == right_score(place) for place, each in enumerate(verdicts) if each.status == "scored")
+    assert all(each.failure and each.score is None for each in verdicts if each.status == "failed")
     found = mlflow.get_run(run_id).data.metrics
     assert {key: found[f"judge/ollama/{key}"] for key in counts} == counts
     with server(faulty) as served:  # the cache does not hang on the address
         assert main(["judge", *arguments(run_id, served.host)]) == 0
         asked = {number(request) for request in served.chats}
-        away = {place for place, each in enumerate(verdicts) if not each["reply"]}
+        away = {place for place, each in enumerate(verdicts) if not each.reply}
         assert asked <= away | {-1}  # only those that could not be asked at all
 
 
@@ -176,7 +176,7 @@ def test_a_judge_that_comes_in_meanwhile_is_kept(finished: tuple[str, Path]) -> 
             first = [*second[:4], f"judge.host={served.host}", "judge.timeout=60"]
             assert main(first) == 0
     for row in read_jsonl(artifacts / "predictions.jsonl"):
-        assert {name: sides["test"]["score"] for name, sides in row.judge.items()} == {"ollama": 40, "second": 60}
+        assert {name: sides["test"].score for name, sides in row.verdicts.items()} == {"ollama": 40, "second": 60}
     assert mlflow.get_run(run_id).data.metrics["agreement/ollama_second/bias"] == -20
 
 
@@ -203,18 +203,18 @@ def test_a_hundred_rows_on_a_real_server(
     command = ["judge", f"run={run_id}", "judge=ollama", "judge.model=tiny-judge", f"judge.host={ollama}",
                "judge.controls=0", "judge/prompt=plain", "judge.max_context=2048"]  # fmt: skip
     assert main(command) == 0
-    verdicts = [row.judge["ollama"]["test"] for row in read_jsonl(artifacts / "predictions.jsonl")]
-    counts = {status: sum(each["status"] == status for each in verdicts) for status in ("scored", "failed", "too_long")}
+    verdicts = [row.verdicts["ollama"]["test"] for row in read_jsonl(artifacts / "predictions.jsonl")]
+    counts = {status: sum(each.status == status for each in verdicts) for status in ("scored", "failed", "too_long")}
     assert sum(counts.values()) == 100
     assert counts["scored"] >= 90
     for each in verdicts:
-        if each["status"] == "scored":
-            assert json.loads(each["reply"]) == {"reason": each["reason"], "score": each["score"]}
-            assert 0 <= each["score"] <= 100
+        if each.status == "scored":
+            assert json.loads(each.reply) == {"reason": each.reason, "score": each.score}
+            assert 0 <= each.score <= 100
     capsys.readouterr()
     assert main(command) == 0
     assert "judge ollama: 100 of 100 verdicts were known, 0 asked for" in capsys.readouterr().out
-    assert [row.judge["ollama"]["test"] for row in read_jsonl(artifacts / "predictions.jsonl")] == verdicts
+    assert [row.verdicts["ollama"]["test"] for row in read_jsonl(artifacts / "predictions.jsonl")] == verdicts
     assert main([*command, "judge.model=nosuch"]) == 1
     assert "has no model 'nosuch' (ollama pull nosuch)" in capsys.readouterr().err
     assert main([*command, "judge.host=http://127.0.0.1:9"]) == 1

@@ -1,28 +1,36 @@
-"""Runs made by hand: what `collect` reads of a finished one."""
+"""Runs made by hand: what `read_record` reads of a finished one."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from medft.evaluation.judges.base import Verdict
 from medft.evaluation.predictions import Prediction
-from medft.metrics.overlap import OVERLAP
+from medft.metrics.metric import AnswerScores
+from medft.metrics.registry import METRICS
 from medft.runs.record import RunRecord
 
 _NUMBERS = count(1)
+MEASURED = [name for name, metric in METRICS.items() if metric.measure and metric.is_installed]
+
+
+def answer(text: str, nats: float = 10.0, rouge: float = 0.5, **changes: Any) -> AnswerScores:
+    """An answer of 3 words to an expected one of 5 tokens, 7 bytes and 2 words."""
+    values = {**dict.fromkeys(MEASURED, rouge), **{name: changes.pop(name) for name in MEASURED if name in changes}}
+    fields = {"tokens": 5, "cut": 0, "bytes": 7, "words": 3, "expected_words": 2, "hit_limit": False, **changes}
+    return AnswerScores(answer=text, nats=nats, values=values, **fields)
 
 
 def row(place: int, document: str, nats: float = 10.0, rouge: float = 0.5, **changes: Any) -> Prediction:
-    """A question with the expected answer `right n`: 7 bytes, 2 words."""
-    measured = {**dict.fromkeys(OVERLAP, rouge), "nats": nats, "tokens": 5, "cut": 0, "bytes": 7, "words": 3,
-                "expected_words": 2, "hit_limit": False}  # fmt: skip
-    metrics = {"test": measured | changes.pop("measured", {})}
-    if changes.pop("baseline", True):
-        metrics["baseline"] = {**measured, "nats": 20.0, "rougeL": 0.1}
+    """A question with the expected answer `right n`; `measured` changes what was measured of both answers."""
+    measured = changes.pop("measured", {})
+    before = answer(changes.pop("baseline_answer", "before"), 20.0, rouge, **{"rougeL": 0.1, **measured})
+    text = changes.pop("generated_answer", f"answer {place}")
     fields: dict[str, Any] = {
         "id": f"id{place}", "group": document, "document": document, "instruction": f"question {place}", "input": "",
-        "expected": f"right {place}", "baseline_answer": "before", "generated_answer": f"answer {place}",
-        "metrics": metrics,
+        "expected": f"right {place}", "baseline": before if changes.pop("baseline", True) else None,
+        "test": answer(text, nats, rouge, **measured),
     }  # fmt: skip
     return Prediction(**{**fields, **changes})
 
@@ -60,4 +68,4 @@ def verdicts(rows: Sequence[Prediction], scores: Sequence[float | None], judge: 
         status = "failed" if score is None else "scored"
         controls = {"control_expected": 95.0 if good else 50.0, "control_other": 5.0, "control_empty": 45.0 - 45 * good}
         sides = {"test": score, **controls}
-        each.judge[judge] = {side: {"score": value, "status": status, "reason": ""} for side, value in sides.items()}
+        each.verdicts[judge] = {side: Verdict(status, value) for side, value in sides.items()}

@@ -1,14 +1,14 @@
-"""What entries are called."""
+"""What variants are called."""
 
 import pytest
 
-from medft.comparison.labels import differing, names, settings
+from medft.comparison.labels import differing_keys, label_variants, select_settings
 
 SAME = {"seed": "1", "dataset.name": "sample", "model.name": "gpt2", "optimizer.lr": "0.1"}
 
 
 def of(*changes: dict[str, str], swept: tuple[str, ...] = ()) -> list[str]:
-    return names([SAME | each for each in changes], swept)
+    return label_variants([SAME | each for each in changes], swept)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_swept_keys_come_first_and_swallow_what_follows_from_them() -> None:
 
 def test_where_data_lies_and_who_judges_is_no_setting() -> None:
     params = {"paths.x": "1", "dataset.path": "/a", "judge._target_": "x", "trainer.resume_from": "y", "seed": "1"}
-    assert settings(params, "f") == {"seed": "1", "dataset.fingerprint": "f"}
+    assert select_settings(params, "f") == {"seed": "1", "dataset.fingerprint": "f"}
 
 
 def test_seed_is_last() -> None:
-    assert differing([{"seed": "1", "x": "1"}, {"seed": "2", "x": "2"}]) == ["x", "seed"]
+    assert differing_keys([{"seed": "1", "x": "1"}, {"seed": "2", "x": "2"}]) == ["x", "seed"]

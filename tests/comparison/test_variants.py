@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed are one entry."""
+"""Runs that differ in nothing but their seed are one variant."""
 
 import pytest
 
@@ -11,10 +11,10 @@ ROWS = [row(0, "a"), row(1, "b")]
 
 def test_seeds_are_one_entry_or_apart() -> None:
     runs = runs_of(64, [[1, 1], [2, 2]], "ab") + runs_of(128, [[1, 1], [2, 2]], "ab")
-    entries, notes = make_variants(runs, {})
-    assert [(each.name, len(each.runs)) for each in entries] == [("max_length=64", 2), ("max_length=128", 2)]
+    variants, notes = make_variants(runs)
+    assert [(each.name, len(each.runs)) for each in variants] == [("max_length=64", 2), ("max_length=128", 2)]
     assert notes == []
-    apart, _ = make_variants(runs, {}, seeds_apart=True)
+    apart, _ = make_variants(runs, seeds_apart=True)
     assert [each.name for each in apart] == [
         f"max_length={length}, seed={seed}" for length in (64, 128) for seed in (1, 2)
     ]
@@ -22,21 +22,15 @@ def test_seeds_are_one_entry_or_apart() -> None:
 
 def test_the_same_run_again_is_no_further_seed() -> None:
     older, newer, other = run(ROWS), run(ROWS), run(ROWS, seed=2)
-    entries, notes = make_variants([newer, other, older], {})
-    assert [entry.runs for entry in entries] == [(newer, other)]
+    variants, notes = make_variants([newer, other, older])
+    assert [variant.runs for variant in variants] == [(newer, other)]
     assert notes[0].startswith(f"run {older.run_id} repeats run {newer.run_id}")
 
 
 def test_names_that_collide_get_the_run() -> None:
     one, two = run(ROWS, name="same"), run(ROWS, name="same")
-    entries, _ = make_variants([one, two], {}, seeds_apart=True)
-    assert [each.name for each in entries] == [f"same ({one.run_id[:8]})", f"same ({two.run_id[:8]})"]
-
-
-def test_what_an_older_version_did_not_know_had_its_default() -> None:
-    old, new = run(ROWS, seed=1), run(ROWS, seed=2, params={"dataset.dedup": "none"})
-    assert len(make_variants([old, new], {"dataset.dedup": "none"})[0]) == 1
-    assert len(make_variants([old, new], {"dataset.dedup": "exact"})[0]) == 2
+    variants, _ = make_variants([one, two], seeds_apart=True)
+    assert [each.name for each in variants] == [f"same ({one.run_id[:8]})", f"same ({two.run_id[:8]})"]
 
 
 def test_a_reference_is_found_by_name_parts_or_run() -> None:
@@ -44,15 +38,15 @@ def test_a_reference_is_found_by_name_parts_or_run() -> None:
         run(ROWS, params={"dataset.max_length": length, "dataset.long_answers": policy})
         for length in ("64", "128") for policy in ("truncate", "split")
     ]  # fmt: skip
-    entries, _ = make_variants(runs, {}, swept=["dataset.max_length", "dataset.long_answers"])
-    last = entries[-1]
+    variants, _ = make_variants(runs, swept=["dataset.max_length", "dataset.long_answers"])
+    last = variants[-1]
     assert last.name == "max_length=128, long_answers=split"
     for wanted in (last.name, "long_answers=split, max_length=128", runs[-1].run_id[:8]):
-        assert find_variant(entries, wanted) is last
-    assert find_variant(entries, "") is entries[0]
+        assert find_variant(variants, wanted) is last
+    assert find_variant(variants, "") is variants[0]
     rates = [Variant(f"finetune=lora, lr={rate}", (), {}) for rate in ("5e-05", "0.0005")]
     assert find_variant(rates, "finetune=lora, lr=5e-4") is rates[1]
-    with pytest.raises(InputError, match="several entries are called so; there are: max_length=64, long"):
-        find_variant(entries, "long_answers=split")
-    with pytest.raises(InputError, match="reference=x: no entry is called so"):
-        find_variant(entries, "x")
+    with pytest.raises(InputError, match="several variants are called so; there are: max_length=64, long"):
+        find_variant(variants, "long_answers=split")
+    with pytest.raises(InputError, match="reference=x: no variant is called so"):
+        find_variant(variants, "x")

@@ -11,7 +11,7 @@ from medft.data.module import MedicalQA
 from medft.data.readers.base import make_example
 from medft.data.rows import store
 from medft.data.tokenizer import Gpt2Tokenizer
-from medft.experiment import read_splits
+from medft.runs.splits import read_splits
 
 
 class Counting(Gpt2Tokenizer):

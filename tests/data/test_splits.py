@@ -15,7 +15,7 @@ from medft.data.readers.sample import Sample
 from medft.data.rows import Rows, store
 from medft.data.splits import Splits, split
 from medft.errors import InputError
-from medft.experiment import read_splits
+from medft.runs.splits import read_splits
 
 BASE = compose_config().dataset
 SHARES = {"seed": 20, "validation": 0.05, "test": 0.1, "train_on_all": False, "from_run": None}

@@ -1,7 +1,6 @@
 """Measuring a model: the loss by hand, answers that do not depend on the batch, and no training setting."""
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +12,15 @@ from medft.data.encode import encode_all
 from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
-from medft.evaluation.baseline import baseline_key, cached, weights_digest
-from medft.evaluation.evaluate import Measurement, measure
+from medft.evaluation.baseline import baseline_key, load_or_compute, weights_digest
+from medft.evaluation.evaluate import Measurement, evaluate
 from medft.evaluation.generate import generate
 from medft.evaluation.loss import answer_losses
 from medft.evaluation.probes import load_probes
-from medft.experiment import read_splits
-from medft.metrics.aggregate import measured_metrics
+from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
+from medft.metrics.registry import METRICS
 from medft.model.build import build_model
+from medft.runs.splits import read_splits
 
 TOKENIZER = Gpt2Tokenizer()
 
@@ -105,17 +105,24 @@ TRAINING = ["dataset.max_length=16", "dataset.loss_on=all", "dataset.collate=pad
             "trainer.max_epochs=9", "optimizer.lr=1.0", "seed=7"]  # fmt: skip
 
 
+def measure(model: torch.nn.Module, config: Config) -> Measurement:
+    test = list(read_splits(config).test)
+    return evaluate(model, TOKENIZER, test, encode_all(test, TOKENIZER, config.dataset.prompt), config)
+
+
 def key(config: Config, model: torch.nn.Module) -> str:
-    return baseline_key(config, model, TOKENIZER, read_splits(config).test, "cpu")
+    test = list(read_splits(config).test)
+    encoded = encode_all(test, TOKENIZER, config.dataset.prompt)
+    return baseline_key(config, model, TOKENIZER, test, encoded, "cpu")
 
 
 def test_no_training_setting_changes_what_is_measured(tiny: Callable[..., Config]) -> None:
     config = tiny()
     model = network(config)
-    expected = measure(model, TOKENIZER, read_splits(config).test, config)
+    expected = measure(model, config)
     for setting in TRAINING:
         other = tiny(setting)
-        assert measure(model, TOKENIZER, read_splits(other).test, other) == expected, setting
+        assert measure(model, other) == expected, setting
         assert key(other, model) == key(config, model), setting
 
 
@@ -134,32 +141,34 @@ def test_baseline_key_follows_what_is_measured(tiny: Callable[..., Config]) -> N
 
 def test_the_loss_is_a_mean_over_tokens_and_differences_are_paired(tiny: Callable[..., Config]) -> None:
     config = tiny()
-    found, before = (measure(network(config, seed), TOKENIZER, read_splits(config).test, config) for seed in (1, 2))
-    documents = [row.id for row in found.rows]
-    metrics = measured_metrics(before, found, [row.nats + 1 for row in found.rows], documents)
-    summary = {
-        key.removeprefix("test/"): each for key, each in metrics.items() if re.fullmatch(r"test/(?!.*_ci_).*", key)
-    }
-    nats, tokens = sum(row.nats for row in found.rows), sum(row.tokens for row in found.rows)
+    tuned, before = (measure(network(config, seed), config) for seed in (1, 2))
+    documents = [str(place) for place in range(len(tuned.answers))]
+    results = summarize_answers(before.answers, tuned.answers, documents)
+    nats, tokens = (sum(getattr(row, name) for row in tuned.answers) for name in ("nats", "tokens"))
     text_bytes = sum(len(row.output.encode()) for row in read_splits(config).test)
-    assert summary["loss"] == pytest.approx(nats / tokens)
-    assert summary["perplexity"] == pytest.approx(math.exp(nats / tokens))
-    assert summary["bits_per_byte"] == pytest.approx(nats / math.log(2) / text_bytes)
-    assert set(summary) == {
-        "loss", "perplexity", "bits_per_byte", "rouge1", "rouge2", "rougeL", "chrf", "token_f1", "exact_match",
-        "length_ratio", "repeat_share", "limit_share",
-    }  # fmt: skip
-    for name, value in summary.items():
-        assert metrics[f"test/{name}_ci_low"] <= value <= metrics[f"test/{name}_ci_high"]
-        if name != "perplexity":
-            difference = value - metrics[f"baseline/{name}"]
-            assert metrics[f"difference/{name}"] == pytest.approx(difference)
-            assert metrics[f"difference/{name}_ci_low"] <= difference <= metrics[f"difference/{name}_ci_high"]
-            assert 0 < metrics[f"difference/{name}_p"] <= 1
-    assert metrics["test/perplexity_ci_low"] == pytest.approx(math.exp(metrics["test/loss_ci_low"]))
-    assert metrics["reference/unigram_loss"] == pytest.approx((nats + len(found.rows)) / tokens)
-    assert "baseline/loss" not in measured_metrics(None, found, [0.0] * len(found.rows), documents)
-    assert set(found.probes) == {probe.id for probe in load_probes("probes.yaml")}
+    after = {name: result.after.value for name, result in results.items() if result.after}
+    assert after["loss"] == pytest.approx(nats / tokens)
+    assert after["perplexity"] == pytest.approx(math.exp(nats / tokens))
+    assert after["bits_per_byte"] == pytest.approx(nats / math.log(2) / text_bytes)
+    assert list(results) == [name for name, metric in METRICS.items() if metric.is_installed]
+    for name, result in results.items():
+        assert result.after is not None
+        assert result.before is not None
+        assert result.after.low <= result.after.value <= result.after.high, name
+        if METRICS[name].function_of:
+            assert result.difference is None
+            continue
+        difference = result.difference
+        assert difference is not None
+        assert difference.value == pytest.approx(result.after.value - result.before.value)
+        assert difference.low <= difference.value <= difference.high
+        assert 0 < difference.p <= 1
+    assert results["perplexity"].after.low == pytest.approx(math.exp(results["loss"].after.low))
+    unigram = estimate_unigram_loss([row.nats + 1 for row in tuned.answers], tuned.answers, documents)
+    assert unigram.value == pytest.approx((nats + len(tuned.answers)) / tokens)
+    alone = summarize_answers(None, tuned.answers, documents)["loss"]
+    assert (alone.before, alone.difference) == (None, None)
+    assert set(tuned.probes) == {probe.id for probe in load_probes("probes.yaml")}
 
 
 def test_baseline_is_computed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +178,7 @@ def test_baseline_is_computed_once(tmp_path: Path, capsys: pytest.CaptureFixture
         calls.append(1)
         return Measurement([], {"p": "answer — é"})
 
-    assert cached("k", tmp_path, compute) == cached("k", tmp_path, compute)
+    assert load_or_compute("k", tmp_path, compute) == load_or_compute("k", tmp_path, compute)
     assert len(calls) == 1
     assert "baseline: taken from" in capsys.readouterr().out
 

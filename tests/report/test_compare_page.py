@@ -7,18 +7,20 @@ from pathlib import Path
 import pytest
 
 from medft.comparison.compare import Comparison, Options, compare
-from medft.report.compare_csv import write_csv
-from medft.report.compare_page import render
-from medft.report.compare_table import print_comparison
+from medft.metrics.registry import METRICS
+from medft.report.compare_page import render_comparison
+from medft.report.compare_tables import print_comparison
+from medft.report.csv_files import write_compare_csv
 from tests.comparison.helpers import row, run, runs_of, verdicts
 from tests.report.test_run_page import EVIL, Page
 
+TESTED = sum(not metric.function_of and metric.is_installed for metric in METRICS.values())
 DOCUMENTS = "aabbccddee"
 ONE = [[10.0 + place for place in range(10)], [12.0 + place for place in range(10)]]
 TWO = [[9.0 + place for place in range(10)], [10.0 + place for place in range(10)]]
 
 
-def found(**options: object) -> Comparison:
+def compare_two(**options: object) -> Comparison:
     runs = runs_of(64, ONE, DOCUMENTS) + runs_of(128, TWO, DOCUMENTS, tags={"leaking": "true"})
     for each in runs:
         verdicts(each.predictions, [50.0] * 10, good=False)
@@ -26,20 +28,20 @@ def found(**options: object) -> Comparison:
 
 
 def test_everything_is_on_the_page() -> None:
-    html = render(found())
+    html = render_comparison(compare_two())
     page = Page(html)
     text = " ".join(page.text.split())
-    assert "3 entries compared by bits_per_byte" in text
+    assert "3 variants compared by bits_per_byte" in text
     assert "on 10 test questions of 5 documents. Differences are to: max_length=64." in text
     assert "Trained on test questions, so these figures say nothing about new ones: max_length=128." in text
     assert "Judge j is UNRELIABLE" in text
     assert "judge/j (UNRELIABLE)" in text
     assert "max_length=64 (2 seeds, reference, on the front)" in text
     assert "max_length=128 (2 seeds, LEAKING)" in text
-    assert "corrected by Holm over the 23 p-values here (2 entries, 12 metrics)" in text
+    assert f"corrected by Holm over the {2 * TESTED + 1} p-values here (2 variants, {TESTED + 1} metrics)" in text
     assert page.tags.count("svg") == 3
     assert page.tags.count("article") == 6
-    for own in found().trained:
+    for own in compare_two().trained:
         assert all(each.run_id[8:] in text for each in own.runs)
 
 
@@ -47,7 +49,7 @@ def test_nothing_is_loaded_and_texts_stay_texts() -> None:
     rows = [row(n, d, instruction=EVIL, input=EVIL, expected=EVIL[::-1], generated_answer=EVIL, baseline_answer=EVIL)
             for n, d in enumerate(DOCUMENTS)]  # fmt: skip
     runs = [run(rows, params={"dataset.max_length": EVIL, "x": f"${n}$"}, name=EVIL) for n in range(2)]
-    html = render(compare(runs, Options(answers=3)))
+    html = render_comparison(compare(runs, Options(answers=3)))
     page = Page(html)
     assert not {"script", "img", "iframe", "link", "object"} & set(page.tags)
     assert not [name for name in page.attributes if name.startswith("on")]
@@ -59,9 +61,9 @@ def test_nothing_is_loaded_and_texts_stay_texts() -> None:
     assert "x=$0$" in page.text
 
 
-def test_sixteen_entries_have_a_page() -> None:
+def test_sixteen_variants_have_a_page() -> None:
     runs = [each for length in range(16) for each in runs_of(length + 1, ONE[:1], DOCUMENTS)]
-    page = Page(render(compare(runs, Options(answers=1))))
+    page = Page(render_comparison(compare(runs, Options(answers=1))))
     assert page.text.count("max_length=16") > 10
     assert page.tags.count("svg") == 3
 
@@ -69,18 +71,18 @@ def test_sixteen_entries_have_a_page() -> None:
 def test_a_single_entry_without_baseline_has_a_page() -> None:
     rows = [row(place, "a", baseline=False) for place in range(2)]
     comparison = compare([run(rows, metrics={}, curves={})], Options())
-    page = Page(render(comparison))
-    assert "1 entry compared by bits_per_byte" in page.text
+    page = Page(render_comparison(comparison))
+    assert "1 variant compared by bits_per_byte" in page.text
     assert "No p-values" in page.text
     assert page.tags.count("svg") == 2  # no cost, no picture of it
 
 
-def test_the_csv_has_a_line_for_each_entry_and_metric(tmp_path: Path) -> None:
-    comparison = found()
-    write_csv(comparison, tmp_path / "compare.csv")
+def test_the_csv_has_a_line_for_each_variant_and_metric(tmp_path: Path) -> None:
+    comparison = compare_two()
+    write_compare_csv(comparison, tmp_path / "compare.csv")
     with (tmp_path / "compare.csv").open(newline="") as file:
-        lines = {(line["entry"], line["metric"]): line for line in csv.DictReader(file)}
-    assert len(lines) == 3 * 11 + 2 + 2  # before fine-tuning has no scores, and no costs
+        lines = {(line["variant"], line["metric"]): line for line in csv.DictReader(file)}
+    assert len(lines) == 3 * TESTED + 2 + 2  # before fine-tuning has no scores, and no costs
     loss = lines["max_length=128", "loss"]
     assert float(loss["difference"]) == pytest.approx(-1.5 / 5)
     assert (loss["p"], float(loss["p_holm"])) == ("0.0625", 1.0)
@@ -94,11 +96,11 @@ def test_the_csv_has_a_line_for_each_entry_and_metric(tmp_path: Path) -> None:
     assert lines["max_length=64", "cost/train_seconds"]["value"] == "15.0"
 
 
-def test_the_terminal_has_a_line_for_each_entry(capsys: pytest.CaptureFixture[str]) -> None:
-    print_comparison(found(metrics=["loss", "rougeL"], metric="loss"))
+def test_the_terminal_has_a_line_for_each_variant(capsys: pytest.CaptureFixture[str]) -> None:
+    print_comparison(compare_two(metrics=["loss", "rougeL"], metric="loss"))
     out, err = capsys.readouterr()
     assert re.search(r"max_length=128 +│ +2\.8\d+ │ +-0\.300 │", out)
     assert re.search(r"│ \(2 seeds, +│.*\n│ LEAKING\) ", out)
-    assert "over the 4 p-values here (2 entries, 2 metrics)" in out
+    assert "over the 4 p-values here (2 variants, 2 metrics)" in out
     assert "warning: trained on test questions" in err
     assert max(len(line) for line in out.splitlines() if "│" in line) <= 110

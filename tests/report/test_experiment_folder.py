@@ -8,13 +8,11 @@ import pytest
 
 from medft.comparison.compare import Options, compare
 from medft.errors import InputError
-from medft.report.compare_plots import by_entry
-from medft.report.experiment_folder import write_folder
-from medft.report.experiment_readme import readme
-from medft.report.results_csv import extend_results
-from medft.report.setting_plot import over_setting
+from medft.report.compare_plots import plot_over_setting, plot_variants
+from medft.report.csv_files import extend_results_csv
+from medft.report.experiment_folder import render_readme, write_folder
 from medft.runs.record import RunRecord
-from medft.runs.sweep_record import Sweep
+from medft.runs.sweep_record import SweepRecord
 from tests.comparison.helpers import row, run, runs_of
 
 DOCUMENTS = "aabbccddee"
@@ -24,14 +22,14 @@ LENGTH = "dataset.max_length"
 OPTIONS = Options(tested=["bits_per_byte"], swept=[LENGTH])
 
 
-def sweep(**changes: object) -> Sweep:
+def sweep(**changes: object) -> SweepRecord:
     fields: dict[str, object] = {
         "run_id": "p" * 32, "name": "lengths", "keys": [LENGTH, "seed"], "question": "How long?", "reference": "",
         "limits": "Ten questions.", "metric": "test/bits_per_byte", "command": "medft sweep lengths",
         "started": datetime(2026, 1, 2, tzinfo=UTC),
         "tags": {"version.torch": "2.0", "git.commit": "abc", "git.dirty": "true", "machine": "2 cores"},
     }  # fmt: skip
-    return Sweep(**{**fields, **changes})  # type: ignore[arg-type]
+    return SweepRecord(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def runs() -> list[RunRecord]:
@@ -48,12 +46,12 @@ def test_the_readme_says_all(tmp_path: Path) -> None:
     write_folder(sweep(), compare(own, OPTIONS), {"abc": "it is FAILED"}, tmp_path)
     text = (tmp_path / "README.md").read_text()
     for words in (
-        "# lengths\n\nHow long?\n\n![bits_per_byte of each entry](figure.png)",
+        "# lengths\n\nHow long?\n\n![bits_per_byte of each variant](figure.png)",
         "5 documents are too few to call any difference to max_length=64 a finding, however large: max_length=128 (-",
         "| max_length=64 (2 seeds, reference) | 3.195 [",
         "corrected by Holm over the 2 p-values here",
         "Run abc of the sweep is left out: it is FAILED.",
-        "Ten questions.\n\n4 runs of 2 entries, tested on 10 questions of 5 documents",
+        "Ten questions.\n\n4 runs of 2 variants, tested on 10 questions of 5 documents",
         "```\nmedft sweep lengths\n```",
         "Machine: 2 cores, cpu.",
         "Versions: torch 2.0; commit abc with changes.",
@@ -76,9 +74,9 @@ def test_results_extend(tmp_path: Path) -> None:
     write_folder(sweep(), compare(first, OPTIONS), {}, tmp_path)
     assert [line["test/loss"] for line in lines(tmp_path)] == ["1.25", "", "", ""]
     write_folder(sweep(), compare(second, OPTIONS), {}, tmp_path)
-    found = lines(tmp_path)
-    assert [line["run_id"] for line in found] == [each.run_id for each in first + second]
-    assert found[0]["test/loss"] == "1.25"
+    comparison = lines(tmp_path)
+    assert [line["run_id"] for line in comparison] == [each.run_id for each in first + second]
+    assert comparison[0]["test/loss"] == "1.25"
     assert "It has 4 further lines of other runs" in (tmp_path / "README.md").read_text()
 
 
@@ -86,7 +84,7 @@ def test_a_file_of_someone_else_is_not_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "results.csv"
     file.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="no column run_id"):
-        extend_results(compare(runs(), OPTIONS), [LENGTH], file)
+        extend_results_csv(compare(runs(), OPTIONS), [LENGTH], file)
     assert file.read_text() == "a,b\n1,2\n"
 
 
@@ -95,7 +93,7 @@ def test_a_sweep_about_another_metric_says_what_is_compared() -> None:
     assert sweep(metric="judge/ollama/score").primary == "judge/ollama"
     other = sweep(metric="val/loss")
     assert other.primary == "bits_per_byte"
-    assert "The sweep was about val/loss; what is compared by question is bits_per_byte." in readme(
+    assert "The sweep was about val/loss; what is compared by question is bits_per_byte." in render_readme(
         other, compare(runs(), OPTIONS), {}, 0
     )
 
@@ -121,11 +119,11 @@ def grid(policies: tuple[str, ...], lengths: tuple[str, ...] = ("64", "1024")) -
 def test_a_number_gets_a_line(
     keys: list[str], policies: tuple[str, ...], lengths: tuple[str, ...], labels: int | None
 ) -> None:
-    found = compare(grid(policies, lengths), Options(swept=keys))
-    figure = over_setting(found, keys)
+    comparison = compare(grid(policies, lengths), Options(swept=keys))
+    figure = plot_over_setting(comparison, keys)
     if labels is None:
         assert figure is None
-        assert by_entry(found, "bits_per_byte").axes[0].get_xlabel() == "bits_per_byte"
+        assert plot_variants(comparison, "bits_per_byte").axes[0].get_xlabel() == "bits_per_byte"
         return
     axes = figure.axes[0]
     assert axes.get_xlabel() == LENGTH

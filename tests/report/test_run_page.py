@@ -2,25 +2,26 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 from medft.config.schema import Config
-from medft.evaluation.judges.base import Question
-from medft.evaluation.judging.judge_run import judge_predictions
+from medft.evaluation.judges.base import JudgeItem
 from medft.evaluation.predictions import Prediction
-from medft.metrics.overlap import row_metrics
-from medft.report.run_page import render
+from medft.metrics.registry import measure_answers
+from medft.report.run_page import render_run
 from medft.runs.record import RunRecord
-from tests.evaluation.judging.helpers import rows, scripted
+from tests.comparison.helpers import answer
+from tests.evaluation.judging.helpers import judge_rows, rows, scripted
 
 EVIL = '</div><script>alert("x")</script><img src=x onerror=alert(1)> & "quoted" {{ 7 * 7 }} {% raw %} \u202e'
 
 
-def facts(predictions: list[Prediction], metrics: dict[str, float], **changes: object) -> RunRecord:
+def record(predictions: list[Prediction], metrics: dict[str, float], **changes: object) -> RunRecord:
     for row in predictions:
-        row.metrics["test"] = row_metrics(row.expected, row.generated_answer)
+        row.test = replace(row.test, values=measure_answers([row.expected], [row.test.answer])[0])
     measured = {"baseline/loss": 3.0, "test/loss": 2.0, "test/loss_ci_low": 1.8, "test/loss_ci_high": 2.25,
                 "difference/loss": -1.0, "difference/loss_p": 0.0004}  # fmt: skip
     values: dict[str, object] = {
@@ -51,21 +52,21 @@ class Page(HTMLParser):
         self.text += data
 
 
-def judged(found: list[Prediction], tmp_path: Path, good: bool = True, name: str = "j") -> dict[str, float]:
-    def rule(item: Question, _: int) -> int:
+def judged(answered: list[Prediction], tmp_path: Path, good: bool = True, name: str = "j") -> dict[str, float]:
+    def rule(item: JudgeItem, _: int) -> int:
         return 90 if item.answer == item.expected or not good else 20
 
-    return judge_predictions(scripted(rule, name=name, controls=10, cache=False), found, tmp_path)
+    return judge_rows(scripted(rule, name=name, controls=10, cache=False), answered, tmp_path)
 
 
 def test_what_a_model_wrote_stays_text(tmp_path: Path) -> None:
-    found = rows(8)
-    for row in found:
-        row.generated_answer, row.expected, row.instruction = EVIL, EVIL[::-1], EVIL
-    metrics = judged(found, tmp_path)
-    for row in found:
-        row.judge["j"]["test"]["reason"] = EVIL
-    page = Page(render(facts(found, metrics, name=EVIL, config=EVIL, tags={"command": EVIL})))
+    answered = rows(8)
+    for row in answered:
+        row.test, row.expected, row.instruction = answer(EVIL), EVIL[::-1], EVIL
+    metrics = judged(answered, tmp_path)
+    for row in answered:
+        row.verdicts["j"]["test"] = replace(row.verdicts["j"]["test"], reason=EVIL)
+    page = Page(render_run(record(answered, metrics, name=EVIL, config=EVIL, tags={"command": EVIL})))
     assert not {"script", "img", "iframe", "link", "object"} & set(page.tags)
     assert not [name for name in page.attributes if name.startswith("on")]
     assert page.text.count("alert(1)> &") >= 8
@@ -73,7 +74,7 @@ def test_what_a_model_wrote_stays_text(tmp_path: Path) -> None:
 
 
 def test_nothing_is_loaded() -> None:
-    html = render(facts(rows(3), {}))
+    html = render_run(record(rows(3), {}))
     page = Page(html)
     assert "default-src 'none'" in html
     assert page.attributes.get("src") is None
@@ -83,8 +84,8 @@ def test_nothing_is_loaded() -> None:
 
 
 def test_results_have_their_intervals_and_the_judge_its_verdict(tmp_path: Path) -> None:
-    found = rows(12)
-    page = Page(render(facts(found, judged(found, tmp_path))))
+    answered = rows(12)
+    page = Page(render_run(record(answered, judged(answered, tmp_path))))
     assert "2.000 [1.800,\u00a02.250]" in page.text
     assert "<0.001" in page.text
     assert "Reliable on its controls" in page.text
@@ -93,36 +94,36 @@ def test_results_have_their_intervals_and_the_judge_its_verdict(tmp_path: Path) 
     assert page.tags.count("svg") == 3
     unsure = rows(12)
     metrics = judged(unsure, tmp_path, good=False)
-    page = Page(render(facts(unsure, metrics)))
+    page = Page(render_run(record(unsure, metrics)))
     assert "Unreliable: it puts the expected answer only 0.0 points above another question's answer" in page.text
     assert "Ranked by rougeL (no judge is reliable on its controls)" in page.text
 
 
 def test_worst_and_best_answers_are_shown_once_each(tmp_path: Path) -> None:
-    found = rows(20)
-    metrics = judge_predictions(
+    answered = rows(20)
+    metrics = judge_rows(
         scripted(lambda item, _: 90 if item.answer == item.expected else int(item.instruction[1:]), controls=15),
-        found, tmp_path,
+        answered, tmp_path,
     )  # fmt: skip
-    text = Page(render(facts(found, metrics))).text
+    text = Page(render_run(record(answered, metrics))).text
     assert re.findall(r"scripted (\d+), id(\d+)", text) == [
         (str(n), str(n)) for n in (0, 1, 2, 3, 4, 19, 18, 17, 16, 15)
     ]
-    few = Page(render(facts(rows(3), {}))).text
+    few = Page(render_run(record(rows(3), {}))).text
     assert len(re.findall(r"rougeL [\d.]+, id\d", few)) == 3
 
 
 def test_two_judges_and_their_agreement(tmp_path: Path) -> None:
-    found = rows(8)
-    metrics = judged(found, tmp_path, name="first") | judged(found, tmp_path, good=False, name="second")
-    text = " ".join(Page(render(facts(found, metrics))).text.split())
+    answered = rows(8)
+    metrics = judged(answered, tmp_path, name="first") | judged(answered, tmp_path, good=False, name="second")
+    text = " ".join(Page(render_run(record(answered, metrics))).text.split())
     assert "Judge first" in text
     assert "Judge second" in text
     assert re.search(r"first, second8--70\.0 \[", text)
 
 
 def test_a_run_without_baseline_judge_and_audit_has_a_report() -> None:
-    page = Page(render(facts(rows(3, baseline=False), {})))
+    page = Page(render_run(record(rows(3, baseline=False), {})))
     assert "Results" in page.text
     assert "Judge" not in page.text
     assert "on both sides of" not in page.text

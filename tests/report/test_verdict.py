@@ -3,7 +3,7 @@
 import pytest
 
 from medft.comparison.compare import Options, compare
-from medft.report.verdict import verdict
+from medft.report.verdict import write_verdict
 from tests.comparison.helpers import row, run, runs_of
 
 MANY = [f"d{place}" for place in range(16)]
@@ -15,8 +15,8 @@ def nats(shift: float, wobble: float = 0.0) -> list[float]:
 
 def words(*runs: list, **options: object) -> str:
     flat = [each for some in runs for each in some]
-    given = {"metric": "loss", "tested": ["loss"], "with_before": False, **options}
-    return "\n".join(verdict(compare(flat, Options(**given))))  # type: ignore[arg-type]
+    given = {"metric": "loss", "tested": ["loss"], "with_baseline": False, **options}
+    return "\n".join(write_verdict(compare(flat, Options(**given))))  # type: ignore[arg-type]
 
 
 def test_what_differs_and_what_does_not() -> None:
@@ -33,7 +33,7 @@ def test_what_differs_and_what_does_not() -> None:
     assert alike.startswith("Cannot be told apart from max_length=64: max_length=512 (")
     assert lowest.startswith("The lowest loss is that of max_length=128: 1.97")
     assert rest[0].startswith("On the Pareto front of loss and training time: max_length=128")
-    assert rest[1] == "Seeds of one entry lie up to 0.004 apart in loss (max_length=64)."
+    assert rest[1] == "Seeds of one variant lie up to 0.004 apart in loss (max_length=64)."
 
 
 def test_higher_can_be_better() -> None:
@@ -44,7 +44,7 @@ def test_higher_can_be_better() -> None:
     said = words(of(64, 0.2), of(128, 0.6), metric="rougeL", tested=["rougeL"])
     assert "max_length=128 is better than max_length=64: rougeL is higher by 0.40" in said
     assert "The highest rougeL is that of max_length=128" in said
-    assert "One seed only of every entry: how much is luck of the seed is not known." in said
+    assert "One seed only of every variant: how much is luck of the seed is not known." in said
 
 
 def test_a_difference_smaller_than_the_seeds_is_called_so() -> None:
@@ -75,6 +75,6 @@ def test_leaks_are_named_and_get_no_verdict() -> None:
 
 
 def test_before_fine_tuning_is_a_sentence() -> None:
-    said = words(runs_of(64, [nats(0)], MANY), runs_of(128, [nats(0.1)], MANY), with_before=True)
+    said = words(runs_of(64, [nats(0)], MANY), runs_of(128, [nats(0.1)], MANY), with_baseline=True)
     assert "Before fine-tuning loss was 4.000" in said
     assert "against max_length=64 that is +1.6" in said

@@ -1,31 +1,31 @@
-"""Finished runs stay usable: also those of a version that knew fewer keys."""
+"""Finished runs can be opened: their config with overrides on top, and their files."""
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
-import mlflow
-import yaml
+import pytest
 
 from medft.config.schema import Config
+from medft.errors import InputError
 from medft.experiment import run
 from medft.runs.open import open_run
+from medft.runs.record import read_record
 
 
-def test_a_run_of_an_older_version_is_read_with_defaults(tiny: Callable[..., Config]) -> None:
-    config = tiny("generation.max_new_tokens=2", "judge=auto", "judge.host=http://127.0.0.1:9")
-    run(config)
+def test_a_run_is_read_whole_with_overrides(tiny: Callable[..., Config]) -> None:
+    config = tiny("generation.max_new_tokens=2")
+    metrics = run(config)
     run_id = json.loads((config.paths.output / "run.json").read_text())["run_id"]
-    logged = yaml.safe_load((config.paths.output / "config.yaml").read_text())
-    del logged["audit"], logged["dataset"]["split"]["from_run"]
-    for key in ("on_bad_row", "max_row_bytes", "dedup", "near_threshold", "on_leak", "long_answers", "continuation"):
-        del logged["dataset"][key]
-    for key in ("prompt", "backoff", "reply_tokens", "concurrency", "cache", "repeats", "controls", "controls_seed"):
-        del logged["judge"][key]
-    artifacts = Path(mlflow.get_run(run_id).info.artifact_uri.removeprefix("file://"))
-    (artifacts / "config.yaml").write_text(yaml.safe_dump(logged))
-    found = open_run(run_id, []).config
-    assert found.dataset == config.dataset
-    assert found.generation == config.generation
-    assert found.judge.model_dump() == config.judge.model_dump()
-    assert open_run(run_id, ["dataset.long_answers=split"]).config.dataset.long_answers == "split"
+    opened = open_run(run_id, ["dataset.long_answers=split", "judge=ollama"])
+    assert opened.config.generation == config.generation
+    assert opened.config.dataset.long_answers == "split"
+    assert opened.config.judge.name == "ollama"
+    record = read_record(opened.tracker)
+    assert record.results["loss"].after is not None
+    assert record.results["loss"].after.value == pytest.approx(metrics["test/loss"])
+    assert len(record.predictions) == 7
+    assert record.audit is not None
+    with pytest.raises(InputError, match="nothing.txt"):
+        opened.tracker.artifact("nothing.txt")
+    with pytest.raises(InputError, match="dataset.nonsense: no such key in the run's config"):
+        open_run(run_id, ["dataset.nonsense=1"])

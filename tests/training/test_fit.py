@@ -13,9 +13,9 @@ from medft.data.collate import pad
 from medft.data.module import MedicalQA
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
-from medft.experiment import read_splits
 from medft.model.build import build_model
 from medft.model.loss import supervised_loss
+from medft.runs.splits import read_splits
 from medft.training import fit as fit_room
 from medft.training.callbacks import Costs
 from medft.training.fit import FitResult, check_devices, fit, forget

@@ -12,8 +12,8 @@ from medft.data.example import Example
 from medft.data.module import MedicalQA
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
-from medft.experiment import read_splits
 from medft.report.audit_table import print_audit, print_lengths, warn_of_leaks
+from medft.runs.splits import read_splits
 from tests.data.test_duplicates import changed, text
 
 COLUMNS = ["dataset=alpaca", "dataset.path=data.jsonl", "dataset.reader.columns.id=id",

@@ -1,10 +1,14 @@
 """A judge that is no model, and rows to judge."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
+from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import Prediction
+from medft.runs.metric_names import flatten_judge
+from tests.comparison.helpers import answer
 
 
 class Scripted(Judge):
@@ -53,7 +57,12 @@ def rows(count: int, baseline: bool = True, documents: int = 0) -> list[Predicti
     return [
         Prediction(
             id=f"id{n}", group=f"g{n}", document=f"d{n % documents if documents else n}", instruction=f"q{n}", input="",
-            expected=f"e{n}", baseline_answer=f"old{n}" if baseline else None, generated_answer=f"new{n}", metrics={},
+            expected=f"e{n}", baseline=answer(f"old{n}") if baseline else None, test=answer(f"new{n}"),
         )
         for n in range(count)
     ]  # fmt: skip
+
+
+def judge_rows(judge: Judge, predictions: Sequence[Prediction], cache: Path) -> dict[str, float]:
+    """What a judge makes of rows, under the names that MLflow has."""
+    return flatten_judge(judge_predictions(judge, predictions, cache))

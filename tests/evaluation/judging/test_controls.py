@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from medft.evaluation.judges.base import JudgeItem
-from medft.evaluation.judging.controls import chosen, reliability
-from medft.evaluation.judging.judge_run import judge_predictions
-from tests.evaluation.judging.helpers import rows, scripted
+from medft.evaluation.judging.controls import judge_reliability, sample_controls
+from tests.evaluation.judging.helpers import judge_rows, rows, scripted
 
 
 def good(item: JudgeItem, _: int) -> int:
@@ -15,38 +14,38 @@ def good(item: JudgeItem, _: int) -> int:
 
 
 def test_the_sample_is_seeded_and_of_the_questions_not_of_their_order() -> None:
-    def ids(found: list, seed: int = 0, count: int = 5) -> list[str]:
-        return sorted({row.id for row, _, _ in chosen(found, count, seed)})
+    def ids(answered: list, seed: int = 0, count: int = 5) -> list[str]:
+        return sorted({row.id for row, _, _ in sample_controls(answered, count, seed)})
 
     assert ids(rows(30)) == ids(rows(30)[::-1])
     assert ids(rows(30)) != ids(rows(30), seed=1)
     assert len(ids(rows(30))) == 5
     assert len(ids(rows(3), count=20)) == 3
-    assert chosen(rows(3), 0, 0) == []
+    assert sample_controls(rows(3), 0, 0) == []
 
 
 def test_the_other_answer_is_of_another_document() -> None:
-    found = rows(6, documents=2)
-    for row, name, answer in chosen(found, 6, 0):
+    answered = rows(6, documents=2)
+    for row, name, answer in sample_controls(answered, 6, 0):
         if name == "other":
-            other = next(each for each in found if each.expected == answer)
+            other = next(each for each in answered if each.expected == answer)
             assert other.document != row.document
     same = rows(3, documents=1)  # of one document: another question of it
-    assert all(answer != row.expected for row, name, answer in chosen(same, 3, 0) if name == "other")
-    names = [name for _, name, _ in chosen(rows(1), 3, 0)]
+    assert all(answer != row.expected for row, name, answer in sample_controls(same, 3, 0) if name == "other")
+    names = [name for _, name, _ in sample_controls(rows(1), 3, 0)]
     assert names == ["expected", "empty"]
 
 
 def test_controls_of_one_document_say_nothing_in_favour(tmp_path: Path) -> None:
     for rule in (good, lambda *_: 90):
-        found = rows(6, documents=1)
-        judge_predictions(scripted(rule, controls=6, cache=False), found, tmp_path)
-        assert reliability("scripted", found).reliable is None
+        answered = rows(6, documents=1)
+        judge_rows(scripted(rule, controls=6, cache=False), answered, tmp_path)
+        assert judge_reliability("scripted", answered).reliable is None
 
 
 def test_a_judge_that_tells_right_from_wrong_is_reliable(tmp_path: Path) -> None:
-    found = rows(12)
-    metrics = judge_predictions(scripted(good, controls=10), found, tmp_path)
+    answered = rows(12)
+    metrics = judge_rows(scripted(good, controls=10), answered, tmp_path)
     controls = {key: metrics[f"judge/scripted/control_{key}"] for key in ("expected", "other", "empty")}
     assert controls == {"expected": 95, "other": 10, "empty": 10}
     assert metrics["judge/scripted/reliable"] == 1
@@ -67,10 +66,10 @@ def test_a_judge_that_tells_right_from_wrong_is_reliable(tmp_path: Path) -> None
 def test_a_judge_that_does_not_is_unreliable(
     rule: object, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = rows(12)
-    metrics = judge_predictions(scripted(rule, controls=10), found, tmp_path)
+    answered = rows(12)
+    metrics = judge_rows(scripted(rule, controls=10), answered, tmp_path)
     assert metrics["judge/scripted/reliable"] == 0
-    assert why in reliability("scripted", found).why
+    assert why in judge_reliability("scripted", answered).why
     assert "warning: judge scripted is unreliable: it puts the expected answer" in capsys.readouterr().err
 
 
@@ -78,15 +77,15 @@ def test_luck_on_few_questions_is_not_enough(tmp_path: Path) -> None:
     def erratic(item: JudgeItem, _: int) -> int:  # 100 points apart on some questions, none on the others
         return 100 if item.answer == item.expected and item.instruction in ("q0", "q1") else 0
 
-    found = rows(4)
-    judge_predictions(scripted(erratic, controls=4), found, tmp_path)
-    told = reliability("scripted", found)
+    answered = rows(4)
+    judge_rows(scripted(erratic, controls=4), answered, tmp_path)
+    told = judge_reliability("scripted", answered)
     assert (told.reliable, told.why.startswith("its controls are of too few documents to tell")) == (None, True)
 
 
 def test_controls_without_scores_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = rows(5)
-    metrics = judge_predictions(scripted(lambda item, _: 50 if item.answer else None, controls=5), found, tmp_path)
+    answered = rows(5)
+    metrics = judge_rows(scripted(lambda item, _: 50 if item.answer else None, controls=5), answered, tmp_path)
     assert "judge/scripted/reliable" not in metrics
-    assert reliability("scripted", found).reliable is None
+    assert judge_reliability("scripted", answered).reliable is None
     assert "is of unknown worth: no question has a score" in capsys.readouterr().err

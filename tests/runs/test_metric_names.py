@@ -1,0 +1,52 @@
+"""Typed results become MLflow's flat names, and come back as they were."""
+
+from medft.evaluation.judging.agreement import Agreement
+from medft.evaluation.judging.metrics import summarize_judge
+from medft.metrics.aggregate import BeforeAfter, summarize_answers
+from medft.metrics.statistics import Difference, Estimate
+from medft.runs.metric_names import (
+    flatten_costs,
+    flatten_estimate,
+    flatten_judge,
+    flatten_results,
+    read_costs,
+    read_estimate,
+    read_results,
+)
+from medft.training.costs import TrainingCosts
+from tests.comparison.helpers import row, verdicts
+
+
+def test_an_estimate_comes_back() -> None:
+    for estimate in (Estimate(1.0), Estimate(1.0, 0.5, 2.0), Difference(-1.0, -2.0, 0.5, 0.25)):
+        assert read_estimate(flatten_estimate("k", estimate), "k") == estimate
+    assert set(flatten_estimate("k", Difference(-1.0, -2.0, 0.5, 0.25))) == {"k", "k_ci_low", "k_ci_high", "k_p"}
+    assert flatten_estimate("k", None) == {}
+    assert read_estimate({}, "k") is None
+
+
+def test_results_and_costs_come_back() -> None:
+    rows = [row(place, document) for place, document in enumerate("aabbcc")]
+    documents = [each.document for each in rows]
+    results = summarize_answers([each.scores("baseline") for each in rows], [each.test for each in rows], documents)
+    flat = flatten_results(results, Estimate(3.0, 2.0, 4.0))
+    assert read_results(flat) == results
+    assert {"test/loss", "baseline/perplexity", "difference/rougeL_p", "reference/unigram_loss_ci_low"} <= set(flat)
+    assert "difference/perplexity" not in flat
+    alone = summarize_answers(None, [each.test for each in rows], documents)
+    assert read_results(flatten_results(alone, Estimate(3.0))) == alone
+    assert isinstance(alone["loss"], BeforeAfter)
+    costs = TrainingCosts(1.0, 2.0, 3.0, 4.0)
+    assert set(flatten_costs(costs)) == {f"cost/{name}" for name in vars(costs)}
+    assert read_costs(flatten_costs(costs)) == vars(costs)
+
+
+def test_a_judge_has_its_names() -> None:
+    rows = [row(place, document) for place, document in enumerate("abcdefgh")]
+    verdicts(rows, [50.0] * 8)
+    agreement = Agreement(("i", "j"), 8, None, Difference(1.0, 0.5, 2.0, 0.1))
+    flat = flatten_judge(summarize_judge("j", rows), [agreement])
+    assert (flat["judge/j/score"], flat["judge/j/scored"], flat["judge/j/reliable"]) == (50.0, 8.0, 1.0)
+    assert {"judge/j/control_expected_ci_low", "agreement/i_j/bias_p", "agreement/i_j/answers"} <= set(flat)
+    assert "judge/j/baseline_score" not in flat
+    assert "agreement/i_j/spearman" not in flat  # one of the two gives every answer the same
