@@ -15,6 +15,9 @@ from medft.config.schema import Config
 from medft.runs.store import connect
 from tests.composed import TINY, composed
 
+# enough questions of several documents for intervals, and a tag of one's own
+THIRTY = ("dataset.split.test=30", "+tracking.tags.who=me")
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -53,7 +56,7 @@ class Finished:
 
     def copied_to(self, place: Path) -> "Finished":
         """The same run elsewhere, with MLflow connected to it: a test may write to it."""
-        for name in ("root", "out"):
+        for name in ("root", "cache", "out"):
             shutil.copytree(self.place / name, place / name, dirs_exist_ok=True)
         for file in [*place.glob("root/**/*.*"), *place.glob("out/**/*.*")]:
             if file.suffix in (".yaml", ".json"):
