@@ -1,5 +1,5 @@
 # make demo   installs, then shows a real model before and after fine-tuning
-# make test   installs, then runs the tests
+# make test   installs, then runs the tests that take minutes in all; make test-slow runs the others
 # Variables:  PYTHON=python3.12   VENV=.venv
 #             PROCESSES=2          how many processes test at once
 #             TORCH_INDEX=https://download.pytorch.org/whl/cpu   PyTorch without CUDA (Linux without a GPU)
@@ -10,10 +10,11 @@ TORCH_INDEX ?=
 PROCESSES ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
-.PHONY: help install demo test lint clean
+.PHONY: help install install-dev demo test test-slow coverage lint clean
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 install: $(VENV)/.installed  ## create the virtual environment
 
@@ -22,6 +23,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(if $(TORCH_INDEX),$(PIP) torch --index-url $(TORCH_INDEX))
 	$(PIP) --editable .
 	@touch $@
+
+install-dev: $(VENV)/.installed-dev  ## the same with what the tests and the linters need
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
@@ -36,13 +39,20 @@ demo: install  ## a real model before and after fine-tuning, in minutes
 		$(BIN)/python train.py experiment=demo model=gpt2-nano; \
 	fi
 
-test: $(VENV)/.installed-dev  ## run the tests
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+test: $(VENV)/.installed-dev  ## run the tests that need no second process and no long training
+	$(PYTEST) -m "not slow" --dist worksteal
 
-lint: $(VENV)/.installed-dev  ## ruff and mypy
+test-slow: $(VENV)/.installed-dev  ## run the others: processes, servers, real models, simulations
+	$(PYTEST) -m slow --dist loadgroup
+
+coverage: $(VENV)/.installed-dev  ## run all tests; say which lines of src/medft none of them reaches
+	$(PYTEST) --dist loadgroup --cov --cov-report=term
+
+lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, and that imports go down only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

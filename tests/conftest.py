@@ -1,12 +1,11 @@
 """Fixtures shared by all tests: folders of their own, small configs, real data and servers where there are any."""
 
+import functools
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 for _name in ("MLFLOW_TRACKING_URI", "OLLAMA_HOST"):
     os.environ.pop(_name, None)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch's, too: processes test at once, so threads only get in their way
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -23,24 +24,11 @@ from hydra.core.global_hydra import GlobalHydra
 from medft.config.compose import compose_config
 from medft.config.paths import cache_dir
 from medft.config.schema import Config
+from tests.composed import TINY, composed
+from tests.finished import Finished, finish
+from tests.processes import free_port, is_open, running
 
 REAL_CACHE = Path(cache_dir())  # the user's own: converted real weights are worth keeping between test runs
-
-# A model of one layer: seconds for a whole run.
-TINY = (
-    "model.shape.n_layer=1",
-    "model.shape.n_embd=16",
-    "model.shape.n_head=2",
-    "dataset.max_length=128",
-    "generation.max_new_tokens=4",
-    "dataset.size=60",
-    "dataset.split.test=7",
-    "dataset.split.validation=7",
-    "trainer.max_epochs=1",
-    "trainer=cpu",
-    "judge=none",
-    "tracking.system_metrics=false",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -53,22 +41,46 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     GlobalHydra.instance().clear()
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs: making one takes seconds, a copy of it none."""
+    import mlflow
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}").search_experiments(max_results=1)
+    return file
+
+
+@pytest.fixture
+def ready_store(empty_store: Path, tmp_path: Path) -> Path:
+    """The database of the test's own runs, already set up."""
+    file = tmp_path / "root" / "mlruns" / "mlflow.db"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(empty_store, file)
+    return file
+
+
 @pytest.fixture
 def compose(tmp_path: Path) -> Callable[..., Config]:
     """A checked config from overrides, with an output folder."""
-
-    def make(*overrides: str) -> Config:
-        has_folder = any(each.startswith("paths.output_dir=") for each in overrides)
-        folder = [] if has_folder else [f"paths.output_dir={tmp_path / 'out'}"]
-        return compose_config([*overrides, *folder])
-
-    return make
+    return functools.partial(composed, f"paths.output_dir={tmp_path / 'out'}")
 
 
 @pytest.fixture
-def tiny(compose: Callable[..., Config]) -> Callable[..., Config]:
+def tiny(compose: Callable[..., Config], ready_store: Path) -> Callable[..., Config]:
     """The same for a run that takes seconds."""
-    return lambda *overrides: compose(*TINY, *overrides)
+    return functools.partial(compose, *TINY)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Callable[..., Finished]:
+    """A finished tiny run with overrides. All tests of a process share it: who writes takes `.copied_to(tmp_path)`."""
+
+    @functools.cache
+    def make(*overrides: str) -> Finished:
+        return finish(tmp_path_factory.mktemp("finished"), empty_store, overrides)
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -106,25 +118,16 @@ def ollama(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[
     binary = os.environ.get("MEDFT_OLLAMA")
     if not binary or not shutil.which(binary):
         pytest.skip("MEDFT_OLLAMA is not set: no Ollama server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("ollama")
-    environment = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODELS": str(folder / "models")}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([binary, "serve"], env=environment, stdout=log, stderr=log)
-    try:
-        _wait(port)
+    port, folder = free_port(), tmp_path_factory.mktemp("ollama")
+    environment = {"OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODELS": str(folder / "models")}
+    with running([binary, "serve"], folder / "log", lambda: is_open(port), **environment):
         gguf = next((REAL_CACHE / "gguf").glob("*.gguf"))
         (folder / "Modelfile").write_text(f"FROM {gguf}\n")
         subprocess.run(
             [binary, "create", "tiny-judge", "-f", str(folder / "Modelfile")],
-            env=environment, check=True, capture_output=True, timeout=120,
+            env={**os.environ, **environment}, check=True, capture_output=True, timeout=120,
         )  # fmt: skip
         yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
 
 
 @pytest.fixture(scope="session")
@@ -144,12 +147,3 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Ite
     finally:
         server.kill()
         server.wait(timeout=30)
-
-
-def _wait(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError("the Ollama server did not start")

@@ -20,6 +20,7 @@ from medft.evaluation.predictions import read_jsonl
 from medft.experiment import run
 from medft.metrics import registry
 from medft.runs.splits import read_splits
+from tests.finished import THIRTY, Finished
 
 SIDE = {name for name, metric in registry.METRICS.items() if metric.is_installed}
 METRICS = (
@@ -40,10 +41,10 @@ def logged(config: Config) -> tuple[Any, mlflow.MlflowClient, Path]:
 
 
 def test_everything_is_in_one_run(
-    tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Callable[..., Finished],
 ) -> None:
-    config = tiny("+tracking.tags.who=me", "dataset.split.test=30")
-    metrics = run(config)
+    made = finished(*THIRTY)
+    config, metrics = made.config, made.metrics
     found, client, artifacts = logged(config)
     assert found.info.status == "FINISHED"
     assert len(client.search_runs([found.info.experiment_id])) == 1
@@ -71,16 +72,15 @@ def test_everything_is_in_one_run(
         "audit.json", "audit.png", "config.yaml", "split.json",
         "loss_curves.png", "predictions.jsonl", "predictions.json", "probes.json", "report.html", "model",
     }  # fmt: skip
-    assert artifacts.is_relative_to(tmp_path / "root" / "mlruns" / "artifacts")
-    last = capsys.readouterr().out.splitlines()
+    assert artifacts.is_relative_to(made.place / "root" / "mlruns" / "artifacts")
+    last = made.printed.splitlines()
     assert last[-2] == f"read:          {config.paths.output}/report.html"
     assert last[-1].startswith(f"results:       {config.paths.output} (MLflow run {found.info.run_id})")
-    assert f"mlflow ui --backend-store-uri sqlite:///{tmp_path / 'root' / 'mlruns' / 'mlflow.db'}" in last[-4]
+    assert f"mlflow ui --backend-store-uri sqlite:///{made.place / 'root' / 'mlruns' / 'mlflow.db'}" in last[-4]
 
 
-def test_artifacts_hold_what_they_say(tiny: Callable[..., Config]) -> None:
-    config = tiny("trainer.max_epochs=2")
-    run(config)
+def test_artifacts_hold_what_they_say(finished: Callable[..., Finished]) -> None:
+    config = finished(*THIRTY).config
     _, _, artifacts = logged(config)
     split = json.loads((artifacts / "split.json").read_text())
     rows = read_jsonl(artifacts / "predictions.jsonl")
@@ -128,7 +128,6 @@ def test_lora_on_a_model_of_ones_own(tiny: Callable[..., Config], tmp_path: Path
 
 
 def curves_and_answers(config: Config) -> tuple[dict[str, list[tuple[int, float]]], list[str], list[str]]:
-    run(config)
     found, client, artifacts = logged(config)
     names = ("train/loss", "train/grad_norm", "val/loss")
     curves = {
@@ -140,27 +139,27 @@ def curves_and_answers(config: Config) -> tuple[dict[str, list[tuple[int, float]
 
 
 def test_one_seed_is_one_run_and_another_seed_has_the_same_test_questions(
-    tiny: Callable[..., Config], tmp_path: Path
+    finished: Callable[..., Finished], tiny: Callable[..., Config], tmp_path: Path
 ) -> None:
-    first, same, other = (
-        curves_and_answers(tiny(f"seed={seed}", f"paths.output_dir={tmp_path / name}"))
-        for name, seed in (("a", 1), ("b", 1), ("c", 2))
-    )
+    again, another = tiny(), tiny("seed=2", f"paths.output_dir={tmp_path / 'another'}")
+    run(again)
+    run(another)
+    first, same, other = map(curves_and_answers, (finished().config, again, another))
     assert first == same
     assert first[0] != other[0]
     assert first[2] == other[2]
 
 
 def test_a_cached_baseline_changes_nothing(tiny: Callable[..., Config], tmp_path: Path) -> None:
-    cold, warm = (
-        curves_and_answers(tiny("model.dropout=0.2", f"paths.output_dir={tmp_path / name}")) for name in ("a", "b")
-    )
+    configs = [tiny("model.dropout=0.2", f"paths.output_dir={tmp_path / name}") for name in ("cold", "warm")]
+    for config in configs:
+        run(config)
+    cold, warm = map(curves_and_answers, configs)
     assert cold == warm
 
 
-def test_a_finished_run_is_not_opened_again(tiny: Callable[..., Config]) -> None:
-    config = tiny()
-    run(config)
+def test_a_finished_run_is_not_opened_again(finished: Callable[..., Finished], tiny: Callable[..., Config]) -> None:
+    config = finished().config
     with pytest.raises(InputError, match="no such checkpoint"):
         run(tiny(f"trainer.resume_from={config.paths.output}/checkpoints/last.ckpt"))
     assert logged(config)[0].info.status == "FINISHED"
@@ -206,13 +205,14 @@ def test_a_judge_that_breaks_does_not_lose_the_run(
 
 
 def test_baseline_is_shared_by_runs_that_differ_in_training(
-    tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Callable[..., Finished], tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tiny(f"paths.output_dir={tmp_path / 'a'}"))
-    assert "baseline: taken from" not in capsys.readouterr().out
-    run(tiny(f"paths.output_dir={tmp_path / 'b'}", "dataset.max_length=64", "optimizer.lr=1e-3"))
+    first = finished().copied_to(tmp_path)
+    assert "baseline: taken from" not in first.printed
+    second = tiny(f"paths.output_dir={tmp_path / 'second'}", "dataset.max_length=80", "optimizer.lr=1e-3")
+    run(second)
     assert "baseline: taken from" in capsys.readouterr().out
-    one, other = (logged(tiny(f"paths.output_dir={tmp_path / name}"))[0].data.metrics for name in "ab")
+    one, other = (logged(config)[0].data.metrics for config in (first.config, second))
     assert one["baseline/loss"] == other["baseline/loss"]
     assert one["test/loss"] != other["test/loss"]
 
@@ -257,19 +257,18 @@ WRONG = [
 
 
 @pytest.mark.parametrize("overrides", WRONG, ids=lambda each: each[0])
-def test_wrong_input_makes_no_run(tiny: Callable[..., Config], tmp_path: Path, overrides: tuple[str, ...]) -> None:
+def test_wrong_input_makes_no_run(tiny: Callable[..., Config], ready_store: Path, overrides: tuple[str, ...]) -> None:
     config = tiny(*overrides)
     with pytest.raises(InputError):
         run(config)
-    if (tmp_path / "root" / "mlruns" / "mlflow.db").exists():
-        client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'root' / 'mlruns' / 'mlflow.db'}")
-        assert not client.search_runs([each.experiment_id for each in client.search_experiments()])
+    client = mlflow.MlflowClient(f"sqlite:///{ready_store}")
+    assert not client.search_runs([each.experiment_id for each in client.search_experiments()])
 
 
 def test_size_beyond_the_data_uses_all_and_warns_once(
     tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = tiny("dataset.size=5000")
+    config = tiny("dataset.size=5000", "trainer.max_steps=1")
     run(config)
     found, _, _ = logged(config)
     assert found.data.params["dataset.size_used"] == "210"
@@ -277,7 +276,11 @@ def test_size_beyond_the_data_uses_all_and_warns_once(
 
 
 def test_the_users_tracking_uri_wins(
-    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Callable[..., Config],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ready_store: Path,
+    empty_store: Path,
 ) -> None:
     uri = f"sqlite:///{tmp_path / 'mine.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -285,7 +288,7 @@ def test_the_users_tracking_uri_wins(
     run(config)
     assert json.loads((config.paths.output / "run.json").read_text())["tracking_uri"] == uri
     assert logged(config)[0].info.status == "FINISHED"
-    assert not (tmp_path / "root" / "mlruns" / "mlflow.db").exists()
+    assert ready_store.read_bytes() == empty_store.read_bytes(), "something was logged beside it"
 
 
 def test_a_plain_directory_as_store_is_refused(tiny: Callable[..., Config]) -> None:
@@ -303,10 +306,10 @@ def test_system_metrics_are_logged_when_asked(tiny: Callable[..., Config], monke
     assert {name for name in own if not name.endswith("_p")} == METRICS  # one test document: no intervals
 
 
-def test_another_runs_rows_are_taken_whatever_the_split_says(tiny: Callable[..., Config], tmp_path: Path) -> None:
-    first = tiny(f"paths.output_dir={tmp_path / 'first'}")
-    run(first)
-    found, _, artifacts = logged(first)
+def test_another_runs_rows_are_taken_whatever_the_split_says(
+    finished: Callable[..., Finished], tiny: Callable[..., Config], tmp_path: Path
+) -> None:
+    found, _, artifacts = logged(finished().copied_to(tmp_path).config)
     origin = f"dataset.split.from_run={found.info.run_id}"
     second = tiny(origin, "dataset.split.seed=1", "dataset.size=null", f"paths.output_dir={tmp_path / 'second'}")
     run(second)
@@ -319,12 +322,16 @@ def test_another_runs_rows_are_taken_whatever_the_split_says(tiny: Callable[...,
 
 
 def test_the_audit_is_logged_and_a_leak_can_stop_a_run(
-    tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Callable[..., Config],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ready_store: Path,
+    empty_store: Path,
 ) -> None:
     leaking = ("dataset.split.train_on_all=true", f"paths.output_dir={tmp_path / 'leaking'}")
     with pytest.raises(InputError, match="dataset.on_leak=error: train-test: 7 exact"):
         run(tiny(*leaking, "dataset.on_leak=error"))
-    assert not (tmp_path / "root" / "mlruns" / "mlflow.db").exists()
+    assert ready_store.read_bytes() == empty_store.read_bytes()
     run(tiny(*leaking))
     assert "warning: train-test: 7 exact and 0 near duplicates" in capsys.readouterr().err
     found, _, artifacts = logged(tiny(*leaking))

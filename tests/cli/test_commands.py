@@ -1,7 +1,6 @@
 """The commands as people type them: what they print and what they exit with."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,33 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from medft.config.paths import checkout_root
-from tests.conftest import TINY
-
-ROOT = checkout_root()
-
-
-def start(*arguments: str, program: str = "train.py", **environment: str) -> subprocess.Popen[str]:
-    command = (
-        [sys.executable, str(ROOT / program)] if program == "train.py" else [sys.executable, "-m", "medft.cli.main"]
-    )
-    return subprocess.Popen(
-        [*command, *arguments],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **environment},
-    )
-
-
-def call(*arguments: str, program: str = "train.py", **environment: str) -> tuple[int, str, str]:
-    process = start(*arguments, program=program, **environment)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
-
-
-def medft(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    return call(*arguments, program="medft", **environment)
+from tests.composed import TINY
+from tests.processes import call, medft, start
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from medft.cli.main import main
 from medft.config.compose import compose_config
 from medft.evaluation.predictions import read_jsonl, write_jsonl
 from medft.experiment import run
-from tests.conftest import TINY
+from tests.composed import TINY
 
 pytestmark = pytest.mark.slow
 OTHER = "questions"

@@ -5,55 +5,21 @@ import json
 import os
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from tests.jobs.sweeps import sweep
+from tests.processes import free_port, running
 
 # Debian keeps the server's programs out of the PATH
 BIN = [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), *(Path(each) for each in os.get_exec_path())]
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def wait(ready: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 180
-    while not ready():
-        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
-
-
-@contextmanager
-def running(command: list[str], log: Path, ready: Callable[[], bool], **environment: str) -> Iterator[None]:
-    """A server in a process group of its own, from when it is ready to the end of the context."""
-    with log.open("wb") as file:
-        server = subprocess.Popen(
-            command, stdout=file, stderr=file, start_new_session=True, env={**os.environ, **environment}
-        )
-    try:
-        wait(ready, server, log)
-        yield
-    finally:
-        os.killpg(server.pid, signal.SIGINT)  # to PostgreSQL: end without waiting for clients
-        try:
-            server.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
 
 
 @pytest.fixture

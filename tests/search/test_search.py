@@ -23,7 +23,7 @@ from medft.config.paths import conf_dir
 from medft.errors import InputError
 from medft.search.config import SearchConfig
 from medft.search.plan import plan_search, point
-from tests.conftest import TINY
+from tests.composed import TINY
 
 # one rate that learns and one that breaks the model; with this seed they are drawn as good, bad, good
 ARGUMENTS = (
