@@ -25,7 +25,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
-	$(PIP) --no-deps hydra-ray-launcher==1.2.2
 	@touch $@
 
 demo: install  ## a real model before and after fine-tuning, in minutes
