@@ -28,7 +28,6 @@ install-dev: $(VENV)/.installed-dev  ## the same with what the tests and the lin
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
-	$(PIP) --no-deps hydra-ray-launcher==1.2.2
 	@touch $@
 
 demo: install  ## a real model before and after fine-tuning, in minutes

@@ -81,7 +81,7 @@ def run(config: Config) -> dict[str, float]:
         metrics |= flatten_costs(fitted.costs) if fitted.costs else {}
         probes = {name: each.probes for name, each in (("before", baseline), ("after", tuned)) if each}
         log_results(tracker, metrics, predictions, probes)
-        if config.tracking.save_model == "best":
+        if config.saves_model:
             log_model(tracker, fitted.network, tokenizer)
         if judge:
             verdicts = judge_predictions(judge, predictions, config.paths.cache)

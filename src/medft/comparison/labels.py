@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 Params = Mapping[str, str]
 
 # keys that say nothing of what was learned or measured, or where rather than what (the fingerprint says what)
-_IGNORED = ("paths.", "tracking.", "sweep.", "judge.", "judge", "audit.", "trainer.resume_from", "hydra.",
+_IGNORED = ("paths.", "tracking.", "sweep.", "launcher.", "judge.", "judge", "audit.", "trainer.resume_from", "hydra.",
             "dataset.path", "dataset.reader.path", "dataset.reader.cache_dir")  # fmt: skip
 SEED = "seed"
 # keys that stand for a whole group of the config, and what else they bring with them

@@ -21,6 +21,9 @@ _ALTERNATIVES = {
     "lora",
     "adamw",
     "sgd",
+    "local",
+    "slurm",
+    "ray",
 }
 
 
@@ -36,7 +39,11 @@ def check(raw: DictConfig) -> Config:
         raise InputError(_omegaconf_line(error)) from None
     if not isinstance(resolved, dict):
         raise InputError("the config is not a mapping")
-    plain: dict[str, Any] = {str(key): value for key, value in resolved.items()}
+    return validate({str(key): value for key, value in resolved.items()})
+
+
+def validate(plain: dict[str, Any]) -> Config:
+    """The same for a config that is resolved already."""
     try:
         config = Config.model_validate(plain)
     except ValidationError as error:

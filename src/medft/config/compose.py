@@ -36,14 +36,6 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
     return check(compose_raw(overrides))
 
 
-# where Hydra finds launchers that medft does not bring along
-_LAUNCHERS = {
-    "ray": "pip install 'medft[ray]' && pip install --no-deps hydra-ray-launcher==1.2.2",
-    "submitit_slurm": "pip install 'medft[slurm]'",
-    "submitit_local": "pip install 'medft[slurm]'",
-}
-
-
 def one_line(error: Exception) -> str:
     """Hydra's error as one line that names the key and the nearest right one."""
     causes = [error, *([error.__cause__] if error.__cause__ else [])]
@@ -53,8 +45,6 @@ def one_line(error: Exception) -> str:
         return _unknown_key(match[1], inner[1] if inner else "")
     if match := re.search(r"Could not find '([^']+)'\s*Available options in '[^']+':((?:\s*\t\S+)*)", text):
         group, _, wrong = match[1].rpartition("/")
-        if group == "hydra/launcher" and wrong in _LAUNCHERS:
-            return f"{group}={wrong}: is not installed; {_LAUNCHERS[wrong]}"
         return f"{group}={wrong}: no such option; there are {', '.join(sorted(set(match[2].split()) - {'common'}))}"
     return " ".join(text.split())
 

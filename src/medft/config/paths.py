@@ -31,13 +31,7 @@ def cache_dir() -> str:
     return os.environ.get("MEDFT_CACHE") or str(Path(base) / "medft")
 
 
-def _save_model(parent: str | None) -> str:
-    """The default of `tracking.save_model`: jobs of a sweep keep no weights, single runs the best."""
-    return "none" if parent else "best"
-
-
 def register_resolvers() -> None:
-    """Make `${medft.root:}`, `${medft.cache:}` and `${medft.save_model:PARENT}` known to OmegaConf."""
+    """Make `${medft.root:}` and `${medft.cache:}` known to OmegaConf."""
     OmegaConf.register_new_resolver("medft.root", root_dir, replace=True)
     OmegaConf.register_new_resolver("medft.cache", cache_dir, replace=True)
-    OmegaConf.register_new_resolver("medft.save_model", _save_model, replace=True)

@@ -196,7 +196,7 @@ class TrackingConfig(Section):
     uri: str | None
     experiment_name: Annotated[str, Field(min_length=1)]
     run_name: str | None
-    save_model: Literal["best", "none"]
+    save_model: Literal["auto", "best", "none"]
     system_metrics: bool
     tags: dict[str, str | int | float | bool]
 
@@ -211,11 +211,61 @@ class SweepConfig(Section):
     question: str | None
     reference: str | None
     limits: str | None
-    parent: str | None
-    swept: list[str]
-    label: str | None
-    values: dict[str, str]
-    command: str | None
+
+
+class LocalLauncherConfig(Section):
+    """`launcher=local`."""
+
+    name: Literal["local"]
+    n_jobs: Count
+    time_limit: Positive | None
+    grace: NotNegative
+
+
+class SlurmLauncherConfig(Section):
+    """`launcher=slurm`."""
+
+    name: Literal["slurm"]
+    cluster: Literal["slurm", "local"]
+    n_jobs: Count | None
+    timeout_min: Count
+    signal_delay_s: Annotated[int, Field(ge=0)]
+    partition: str | None
+    gpus: Count | None
+    cpus: Count | None
+    mem_gb: Positive | None
+    sbatch: dict[str, str | int | float | bool]
+
+
+class RayLauncherConfig(Section):
+    """`launcher=ray`."""
+
+    name: Literal["ray"]
+    address: Annotated[str, Field(min_length=1)] | None
+    n_jobs: Count | None
+    cpus: NotNegative
+    gpus: NotNegative
+    time_limit: Positive | None
+    grace: NotNegative
+
+
+LauncherConfig = LocalLauncherConfig | SlurmLauncherConfig | RayLauncherConfig
+
+
+class JobInfo(Section):
+    """What a sweep or search tells one of its jobs. It is no part of the user's config.
+
+    Attributes:
+        parent: the MLflow run of the sweep; None = this is a run of its own.
+        label: what the job is called in it.
+        values: of the swept keys, by their short names.
+        command: that runs the job alone.
+    """
+
+    parent: str | None = None
+    label: str = ""
+    values: dict[str, str] = {}
+    command: str = ""
 
 
 class PathsConfig(Section):
@@ -252,14 +302,35 @@ class Config(Section):
     judge: Annotated[Judge, BeforeValidator(builder(Judge))]
     tracking: TrackingConfig
     sweep: SweepConfig
+    launcher: Annotated[LauncherConfig, Field(discriminator="name")]
     paths: PathsConfig
 
     _resolved: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _job: JobInfo = PrivateAttr(default_factory=JobInfo)
 
     @property
     def resolved(self) -> dict[str, Any]:
         """The composed config with all interpolations resolved."""
         return self._resolved
+
+    @property
+    def job(self) -> JobInfo:
+        """What the sweep that this run is a job of has told it."""
+        return self._job
+
+    @property
+    def saves_model(self) -> bool:
+        """Whether the tuned model is logged."""
+        is_default = self.tracking.save_model == "auto"
+        return self.job.parent is None if is_default else self.tracking.save_model == "best"
+
+    def as_job(self, job: JobInfo, folder: Path) -> Self:
+        """The same config for a job that writes to `folder`."""
+        output = {"output_dir": str(folder)}
+        config = self.model_copy(update={"paths": self.paths.model_copy(update=output)})
+        config._resolved = {**self._resolved, "paths": {**self._resolved["paths"], **output}}
+        config._job = job
+        return config
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

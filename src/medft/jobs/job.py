@@ -1,35 +1,62 @@
-"""One job of a sweep: what it is called, where it writes, and which command repeats it alone."""
+"""One job of a sweep or a search: what it is called, which command repeats it alone, and its frozen config."""
 
 import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
 
+from medft.config.check import validate
+from medft.config.schema import Config, JobInfo
 from medft.runs.provenance import command_line
 
-_OWN = ("hydra.", "hydra/", "sweep.", "sweep/")
+JOB = "job.yaml"
+_OF_THE_SWEEP = ("hydra.", "hydra/", "sweep.", "sweep/", "launcher=", "launcher.")
 _LONGEST = 120  # characters of a folder's name
 
 
-def named(raw: DictConfig, overrides: Sequence[str], folder: Path, label: str | None = None) -> DictConfig:
-    """A job's config with its label, its command and its own folder.
+@dataclass(frozen=True)
+class Job:
+    """A job whose config is settled.
 
-    Args:
-        overrides: all of the job's.
-        folder: of the sweep.
-        label: of the job; None = made of the swept values.
+    Attributes:
+        number: its place among the jobs, from 0.
     """
-    values = swept_values(overrides, list(raw.sweep.swept))
-    label = label or job_label(values)
-    OmegaConf.update(raw, "sweep.label", label)
-    OmegaConf.update(raw, "sweep.values", values, force_add=True)
-    OmegaConf.update(raw, "sweep.command", job_command(overrides))
-    OmegaConf.update(raw, "paths.output_dir", str(folder / folder_name(label)))
-    return raw
+
+    number: int
+    config: Config
+
+    @property
+    def label(self) -> str:
+        """What it is called in its sweep."""
+        return self.config.job.label
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes."""
+        return self.config.paths.output
+
+
+def make_job(number: int, config: Config, info: JobInfo, sweep_folder: Path) -> Job:
+    """A job in a folder of its own under its sweep's."""
+    return Job(number, config.as_job(info, sweep_folder / folder_name(info.label)))
+
+
+def freeze(job: Job) -> None:
+    """Write a job's config down, resolved, so that nothing edited while a sweep runs changes its later jobs."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    frozen = {"job": job.config.job.model_dump(), "config": job.config.resolved}
+    (job.folder / JOB).write_text(yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def load_frozen(folder: Path) -> Config:
+    """The config of the job that was frozen in a folder."""
+    frozen = yaml.safe_load((folder / JOB).read_text(encoding="utf-8"))
+    return validate(frozen["config"]).as_job(JobInfo.model_validate(frozen["job"]), folder)
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -54,7 +81,7 @@ def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str
 
 def job_command(overrides: Sequence[str]) -> str:
     """The command that runs the job alone."""
-    return command_line("medft train", [each for each in overrides if not each.lstrip("+~").startswith(_OWN)])
+    return command_line("medft train", [each for each in overrides if not each.lstrip("+~").startswith(_OF_THE_SWEEP)])
 
 
 def folder_name(label: str) -> str:

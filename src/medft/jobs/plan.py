@@ -1,25 +1,30 @@
-"""What a command line stands for: its jobs, all checked before the first is run."""
+"""What a command line stands for: its jobs, each composed once, and all checked before the first is run."""
 
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
+from medft.config.check import check
 from medft.config.compose import compose_config, compose_raw, one_line
-from medft.config.schema import Config
+from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
-from medft.jobs.config import LauncherConfig
-from medft.jobs.launchers import OURS, check_store, launcher_name
+from medft.jobs.job import Job, job_command, job_label, make_job, swept_values
+from medft.runs.provenance import command_line
 
 # a sweep is one experiment in one place; its own settings hold for all its jobs
-_NOT_SWEPT = ("hydra.", "hydra/", "tracking.", "paths.", "sweep.", "sweep/", "tracking/", "paths/")
-_NOT_IDENTITY = ("hydra.", "hydra/", "sweep.fresh")
+NOT_SWEPT = {"hydra", "tracking", "paths", "sweep", "launcher"}
+NOT_IDENTITY = ("hydra.", "hydra/", "sweep.fresh", "launcher=", "launcher.")
 
 
 @dataclass(frozen=True)
@@ -31,25 +36,32 @@ class Plan:
         jobs: the overrides of each.
         keys: what is swept, in the order it was given.
         fixed: the overrides that all jobs share.
-        config: of the first job.
-        launcher: the choice of `hydra/launcher`.
+        configs: of the jobs; that of a run of its own has its folder.
     """
 
     is_sweep: bool
     jobs: list[list[str]]
     keys: list[str]
     fixed: list[str]
-    config: Config
-    launcher: str = OURS
+    configs: list[Config]
 
     @property
     def identity(self) -> str:
         """SHA-256 (16 hex digits) of what the sweep holds fixed and which keys it varies, not of their values: a
         command line with more values goes on with the same sweep.
         """
-        fixed = sorted(each for each in self.fixed if not each.lstrip("+~").startswith(_NOT_IDENTITY))
-        facts = {"fixed": fixed, "keys": sorted(self.keys), "experiment": self.config.tracking.experiment_name}
+        fixed = sorted(each for each in self.fixed if not each.lstrip("+~").startswith(NOT_IDENTITY))
+        facts = {"fixed": fixed, "keys": sorted(self.keys), "experiment": self.configs[0].tracking.experiment_name}
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+    def make_jobs(self, parent: str, folder: Path) -> list[Job]:
+        """The jobs of the sweep whose MLflow run is `parent` and whose folder is `folder`."""
+        jobs = []
+        for number, (overrides, config) in enumerate(zip(self.jobs, self.configs, strict=True)):
+            values = swept_values(overrides, self.keys)
+            info = JobInfo(parent=parent, label=job_label(values), values=values, command=job_command(overrides))
+            jobs.append(make_job(number, config, info, folder))
+        return jobs
 
 
 def plan(overrides: Sequence[str], multirun: bool) -> Plan:
@@ -58,32 +70,93 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
     Raises:
         InputError: the first job that is wrong, with its overrides when there are several.
     """
-    parsed = _parse(overrides)
+    parsed = parse_overrides(overrides)
     fixed = [each for each in parsed if not each.is_sweep_override()]
-    composed = compose_raw(_lines(fixed), with_hydra=True)
+    composed = compose_raw([each.input_line or "" for each in fixed], with_hydra=True)
     if not multirun and composed.hydra.mode != RunMode.MULTIRUN:
-        return Plan(False, [list(overrides)], [], list(overrides), compose_config(overrides))
-    launcher = launcher_name(composed)
-    if launcher == OURS:
-        LauncherConfig.checked({key: value for key, value in composed.hydra.launcher.items() if key != "_target_"})
+        if len(fixed) < len(parsed):
+            composed = compose_raw(overrides)  # says what is wrong with several values here
+        return Plan(False, [list(overrides)], [], list(overrides), [_single_config(composed, overrides)])
+    if composed.hydra.runtime.choices["hydra/launcher"] != "basic":
+        raise InputError("hydra/launcher: jobs are started by launcher=local, launcher=slurm or launcher=ray")
     committed = composed.hydra.sweeper.get("params") or {}
     choices: dict[str, list[str]] = {}
     swept: dict[str, Override] = {}
-    for override in [*_parse([f"{key}={value}" for key, value in committed.items()]), *parsed]:
+    for override in [*parse_overrides([f"{key}={value}" for key, value in committed.items()]), *parsed]:
         key = override.get_key_element()
         choices[key] = _choices(override)
         swept.pop(key, None)
         if override.is_sweep_override():
             swept[key] = override
     keys = [override.key_or_group for override in swept.values()]
-    for name in keys:
-        if name.startswith(_NOT_SWEPT):
-            raise InputError(f"{name}: cannot be swept; give it one value")
+    for key in keys:
+        if top_section(key) in NOT_SWEPT:
+            raise InputError(f"{key}: cannot be swept; give it one value")
     jobs = [list(combination) for combination in itertools.product(*choices.values())]
     constant = [line for key, lines in choices.items() if key not in swept for line in lines]
-    config = _check(jobs)[0]
-    check_store(composed, config)
-    return Plan(True, jobs, keys, constant, config, launcher)
+    return Plan(True, jobs, keys, constant, _check(jobs))
+
+
+def check_launcher(config: Config) -> None:
+    """Make sure that jobs can be started, and that what they log to is fit for it.
+
+    Raises:
+        InputError: what the launcher needs is not installed, or jobs may run on other machines and runs would be kept
+            in a database file, which is for one machine: over a network disk, writers from several spoil it.
+    """
+    launcher = config.launcher
+    if launcher.name == "local":
+        return
+    module = "submitit" if launcher.name == "slurm" else "ray"
+    if find_spec(module) is None:
+        raise InputError(f"launcher={launcher.name}: {module} is not installed; pip install 'medft[{launcher.name}]'")
+    if launcher.name == "slurm":
+        is_elsewhere = launcher.cluster == "slurm"
+    else:
+        is_elsewhere = (launcher.address or os.environ.get("RAY_ADDRESS")) not in (None, "local")
+    if is_elsewhere and config.tracking.uri is None:
+        raise InputError(
+            f"launcher={launcher.name}: jobs on other machines need a server to log to, MLFLOW_TRACKING_URI=http://"
+            "HOST:5000 (docs/cluster.md); if all of them run on this one, tracking.uri=sqlite:////DIRECTORY/mlflow.db"
+        )
+
+
+def top_section(key: str) -> str:
+    """The section of the config that a key or a group belongs to."""
+    return key.lstrip("+~").split(".")[0].split("/")[0]
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Read overrides as Hydra does.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise InputError(one_line(error)) from None
+
+
+def range_argument(override: Override) -> str:
+    """How `medft search` is told to search what an override sweeps."""
+    value = override.value()
+    space = "choices: [...]"
+    if isinstance(value, IntervalSweep):
+        space = f"low: {value.start:g}, high: {value.end:g}"
+    return f"'search.ranges={{{override.key_or_group}: {{{space}}}}}'"
+
+
+def _single_config(composed: DictConfig, overrides: Sequence[str]) -> Config:
+    """The config of a run of its own, with the folder that it writes to."""
+    config = check(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+    if config.paths.output_dir:
+        folder = Path(config.paths.output_dir)
+    elif config.trainer.resume_from:  # such a run goes on in its own folder
+        folder = Path(config.trainer.resume_from).resolve().parents[1]
+    else:
+        folder = Path(composed.hydra.run.dir).resolve()
+    return config.as_job(JobInfo(command=command_line("medft train", overrides)), folder)
 
 
 def _check(jobs: Sequence[list[str]]) -> list[Config]:
@@ -99,6 +172,7 @@ def _check(jobs: Sequence[list[str]]) -> list[Config]:
             raise InputError(
                 "trainer.resume_from cannot be used in a sweep, which goes on with interrupted jobs itself"
             )
+    check_launcher(configs[0])
     return configs
 
 
@@ -108,17 +182,7 @@ def _choices(override: Override) -> list[str]:
         return [override.input_line or ""]
     if not override.is_discrete_sweep():
         raise InputError(
-            f"{override.key_or_group}: intervals are for `medft search`; a sweep wants values, such as 1,2,3"
+            f"{override.key_or_group}: a sweep takes values, such as 1,2,3; ranges are for medft search, under "
+            f"search.ranges: {range_argument(override)}"
         )
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-
-
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    try:
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise InputError(one_line(error)) from None
-
-
-def _lines(overrides: Sequence[Override]) -> list[str]:
-    return [override.input_line or "" for override in overrides]

@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from medft.config.schema import Config
 from medft.jobs.worker import LOCK, RESULT
+from medft.runs.status import finished, record_end
+from medft.runs.sweeps import child_of
 
 LOG = "job.log"
-_KILLED_BY_SYSTEM = " (out of memory, perhaps)"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,23 @@ def is_running(folder: Path) -> bool:
         return True
 
 
+def settle(config: Config, outcome: Outcome, started: float) -> Outcome:
+    """An outcome as MLflow has it, and MLflow as the outcome has it: who was killed could not log that.
+
+    Args:
+        started: when its process was, seconds since 1970.
+    """
+    if outcome.status in ("finished", "known"):
+        return outcome
+    child = child_of(config)
+    if child and finished(config, child) and (child.ended or 0) >= started:
+        return Outcome("finished", outcome.seconds, metrics=child.metrics)  # ended after its last log
+    if outcome.status == "failed" and child and child.status == "FAILED" and (child.ended or 0) >= started:
+        return replace(outcome, why=child.error)
+    record_end(config, started, "KILLED" if outcome.status == "killed" else "FAILED", outcome.why)
+    return outcome
+
+
 class JobProcess:
     """A job that runs in a process and a process group of its own.
 
@@ -55,18 +74,10 @@ class JobProcess:
         environment: of the process.
         time_limit: seconds until it is stopped; None = never.
         grace: seconds from stopping it to killing it.
-        limit_key: what the user knows the time limit as.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        environment: Mapping[str, str],
-        time_limit: float | None,
-        grace: float,
-        limit_key: str = "hydra.launcher.time_limit",
-    ) -> None:
-        self.folder, self._time_limit, self._grace, self._limit_key = folder, time_limit, grace, limit_key
+    def __init__(self, folder: Path, environment: Mapping[str, str], time_limit: float | None, grace: float) -> None:
+        self.folder, self._time_limit, self._grace = folder, time_limit, grace
         (folder / RESULT).unlink(missing_ok=True)
         self.started, self._clock = time.time(), time.monotonic()
         self._stopped_at, self._why = 0.0, ""
@@ -84,6 +95,10 @@ class JobProcess:
     def seconds(self) -> float:
         """Since its start."""
         return time.monotonic() - self._clock
+
+    def has_begun(self) -> bool:
+        """Whether it runs already, or has run."""
+        return True
 
     def stop(self, why: str) -> None:
         """Ask it to end, as Ctrl-C does; it is killed if it has not after the grace."""
@@ -112,7 +127,7 @@ class JobProcess:
         if self._stopped_at and time.monotonic() - self._stopped_at > self._grace:
             self._signal(signal.SIGKILL)
         elif self._time_limit and self.seconds > self._time_limit:
-            self.stop(f"took longer than {self._limit_key}={self._time_limit:g} seconds")
+            self.stop(f"took longer than launcher.time_limit={self._time_limit:g} seconds")
 
     def _signal(self, number: signal.Signals) -> None:
         try:
@@ -129,7 +144,8 @@ class JobProcess:
             return Outcome("killed", self.seconds, self._why)
         if code < 0:
             name = signal.Signals(-code).name
-            return Outcome("killed", self.seconds, f"ended by {name}{_KILLED_BY_SYSTEM * (name == 'SIGKILL')}")
+            guess = " (out of memory, perhaps)" if name == "SIGKILL" else ""
+            return Outcome("killed", self.seconds, f"ended by {name}{guess}")
         if code == 130:
             return Outcome("killed", self.seconds, "interrupted")
         return Outcome("failed", self.seconds, f"ended with exit code {code}")

@@ -51,7 +51,8 @@ class SweepProgress:
             say(f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: started")
 
     def ended(self, number: int, outcome: Outcome) -> None:
-        """A job has ended."""
+        """A job has ended, or had before this launch."""
+        self._begun.setdefault(number, time.monotonic())
         self._outcomes[number] = outcome
         text = f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: {self._words(outcome)}"
         if self._is_live:
@@ -65,9 +66,10 @@ class SweepProgress:
             self._live.refresh()
 
     def _words(self, outcome: Outcome) -> str:
-        found = outcome.metrics.get(self._metric)
-        score = f", {self._metric} {found:.4f}" if found is not None else ""
-        return f"{_WORDS[outcome.status]} after {clock(outcome.seconds)}{score}{': ' * bool(outcome.why)}{outcome.why}"
+        value = outcome.metrics.get(self._metric)
+        score = f", {self._metric} {value:.4f}" if value is not None else ""
+        took = "" if outcome.status == "known" else f" after {clock(outcome.seconds)}"
+        return f"{_WORDS[outcome.status]}{took}{score}{': ' * bool(outcome.why)}{outcome.why}"
 
     def _headline(self) -> str:
         counts = Counter(outcome.status for outcome in self._outcomes.values())
@@ -115,13 +117,9 @@ class SweepProgress:
         outcome = self._outcomes.get(number)
         if outcome is None:
             return self._labels[number], "running", clock(time.monotonic() - self._begun[number]), ""
-        found = outcome.metrics.get(self._metric)
-        return (
-            self._labels[number],
-            _WORDS[outcome.status],
-            clock(outcome.seconds),
-            "" if found is None else f"{found:.4f}",
-        )
+        value = outcome.metrics.get(self._metric)
+        score = "" if value is None else f"{value:.4f}"
+        return self._labels[number], _WORDS[outcome.status], clock(outcome.seconds), score
 
 
 def clock(seconds: float) -> str:

@@ -1,54 +1,57 @@
-"""A job under another launcher than ours, which may run it on another machine: our program in a process of its own."""
+"""The far end of a job under Slurm or Ray: our program in a process of its own, and its end logged to MLflow."""
 
+import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from omegaconf import DictConfig
+from medft.jobs.job import load_frozen
+from medft.jobs.process import JobProcess, Outcome, settle
 
-from medft.jobs.devices import slot_environments
-from medft.jobs.process import JobProcess, Outcome
-from medft.jobs.scheduler import Job, freeze, job_config, settled
-from medft.runs.status import exception_facts, record_end
-from medft.runs.store import connect
-
+BEGUN = "begun"  # a file in the job's folder: it has left the queue
 _GRACE = 20.0  # seconds to log its end; Slurm kills 30 seconds after it has asked
 
 
-def run_elsewhere(raw: DictConfig) -> dict[str, float]:
-    """Run a job of a sweep here and wait for it; returns its final metrics, none if it did not finish.
+def supervise(folder: str, time_limit: float | None = None, grace: float = _GRACE) -> Outcome:
+    """Run the job that was frozen in a folder and wait for it.
 
-    Nothing that goes wrong is raised, as that would end the sweep: it is in MLflow, and said at the sweep's end.
-
-    Args:
-        raw: of the job, without its `hydra` section.
+    Nothing that goes wrong with the job is raised: it is in MLflow and in what is returned.
 
     Raises:
-        SystemExit: the launcher has put the job back into its queue, where it goes on later.
+        SystemExit: Slurm has put the job back into its queue, where it goes on later.
     """
-    config, began = job_config(raw), time.time()
-    try:
-        return dict(_supervised(freeze(config)).metrics)
-    except Exception as error:
-        record_end(config, began, *exception_facts(error))
-        return {}
-
-
-def _supervised(job: Job) -> Outcome:
-    process = JobProcess(job.folder, slot_environments(1)[0], None, _GRACE)
+    config = load_frozen(Path(folder))
+    (Path(folder) / BEGUN).touch()
+    process = JobProcess(Path(folder), {**os.environ, "PYTHONUNBUFFERED": "1"}, time_limit, grace)
     try:
         with _sigterm_interrupts():
-            connect(job.config)  # MLflow takes long to import, and there is no time for that at the end
-            return settled(job.config, process.wait(), process.started)
+            import mlflow  # noqa: F401 - takes long, and there is no time for that at the end
+
+            return settle(config, process.wait(), process.started)
     except BaseException as error:  # submitit raises its own when time is up or the job is preempted
         process.stop(f"stopped by the launcher ({str(error) or 'cancelled, or out of time'})")
-        outcome = settled(job.config, process.wait(), process.started)
+        outcome = settle(config, process.wait(), process.started)
         if isinstance(error, SystemExit):
             raise
         return outcome
+
+
+class SlurmTask:
+    """`supervise` as submitit runs it: a preempted job is submitted again as it was."""
+
+    def __call__(self, folder: str) -> Outcome:
+        """Run the job of a folder."""
+        return supervise(folder)
+
+    def checkpoint(self, folder: str) -> Any:
+        """What is to be done when the job leaves the queue again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, folder)
 
 
 @contextmanager

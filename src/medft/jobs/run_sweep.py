@@ -1,7 +1,7 @@
-"""A sweep from its first job to its last word: the parent run, the launcher's work, the summary."""
+"""A sweep from its first job to its last word: the parent run, the jobs that are left, the summary."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -9,74 +9,61 @@ from filelock import FileLock, Timeout
 
 from medft.config.schema import Config
 from medft.errors import InputError
-from medft.jobs.job import job_command, job_label, short_names, swept_values
-from medft.jobs.launchers import OURS, handed_over, outlive_command, quoted
+from medft.jobs.executors import Executor, make_executor
+from medft.jobs.job import Job, freeze, short_names
 from medft.jobs.plan import Plan
-from medft.jobs.process import is_running
-from medft.jobs.remote_progress import watched
+from medft.jobs.process import Outcome, is_running
+from medft.jobs.progress import SweepProgress
+from medft.jobs.scheduler import JobQueue, Scheduler
 from medft.report.sweep_summary import note, print_summary
 from medft.runs.provenance import command_line
+from medft.runs.resume import find_finished
 from medft.runs.status import record_lost
-from medft.runs.sweeps import children, close_parent, describe_parent, open_parent
-from medft.runs.views import save_view, view_link
+from medft.runs.sweeps import JobRun, children, children_link, close_parent, describe_parent, open_parent
 
 
-def run_sweep(plan: Plan, argv: Sequence[str], launch: Callable[[list[str]], None]) -> int:
-    """Run all jobs of a sweep under any launcher; returns the exit code: that of the first job that failed, or 0.
+def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
+    """Run the jobs of a sweep that are left; returns the exit code: that of the first job that failed, or 0.
 
     Args:
         argv: of the command, to be told.
-        launch: hands the sweep's own overrides to Hydra, and returns when all jobs have ended.
 
     Raises:
         InputError: the same sweep runs in another process.
     """
-    with alone(plan.config, plan.identity):
-        folder = Path(plan.config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
-        parent, folder = open_parent(plan.config, plan.identity, folder.resolve())
-        name = plan.config.sweep.name or " x ".join(short_names(plan.keys).values()) or "sweep"
+    config = plan.configs[0]
+    with exclusive(config, plan.identity):
+        folder = Path(config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
+        executor = make_executor(config, folder.resolve())
+        parent, folder = open_parent(config, plan.identity, folder.resolve())
+        name = config.sweep.name or " x ".join(short_names(plan.keys).values()) or "sweep"
+        jobs = plan.make_jobs(parent, folder)
         status = "KILLED"
         try:
-            describe_parent(plan.config, parent, name, plan.keys, command_line("medft train", argv))
-            save_view(plan.config, parent, name, list(short_names(plan.keys).values()))
-            own = own_overrides(parent, plan.keys, folder)
-            with nullcontext() if plan.launcher == OURS else watched(plan.config, parent, _labels(plan)):
-                launch([*own, *handed_over(plan.launcher, plan.config)])
+            describe_parent(config, parent, name, plan.keys, command_line("medft train", argv))
+            run_jobs(jobs, executor)
             status = "FINISHED"
         finally:
-            code = _close(plan, parent, folder, status)
+            code = _close(jobs, parent, folder, status, executor.outlives)
     return code
 
 
-def own_overrides(parent: str, keys: Sequence[str], folder: Path) -> list[str]:
-    """What tells a job which sweep it is of."""
-    swept = ",".join(quoted(key) for key in keys)
-    return [f"sweep.parent={parent}", f"sweep.swept=[{swept}]", f"hydra.sweep.dir={quoted(str(folder))}"]
-
-
-def _labels(plan: Plan) -> list[str]:
-    return [job_label(swept_values(job, plan.keys)) for job in plan.jobs]
-
-
-def _close(plan: Plan, parent: str, folder: Path, status: str) -> int:
-    """End the parent run as its jobs have ended, and say so."""
-    outlive = outlive_command(plan.launcher)
-    record_lost(plan.config, parent, lambda child: outlive and is_running(Path(child.tags.get("output_dir", ""))))
-    commands = {label: job_command(job) for label, job in zip(_labels(plan), plan.jobs, strict=True)}
-    found = children(plan.config, parent)
-    jobs = {label: found.get(label) for label in commands}
-    bad = [child for child in jobs.values() if child is None or child.status != "FINISHED"]
-    if status == "FINISHED" and bad:
-        status = "FAILED"
-    link = f"[All jobs as a table, the best first]({view_link(plan.config, parent)})"
-    close_parent(plan.config, parent, status, f"{link}\n\n{note(plan.config, jobs)}")
-    print_summary(plan.config, parent, folder, jobs, commands)
-    codes = [int(child.tags.get("exit_code", "1")) if child else 1 for child in bad]
-    return codes[0] if codes else 0
+def run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
+    """Run those jobs of a sweep that have not finished in an earlier launch; the others need no process."""
+    finished = find_finished([job.config for job in jobs])
+    left = [job for job in jobs if job.label not in finished]
+    for job in left:
+        freeze(job)
+    sweep = jobs[0].config.sweep
+    with SweepProgress([job.label for job in jobs], executor.n_jobs, sweep.metric, sweep.direction) as progress:
+        for job in jobs:
+            if run := finished.get(job.label):
+                progress.ended(job.number, Outcome("known", 0.0, metrics=run.metrics))
+        Scheduler(JobQueue(left), executor, progress).run()
 
 
 @contextmanager
-def alone(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
+def exclusive(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
     """One process a sweep or search: two would run each job twice.
 
     Raises:
@@ -89,3 +76,19 @@ def alone(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
             yield
     except Timeout:
         raise InputError(f"this {what} is running already, in another process; wait for it, or stop it first") from None
+
+
+def _close(jobs: Sequence[Job], parent: str, folder: Path, status: str, outlive: bool) -> int:
+    """End the parent run as its jobs have ended, and say so."""
+    config = jobs[0].config
+    record_lost(config, parent, lambda child: outlive and is_running(Path(child.tags.get("output_dir", ""))))
+    known = children(config, parent)
+    runs: Mapping[str, JobRun | None] = {job.label: known.get(job.label) for job in jobs}
+    bad = [run for run in runs.values() if run is None or run.status != "FINISHED"]
+    if status == "FINISHED" and bad:
+        status = "FAILED"
+    link = f"[All jobs as a table, the best first]({children_link(config, parent)})"
+    close_parent(config, parent, status, f"{link}\n\n{note(config, runs)}")
+    print_summary(config, parent, folder, runs, {job.label: job.config.job.command for job in jobs})
+    codes = [int(run.tags.get("exit_code", "1")) if run else 1 for run in bad]
+    return codes[0] if codes else 0

@@ -6,12 +6,13 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from types import FrameType
 
 from filelock import FileLock
 
-JOB, RESULT, LOCK = "job.yaml", "result.json", "job.lock"
+RESULT, LOCK = "result.json", "job.lock"
 
 
 def main(folder: Path) -> int:
@@ -24,30 +25,33 @@ def main(folder: Path) -> int:
 
 
 def _run(folder: Path) -> int:
-    from omegaconf import DictConfig, OmegaConf
-
-    from medft.config.check import check
-    from medft.config.paths import register_resolvers
+    """Whatever ends the job is in MLflow afterwards, what goes wrong before it has opened a run too."""
+    from medft.console import quieten, quieten_loggers, warn
+    from medft.jobs.job import load_frozen
+    from medft.runs.status import exception_facts, record_end
     from medft.runs.sweeps import child_of
 
-    register_resolvers()
-    raw = OmegaConf.load(folder / JOB)
-    assert isinstance(raw, DictConfig)
-    config, started = check(raw), time.time()
-    from medft.jobs.run_job import run_job
+    config, began = load_frozen(folder), time.time()
+    try:
+        quieten()
+        from medft.experiment import run
 
-    metrics = run_job(config)
+        quieten_loggers()
+        metrics = run(config)
+    except BaseException as error:
+        try:
+            record_end(config, began, *exception_facts(error))
+        except Exception:  # the store itself may be what is broken
+            warn(f"the end of this job could not be logged: {traceback.format_exc(limit=1)}")
+        raise
     child = child_of(config)
     assert child
-    known = child.ended is not None and child.ended < started
-    _write(folder / RESULT, {"run_id": child.run_id, "skipped": known, "metrics": metrics})
-    return 0
-
-
-def _write(file: Path, result: dict[str, object]) -> None:
-    partial = file.with_suffix(".part")
+    was_finished = child.ended is not None and child.ended < began
+    result = {"run_id": child.run_id, "skipped": was_finished, "metrics": metrics}
+    partial = (folder / RESULT).with_suffix(".part")
     partial.write_text(json.dumps(result), encoding="utf-8")
-    partial.replace(file)
+    partial.replace(folder / RESULT)
+    return 0
 
 
 def _end_with_parent() -> None:

@@ -19,6 +19,7 @@ _NOT_HASHED = (
     "paths",
     "tracking",
     "sweep",
+    "launcher",
     "judge",
     "audit",
     "hydra",

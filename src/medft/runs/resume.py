@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,12 @@ from medft.config.schema import Config
 from medft.console import say, warn
 from medft.data.splits import Splits
 from medft.errors import InputError
-from medft.runs.provenance import code_tags, config_hash, judge_hash
-from medft.runs.sweeps import UNFINISHED, JobRun, child_of
+from medft.runs.provenance import code_tags, config_hash
+from medft.runs.splits import read_splits
+from medft.runs.status import is_same_job
+from medft.runs.sweeps import UNFINISHED, JobRun, child_of, children
+
+FINGERPRINT = "dataset.fingerprint"
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,10 @@ def find_earlier_run(config: Config, splits: Splits) -> EarlierRun:
     """
     if config.trainer.resume_from:
         return EarlierRun(config, _run_of_checkpoint(config, splits))
-    child = _same_job(config, splits) if config.sweep.parent else None
+    child = _same_job(config, splits) if config.job.parent else None
     if child is None:
         return EarlierRun(config)
-    if child.tags.get("git.commit") != code_tags().get("git.commit"):
-        warn(f"{child.label}: begun with other code (commit {child.tags.get('git.commit', 'unknown')[:10]})")
+    _warn_of_other_code(child, code_tags())
     if child.status == "FINISHED":
         say(f"finished already (MLflow run {child.run_id}): nothing is left to do")
         return EarlierRun(config, child.run_id, child.metrics)
@@ -49,15 +53,49 @@ def find_earlier_run(config: Config, splits: Splits) -> EarlierRun:
 
 def _same_job(config: Config, splits: Splits) -> JobRun | None:
     """The newest run of this job, if it had the same config, the same data and the same judge, and did not fail."""
-    facts = {
-        "config_hash": config_hash(config.resolved),
-        "judge_hash": judge_hash(config.resolved),
-        "dataset.fingerprint": splits.fingerprint,
-    }
     # a run of this job only: another job of equal settings may be running it at this moment
     child = child_of(config)
-    is_same = child and child.status in ("FINISHED", *UNFINISHED) and facts.items() <= child.tags.items()
+    if child is None or child.status not in ("FINISHED", *UNFINISHED):
+        return None
+    is_same = is_same_job(config, child) and child.tags.get(FINGERPRINT) == splits.fingerprint
     return child if is_same else None
+
+
+def find_finished(configs: Sequence[Config]) -> dict[str, JobRun]:
+    """The runs of those jobs of a sweep that have nothing left to do, by label.
+
+    Data are read once for each way they are asked for, and only for jobs that have finished with just this config.
+    """
+    parent = configs[0].job.parent
+    assert parent
+    runs, fingerprints = children(configs[0], parent), dict[str, str | None]()
+    finished: dict[str, JobRun] = {}
+    for config in configs:
+        run = runs.get(config.job.label)
+        if run is None or run.status != "FINISHED" or not is_same_job(config, run):
+            continue
+        data = repr(config.dataset)
+        if data not in fingerprints:
+            fingerprints[data] = _fingerprint(config)
+        if run.tags.get(FINGERPRINT) == fingerprints[data]:
+            finished[config.job.label] = run
+    code = code_tags() if finished else {}
+    for run in finished.values():
+        _warn_of_other_code(run, code)
+    return finished
+
+
+def _fingerprint(config: Config) -> str | None:
+    """Of the data as they are now; None = they cannot be read, which the job will say."""
+    try:
+        return read_splits(config).fingerprint
+    except Exception:
+        return None
+
+
+def _warn_of_other_code(run: JobRun, code: Mapping[str, str]) -> None:
+    if run.tags.get("git.commit") != code.get("git.commit"):
+        warn(f"{run.label}: begun with other code (commit {run.tags.get('git.commit', 'unknown')[:10]})")
 
 
 def _go_on(config: Config, child: JobRun) -> EarlierRun:

@@ -13,8 +13,13 @@ from medft.runs.sweeps import ERROR, EXIT_CODE, OPEN, JobRun, all_children, chil
 
 def finished(config: Config, child: JobRun | None) -> bool:
     """Whether this is the finished run of just this job. Of its data nothing is known before they are read."""
+    return child is not None and child.status == "FINISHED" and is_same_job(config, child)
+
+
+def is_same_job(config: Config, child: JobRun) -> bool:
+    """Whether a run had the same config and the same judge."""
     facts = {"config_hash": config_hash(config.resolved), "judge_hash": judge_hash(config.resolved)}
-    return child is not None and child.status == "FINISHED" and facts.items() <= child.tags.items()
+    return facts.items() <= child.tags.items()
 
 
 def record_end(config: Config, since: float, status: str, why: str, trace: str = "", exit_code: int = 1) -> None:
@@ -82,8 +87,8 @@ def _tell(client: Any, run_id: str, why: str, trace: str, exit_code: int) -> Non
 
 def _bare_child(client: Any, config: Config) -> str:
     """A child for a job that ended before it could open a run."""
-    facts = {"command": config.sweep.command or "", "output_dir": str(config.paths.output)}
+    facts = {"command": config.job.command, "output_dir": str(config.paths.output)}
     tags = {**child_tags(config), **code_tags(), **facts}
-    run = client.create_run(experiment_id(client, config), run_name=config.sweep.label, tags=tags)
+    run = client.create_run(experiment_id(client, config), run_name=config.job.label, tags=tags)
     supersede(config, run.info.run_id)
     return str(run.info.run_id)

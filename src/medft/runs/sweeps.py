@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from medft.config.schema import Config
 from medft.runs.provenance import code_tags
@@ -102,6 +103,18 @@ def close_parent(config: Config, parent: str, status: str, note: str) -> None:
     client.set_terminated(parent, status)
 
 
+def children_link(config: Config, parent: str) -> str:
+    """The address of a table of a sweep's jobs, the best first, within MLflow's pages."""
+    experiment, sweep = connect(config).get_run(parent).info.experiment_id, config.sweep
+    query = {
+        "searchFilter": f"tags.`{PARENT}` = '{parent}'",
+        "orderByKey": f"metrics.`{sweep.metric}`",
+        "orderByAsc": str(sweep.direction == "minimize").lower(),
+        "workflowType": "machine_learning",
+    }
+    return f"#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
+
+
 def children(config: Config, parent: str) -> dict[str, JobRun]:
     """The newest run of each job of a sweep, by label."""
     return {child.label: child for child in all_children(config, parent) if SUPERSEDED not in child.tags}
@@ -116,16 +129,16 @@ def all_children(config: Config, parent: str) -> list[JobRun]:
 
 def child_of(config: Config) -> JobRun | None:
     """The newest run of this job, if it has one."""
-    assert config.sweep.parent
-    return children(config, config.sweep.parent).get(config.sweep.label or "")
+    assert config.job.parent
+    return children(config, config.job.parent).get(config.job.label)
 
 
 def child_tags(config: Config) -> dict[str, str]:
     """What makes a run the child of its sweep; empty for a run of its own."""
-    if config.sweep.parent is None:
+    if config.job.parent is None:
         return {}
-    values = {tag_name(name): value for name, value in config.sweep.values.items()}
-    return {PARENT: config.sweep.parent, LABEL: config.sweep.label or "", **values}
+    values = {tag_name(name): value for name, value in config.job.values.items()}
+    return {PARENT: config.job.parent, LABEL: config.job.label, **values}
 
 
 def tag_name(name: str) -> str:
@@ -135,10 +148,10 @@ def tag_name(name: str) -> str:
 
 def supersede(config: Config, run_id: str) -> None:
     """Mark earlier runs of the same job, so that they count no more."""
-    assert config.sweep.parent
+    assert config.job.parent
     client = connect(config)
-    for child in all_children(config, config.sweep.parent):
-        if child.label == config.sweep.label and child.run_id != run_id:
+    for child in all_children(config, config.job.parent):
+        if child.label == config.job.label and child.run_id != run_id:
             client.set_tag(child.run_id, SUPERSEDED, run_id)
 
 

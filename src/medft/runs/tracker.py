@@ -118,7 +118,7 @@ def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None 
     run = mlflow.start_run(
         run_id=run_id,
         experiment_id=None if run_id else experiment_id(client, config),
-        run_name=None if run_id else config.tracking.run_name or config.sweep.label or _run_name(config),
+        run_name=None if run_id else config.tracking.run_name or config.job.label or _run_name(config),
         tags={**child_tags(config), **_identity(config, splits)},
         log_system_metrics=config.tracking.system_metrics,
     )
@@ -165,14 +165,14 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> 
         "device": device,
         "leaking": str(splits.leaking).lower(),
         "output_dir": str(output),
-        "command": config.sweep.command or command_line("medft train", sys.argv[1:]),
+        "command": config.job.command or command_line("medft train", sys.argv[1:]),
     }
     own = {key: str(value) for key, value in config.tracking.tags.items()}
     tracker.set_tags({**code_tags(), **tags, **own})
-    if config.sweep.parent:
+    if config.job.parent:
         supersede(config, tracker.run_id)
     known = tracker.client.get_run(tracker.run_id)
-    settings = {key: value for key, value in config.resolved.items() if key != "sweep"}
+    settings = {key: value for key, value in config.resolved.items() if key not in ("sweep", "launcher")}
     params = {**dict(flatten(settings)), "dataset.size_used": str(splits.size_used)}
     params.pop("paths.output_dir", None)  # a tag; as a parameter it would differ in every comparison of runs
     tracker.log_params({key: value for key, value in params.items() if key not in known.data.params})

@@ -5,23 +5,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from optuna.distributions import BaseDistribution, distribution_to_json
 
-from medft.config.compose import compose_config, compose_raw, one_line
+from medft.config.compose import compose_config, compose_raw
 from medft.config.schema import Config
 from medft.console import track
 from medft.errors import InputError
-from medft.search.config import SearchConfig
-from medft.search.space import Space, Value, override
+from medft.jobs.plan import NOT_IDENTITY, NOT_SWEPT, check_launcher, parse_overrides, range_argument, top_section
+from medft.search.config import SearchConfig, read_search
+from medft.search.space import Value, as_type_of, ends, override
 
-_PLACES = ("hydra", "tracking", "paths", "sweep")
 _UNFELT = ("audit", "evaluation", "generation", "judge")
 # of the data, what changes how val/loss is learned but not what it is measured on
 _LEARNING = ("batch_size", "collate", "long_answers", "continuation")
-_NOT_IDENTITY = ("hydra.", "hydra/", "sweep.fresh")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class SearchPlan:
     settings: SearchConfig
     own: list[str]
     fixed: list[str]
-    ranges: dict[str, Space]
+    ranges: dict[str, BaseDistribution]
     config: Config
     resource: int
 
@@ -47,8 +45,8 @@ class SearchPlan:
     def identity(self) -> str:
         """SHA-256 (16 hex digits) of what makes a search this one: what it holds fixed, its ranges and its metric."""
         facts = {
-            "search": sorted(each for each in self.fixed if not each.lstrip("+~").startswith(_NOT_IDENTITY)),
-            "ranges": {key: space.model_dump() for key, space in self.ranges.items()},
+            "search": sorted(each for each in self.fixed if not each.lstrip("+~").startswith(NOT_IDENTITY)),
+            "ranges": {key: distribution_to_json(space) for key, space in self.ranges.items()},
             "metric": [self.settings.metric, self.settings.direction],
             "experiment": self.config.tracking.experiment_name,
         }
@@ -66,7 +64,7 @@ def plan_search(arguments: Sequence[str]) -> SearchPlan:
     own = {each.get_key_element(): each for each in parsed if each not in about}
     names = [each for each in about if each.key_or_group == "search"]
     name = str(names[-1].value()) if names else "default"
-    settings = SearchConfig.read(name, [each for each in about if each not in names])
+    settings = read_search(name, [each for each in about if each not in names])
     fixed = {each.get_key_element(): each for each in _parse(settings.fixed)} | own
     fixed_lines, own_lines = (
         [each.input_line or "" for each in [*lines.values(), *_parse(_sweep(settings))]] for lines in (fixed, own)
@@ -77,6 +75,9 @@ def plan_search(arguments: Sequence[str]) -> SearchPlan:
         raise InputError(f"search={name}: every range is fixed by an override; nothing is left to search")
     ranges = _checked(ranges, fixed_lines)
     configs = _ends(ranges, fixed_lines)
+    check_launcher(configs[0])
+    if configs[0].launcher.n_jobs is None:
+        raise InputError("launcher.n_jobs: a search needs a number, as trials learn from those that have ended")
     resource = max(each.trainer.max_epochs * each.trainer.val_checks_per_epoch for each in configs)
     return SearchPlan(settings, own_lines, fixed_lines, ranges, configs[0], resource)
 
@@ -91,29 +92,28 @@ def _sweep(settings: SearchConfig) -> list[str]:
     return [f"sweep.metric={settings.metric}", f"sweep.direction={settings.direction}"]
 
 
-def _checked(ranges: Mapping[str, Space], fixed: Sequence[str]) -> dict[str, Space]:
+def _checked(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> dict[str, BaseDistribution]:
     """The ranges with the type that the config has at their keys; refuses those that make no sense."""
     for key in ranges:
-        first = key.lstrip("+").split(".")[0].split("/")[0]
-        if first in _PLACES:
+        if top_section(key) in NOT_SWEPT:
             raise InputError(f"search.ranges.{key}: cannot be searched; give it one value")
-        if first in _UNFELT:
+        if top_section(key) in _UNFELT:
             raise InputError(f"search.ranges.{key}: val/loss does not depend on it; give it one value")
         if key == "seed":
             raise InputError(
                 "search.ranges.seed: the luckiest seed says nothing about new questions; search first, then run the "
                 "best settings with several: medft train -m seed=1,2,3 ..."
             )
-    groups = [override(key, space.ends()[0]) for key, space in ranges.items() if "." not in key]
+    groups = [override(key, ends(space)[0]) for key, space in ranges.items() if "." not in key]
     raw = compose_raw([*fixed, *groups])
-    return {key: space.like(OmegaConf.select(raw, key)) for key, space in ranges.items()}
+    return {key: as_type_of(OmegaConf.select(raw, key), space) for key, space in ranges.items()}
 
 
-def _ends(ranges: Mapping[str, Space], fixed: Sequence[str]) -> list[Config]:
+def _ends(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> list[Config]:
     """The configs at each end of each range, the others at their first; the first of all comes first."""
-    start = {key: space.ends()[0] for key, space in ranges.items()}
+    start = {key: ends(space)[0] for key, space in ranges.items()}
     first = _composed(fixed, start, next(iter(start)))
-    points = [(key, value) for key, space in ranges.items() for value in space.ends()[1:]]
+    points = [(key, value) for key, space in ranges.items() for value in ends(space)[1:]]
     configs = [first]
     for key, value in track(points, "checking the ranges"):
         configs.append(_composed(fixed, {**start, key: value}, key))
@@ -146,11 +146,11 @@ def _measured_on(config: Config) -> dict[str, object]:
 
 
 def _parse(arguments: Sequence[str]) -> list[Override]:
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(arguments))
-    except HydraException as error:
-        raise InputError(one_line(error)) from None
+    parsed = parse_overrides(arguments)
     for each in parsed:
         if each.is_sweep_override():
-            raise InputError(f"{each.key_or_group}: one value here; what is searched stands in search.ranges")
+            raise InputError(
+                f"{each.key_or_group}: one value here fixes it; what is searched is given under search.ranges: "
+                f"{range_argument(each)}, or in a file, search=my.yaml"
+            )
     return parsed

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from medft.console import say
+from medft.jobs.executors import Executor, make_executor
 from medft.jobs.job import short_names
 from medft.jobs.progress import SweepProgress
-from medft.jobs.run_sweep import alone, own_overrides
+from medft.jobs.run_sweep import exclusive
+from medft.jobs.scheduler import Scheduler
 from medft.runs.provenance import command_line
 from medft.runs.status import record_lost
 from medft.runs.sweeps import JobRun, children, close_parent, describe_parent, open_parent
@@ -16,7 +18,7 @@ from medft.runs.trials import tag_parent
 from medft.search.plan import SearchPlan
 from medft.search.study import COMPLETE, FAIL, RUNNING, SearchStudy, open_storage
 from medft.search.summary import best_tags, history_figure, note, print_search
-from medft.search.trials import TrialScheduler, known_outcome, missing, trial_label
+from medft.search.trials import TrialSource, known_outcome, missing, trial_label
 
 _TRIAL = "search.trial"
 
@@ -30,10 +32,11 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         InputError: the storage cannot be opened, a trial's config is wrong, or the search runs in another process.
     """
     config = plan.config
-    with alone(config, plan.identity, "search"):
+    with exclusive(config, plan.identity, "search"):
         home = (Path(config.paths.root_dir) / "outputs" / "search").resolve()
         storage = open_storage(plan.settings.storage, home)
         folder = home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
+        executor = make_executor(config, folder)
         parent, folder = open_parent(config, plan.identity, folder, "search")
         shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
         name = config.sweep.name or f"search {' x '.join(short_names(list(plan.ranges)).values())}"
@@ -42,24 +45,23 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         try:
             study_name = f"medft-{plan.identity}-{parent[:8]}"  # `sweep.fresh` makes another parent, and another study
             study = SearchStudy(storage, study_name, plan.settings, plan.ranges, plan.resource)
-            _launch(plan, study, parent, folder)
+            _launch(plan, study, parent, folder, executor)
             status = "FINISHED" if study.trials(COMPLETE) else "FAILED"
         finally:
             runs = _close(plan, study, parent, folder, status)
     return _exit_code(study, runs)
 
 
-def _launch(plan: SearchPlan, study: SearchStudy, parent: str, folder: Path) -> None:
+def _launch(plan: SearchPlan, study: SearchStudy, parent: str, folder: Path, executor: Executor) -> None:
     known = [each for each in study.trials() if each.state != RUNNING]
     if known or study.trials(RUNNING):
         say(f"goes on with this search: {len(known)} trials have ended, {len(study.trials(RUNNING))} were interrupted")
-    own = own_overrides(parent, list(plan.ranges), folder)
     settings = plan.settings
     labels = [""] * (len(study.trials()) + missing(study))
-    with SweepProgress(labels, settings.n_jobs, settings.metric, settings.direction) as board:
+    with SweepProgress(labels, executor.n_jobs, settings.metric, settings.direction) as progress:
         for trial in known:
-            board.known(trial.number, trial_label(trial.number, trial.params), known_outcome(trial, settings.metric))
-        TrialScheduler(plan, study, own, board).run()
+            progress.known(trial.number, trial_label(trial.number, trial.params), known_outcome(trial, settings.metric))
+        Scheduler(TrialSource(plan, study, parent, folder), executor, progress).run()
 
 
 def _close(plan: SearchPlan, study: SearchStudy | None, parent: str, folder: Path, status: str) -> dict[int, JobRun]:

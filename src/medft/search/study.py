@@ -8,11 +8,12 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from medft.errors import InputError
 from medft.search.config import SearchConfig
-from medft.search.space import Space, Value
+from medft.search.space import Value, suggest
 
 COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
 
@@ -46,7 +47,7 @@ class SearchStudy:
     """
 
     def __init__(
-        self, storage: Any, name: str, settings: SearchConfig, ranges: Mapping[str, Space], resource: int
+        self, storage: Any, name: str, settings: SearchConfig, ranges: Mapping[str, BaseDistribution], resource: int
     ) -> None:
         self.storage, self.settings, self.ranges = storage, settings, ranges
         self.study = optuna.create_study(
@@ -59,8 +60,7 @@ class SearchStudy:
 
     def trials(self, *states: Any) -> list[Any]:
         """Optuna's frozen trials by number, of all states unless some are named."""
-        found: list[Any] = self.study.get_trials(states=states or None)
-        return found
+        return list(self.study.get_trials(states=states or None))
 
     def ask(self) -> Any:
         """A new trial, with its values."""
@@ -80,19 +80,7 @@ class SearchStudy:
 
     def values(self, trial: Any) -> dict[str, Value]:
         """The values of a trial by key; those it has not yet are proposed."""
-        return {key: space.suggest(trial, key) for key, space in self.ranges.items()}
-
-    def twin(self, trial: Any) -> Any | None:
-        """The earlier trial with the same values, if there is one that did not fail."""
-        same = [each for each in self.trials(COMPLETE, PRUNED, RUNNING) if each.params == trial.params]
-        return next((each for each in same if each.number < trial.number), None)
-
-    def copy(self, trial: Any, twin: Any) -> None:
-        """End a trial as its twin has: the same settings with the same seed learn the same."""
-        for step, value in twin.intermediate_values.items():
-            trial.report(value, step)
-        trial.set_user_attr("same as trial", twin.number)
-        self.tell(trial, twin.state, twin.value)
+        return {key: suggest(trial, key, space) for key, space in self.ranges.items()}
 
     def tell(self, trial: Any, state: Any, value: float | None = None) -> None:
         """End a trial; one that has ended already stays as it is."""
@@ -107,10 +95,9 @@ class SearchStudy:
         if len(self.trials(COMPLETE)) < 8:
             return {}
         try:
-            found: dict[str, float] = optuna.importance.get_param_importances(self.study)
+            return dict(optuna.importance.get_param_importances(self.study))
         except (ValueError, RuntimeError):  # all trials alike
             return {}
-        return found
 
 
 def _sampler(settings: SearchConfig, number: int) -> Any:

@@ -1,149 +1,136 @@
-"""Running the trials of a search: as the jobs of a sweep are run, but asked for one by one, and given up early."""
+"""The trials of a search as jobs: asked for one by one, watched, and given up early."""
 
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from medft.config.compose import compose_raw
+from medft.config.compose import compose_config
+from medft.config.schema import JobInfo
 from medft.errors import InputError
-from medft.jobs.config import LauncherConfig
-from medft.jobs.job import short_names
-from medft.jobs.process import JobProcess, Outcome
-from medft.jobs.progress import SweepProgress
-from medft.jobs.scheduler import Scheduler, freeze_composed
+from medft.jobs.executors import Handle
+from medft.jobs.job import Job, freeze, job_command, make_job, short_names, swept_values
+from medft.jobs.process import Outcome
+from medft.jobs.scheduler import INTERRUPTED
 from medft.runs.sweeps import child_of
 from medft.runs.trials import discard_checkpoints, is_number, metric_history, running_id, tag_child
 from medft.search.plan import SearchPlan, point
 from medft.search.space import Value, short
 from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy
 
-_POLL = 1.0  # seconds between looks at a trial's validation losses
+_PAUSE = 1.0  # seconds between looks at a trial's validation losses
 
 
-class TrialScheduler(Scheduler):
-    """The trials of one launch of a search; a job's number is its trial's.
+@dataclass
+class _Trial:
+    """A trial that runs.
 
-    Args:
-        own: the overrides that make a run the child of its search.
+    Attributes:
+        reported: how many of its validations Optuna has heard of.
+        looked: when they were last asked for.
+        pruned: why it was given up.
     """
 
-    what, limit_key = "search", "search.time_limit"
+    trial: Any
+    reported: int
+    looked: float = 0.0
+    pruned: str = ""
 
-    def __init__(self, plan: SearchPlan, study: SearchStudy, own: Sequence[str], board: SweepProgress) -> None:
-        settings = plan.settings
-        limits = LauncherConfig(n_jobs=settings.n_jobs, time_limit=settings.time_limit, grace=settings.grace)
-        super().__init__({}, limits, board)
-        self.plan, self.study, self.own = plan, study, own
-        self.left = deque(each.number for each in study.trials(RUNNING))  # by an earlier launch, to be gone on with
-        self.asked = missing(study)
-        self.trials: dict[int, Any] = {}
-        self.twins: dict[int, list[Any]] = defaultdict(list)  # trials that end as another, which still runs, will
-        self.pruned: dict[int, str] = {}  # why
-        self.reported: dict[int, int] = {}  # how many validations
-        self.polled: dict[int, float] = {}
-        self.is_stopping = False
-        self.started = time.monotonic()
 
-    def next(self) -> int | None:
-        """A trial that was left running, else a new one."""
-        while (trial := self._trial()) is not None:
-            twin = self.study.twin(trial)
-            if twin is None:
-                self._freeze(trial)
-                return int(trial.number)
-            if twin.state == RUNNING:
-                self.twins[twin.number].append(trial)
-            else:
-                self._copy(trial, twin)
-        return None
+class TrialSource:
+    """The trials of one launch of a search, as a source of jobs; a job's number is its trial's.
 
-    def watch(self, number: int, process: JobProcess) -> None:
+    Args:
+        parent: the search's MLflow run.
+        folder: for the trials.
+    """
+
+    def __init__(self, plan: SearchPlan, study: SearchStudy, parent: str, folder: Path) -> None:
+        self._plan, self._study, self._parent, self._folder = plan, study, parent, folder
+        self._interrupted = deque(each.number for each in study.trials(RUNNING))  # in an earlier launch
+        self._left, self._started = missing(study), time.monotonic()
+        self._running: dict[int, _Trial] = {}
+
+    def next(self) -> Job | None:
+        """A trial that was interrupted, else a new one while there are some left and there is time."""
+        limit = self._plan.settings.timeout
+        if self._interrupted:
+            trial = self._study.again(self._interrupted.popleft())
+        elif self._left <= 0 or (limit and time.monotonic() - self._started > limit):
+            return None
+        else:
+            self._left -= 1
+            trial = self._study.ask()
+        values = self._study.values(trial)
+        overrides = [*self._plan.fixed, *point(values)]
+        info = JobInfo(
+            parent=self._parent,
+            label=trial_label(trial.number, values),
+            values=swept_values(overrides, list(values)),
+            command=job_command(overrides),
+        )
+        try:
+            job = make_job(trial.number, compose_config(overrides), info, self._folder)
+        except InputError as error:
+            self._study.tell(trial, FAIL)
+            raise InputError(f"{info.label}: {error}") from None
+        freeze(job)
+        reported = len(self._study.trials()[trial.number].intermediate_values)
+        self._running[job.number] = _Trial(trial, reported)
+        return job
+
+    def watch(self, job: Job, handle: Handle) -> None:
         """Report what a trial has reached, and stop it if it falls behind."""
-        if number in self.pruned or time.monotonic() - self.polled.get(number, 0.0) < _POLL:
+        running = self._running[job.number]
+        if running.pruned or time.monotonic() - running.looked < _PAUSE:
             return
-        self.polled[number] = time.monotonic()
-        config = self.jobs[number].config
-        run_id = running_id(config)
+        running.looked = time.monotonic()
+        run_id = running_id(job.config)
         if run_id is None:
             return
-        why = self._report(number, metric_history(config, run_id, self.plan.settings.metric))
-        if why:
-            self.pruned[number] = why
-            process.stop(why)
+        self._report(running, metric_history(job.config, run_id, self._plan.settings.metric))
+        if running.pruned:
+            handle.stop(running.pruned)
 
-    def ended(self, number: int, outcome: Outcome) -> Outcome:
-        """Tell Optuna; a trial that ends because the search is stopped stays running there, to be gone on with."""
-        if self.is_stopping and outcome.status == "killed" and number not in self.pruned:
-            return outcome
-        config, metric = self.jobs[number].config, self.plan.settings.metric
-        child = child_of(config)
-        points = metric_history(config, child.run_id, metric) if child else []
-        self._report(number, points)
-        found = _best([value for _, value in points], self.plan.settings.direction)
-        shown = replace(outcome, metrics={} if found is None else {metric: found})
-        if outcome.status in ("finished", "known") and found is not None:
-            self._tell(number, COMPLETE, found)
-        elif outcome.status in ("finished", "known"):
-            shown = replace(shown, status="failed", why=f"{metric} was never a number")
-            self._tell(number, FAIL)
-        elif outcome.status == "killed" and number in self.pruned:
-            shown = replace(shown, status="pruned")
-            self._tell(number, PRUNED)
+    def ended(self, job: Job, outcome: Outcome) -> Outcome:
+        """Tell Optuna how a trial ended, and remove its checkpoints."""
+        running, settings = self._running.pop(job.number), self._plan.settings
+        child = child_of(job.config)
+        points = metric_history(job.config, child.run_id, settings.metric) if child else []
+        was_pruned = bool(running.pruned)
+        self._report(running, points)
+        numbers = [value for _, value in points if is_number(value)]
+        best = (min if settings.direction == "minimize" else max)(numbers, default=None)
+        shown = replace(outcome, metrics={} if best is None else {settings.metric: best})
+        if outcome.status in ("finished", "known"):
+            state = FAIL if best is None else COMPLETE
+            if best is None:
+                shown = replace(shown, status="failed", why=f"{settings.metric} was never a number")
+        elif outcome.status == "killed" and was_pruned:
+            state, shown = PRUNED, replace(shown, status="pruned")
+        elif outcome.status == "killed" and outcome.why == INTERRUPTED:
+            return shown  # it is gone on with by the same command
         else:
-            self._tell(number, FAIL)
-        discard_checkpoints(config)
+            state = FAIL
+        tag_child(job.config, {"search.trial": str(job.number), "search.state": state.name.lower()})
+        # last: a search that is killed before does it all again
+        self._study.tell(running.trial, state, best if state == COMPLETE else None)
+        discard_checkpoints(job.config)
         return shown
 
-    def _stop(self) -> None:
-        self.is_stopping = True
-        super()._stop()
-
-    def _trial(self) -> Any | None:
-        if self.left:
-            return self.study.again(self.left.popleft())
-        limit = self.plan.settings.timeout
-        if self.asked <= 0 or (limit and time.monotonic() - self.started > limit):
-            return None
-        self.asked -= 1
-        return self.study.ask()
-
-    def _freeze(self, trial: Any) -> None:
-        values = self.study.values(trial)
-        label = trial_label(trial.number, values)
-        try:
-            raw = compose_raw([*self.plan.fixed, *point(values), *self.own], with_hydra=True)
-            self.jobs[trial.number] = freeze_composed(raw, label)
-        except InputError as error:
-            self.study.tell(trial, FAIL)
-            raise InputError(f"{label}: {error}") from None
-        self.trials[trial.number] = trial
-        self.reported[trial.number] = len(self.study.trials()[trial.number].intermediate_values)
-
-    def _report(self, number: int, points: Sequence[tuple[int, float]]) -> str:
-        """Report new validations by their number; why the trial is to be pruned, if it is."""
-        trial, pruner, why = self.trials[number], self.plan.settings.pruner, ""
+    def _report(self, running: _Trial, points: Sequence[tuple[int, float]]) -> None:
+        """Report new validations by their number, until the trial is to be pruned."""
+        settings = self._plan.settings
         for count, (step, value) in enumerate(points, start=1):
-            if count <= self.reported[number]:
+            if count <= running.reported:
                 continue
-            trial.report(value if is_number(value) else float("nan"), count)
-            self.reported[number] = count
-            if not why and step >= pruner.warmup_steps and trial.should_prune():
-                why = f"pruned at step {step}: {self.plan.settings.metric} {value:.4f} falls behind ({pruner.name})"
-        return why
-
-    def _tell(self, number: int, state: Any, value: float | None = None) -> None:
-        tag_child(self.jobs[number].config, {"search.trial": str(number), "search.state": state.name.lower()})
-        self.study.tell(self.trials[number], state, value)  # last: a search that is killed before does it all again
-        for twin in self.twins.pop(number, []):
-            self._copy(twin, self.study.trials()[number])
-
-    def _copy(self, trial: Any, twin: Any) -> None:
-        self.study.copy(trial, twin)
-        label = f"{trial_label(trial.number, twin.params)} (the same as trial {twin.number})"
-        self.board.started(trial.number, label)
-        self.board.ended(trial.number, known_outcome(twin, self.plan.settings.metric))
+            running.trial.report(value if is_number(value) else float("nan"), count)
+            running.reported = count
+            if not running.pruned and step >= settings.pruner.warmup_steps and running.trial.should_prune():
+                name = settings.pruner.name
+                running.pruned = f"pruned at step {step}: {settings.metric} {value:.4f} falls behind ({name})"
 
 
 def missing(study: SearchStudy) -> int:
@@ -162,8 +149,3 @@ def known_outcome(trial: Any, metric: str) -> Outcome:
     if trial.state == COMPLETE:
         return Outcome("known", 0.0, metrics={metric: trial.value})
     return Outcome("pruned" if trial.state == PRUNED else "failed", 0.0)
-
-
-def _best(values: Sequence[float], direction: str) -> float | None:
-    numbers = [value for value in values if is_number(value)]
-    return (min if direction == "minimize" else max)(numbers, default=None)

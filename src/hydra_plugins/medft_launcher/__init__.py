@@ -1,1 +1,0 @@
-"""Where Hydra finds medft's launcher: it loads launchers from `hydra_plugins` only."""
