@@ -29,6 +29,11 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
+def note(text: str) -> None:
+    """A line to know about, beside what the command was asked for."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def track(items: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
     """The same items behind a progress bar on stderr, where that is a terminal."""
     yield from rich_track(

@@ -1,1 +1,1 @@
-"""The commands: train, judge, ask."""
+"""The commands; `commands.py` is the table of all of them."""

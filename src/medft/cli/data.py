@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medft.cli.parser import Arguments
 from medft.config.compose import compose_config
 from medft.config.schema import Config
 from medft.console import say, warn
@@ -14,40 +15,20 @@ if TYPE_CHECKING:  # torch takes seconds to import, and help should come at once
     from medft.data.module import MedicalQA
     from medft.data.splits import Splits
 
-_USAGE = """\
-medft data preview [split=train] [rows=3] [KEY=VALUE ...]   prompts as the model reads them, learned tokens marked
-medft data audit [KEY=VALUE ...]                            lengths, cuts, duplicates, leaks; audit.json, audit.png
-medft data export to=FILE.jsonl [KEY=VALUE ...]             the prepared rows with split, id, group, fingerprint
 
-KEY=VALUE as for medft train: dataset=medquad dataset.path=FILE.zip dataset.max_length=128,256,512,1024 (audit)"""
+def preview_rows(arguments: Arguments) -> int:
+    """Print prompts with their answers; returns the exit code."""
+    config = compose_config(arguments.overrides)
 
+    from medft.data.preview import preview
 
-def data(argv: list[str]) -> int:
-    """Run one of the three; returns the exit code."""
-    command, arguments = (argv[0], argv[1:]) if argv else ("", [])
-    if command in ("", "help") or {"--help", "-h"} & set(argv):
-        print(_USAGE)
-        return 0
-    commands = {"preview": _preview, "audit": _audit, "export": _export}
-    if command not in commands:
-        raise InputError(f"no command data {command!r}; there are preview, audit and export")
-    commands[command](arguments)
+    preview(_prepare(config), arguments.values["split"], arguments.values["rows"])
     return 0
 
 
-def _preview(arguments: list[str]) -> None:
-    own, overrides = _own(arguments, split="train", rows="3")
-    if own["split"] not in ("train", "validation"):
-        raise InputError(f"split={own['split']}: samples are made of train and validation rows")
-    if not own["rows"].isdecimal() or int(own["rows"]) < 1:
-        raise InputError(f"rows={own['rows']}: must be a number from 1")
-    from medft.data.preview import preview
-
-    preview(_prepare(compose_config(overrides)), own["split"], int(own["rows"]))
-
-
-def _audit(arguments: list[str]) -> None:
-    config = compose_config(_lengths(arguments))
+def audit_rows(arguments: Arguments) -> int:
+    """Print and write the audit; returns the exit code."""
+    config = compose_config(_lengths(arguments.overrides))
 
     from medft.data.audit.audit import audit
     from medft.report.audit_table import print_audit, print_lengths, warn_of_leaks, write_audit
@@ -68,27 +49,26 @@ def _audit(arguments: list[str]) -> None:
             f"dataset.long_answers=error: a training would end here, {found.at_max_length.answers_cut} rows are longer"
         )
     say(f"results:       {' '.join(map(str, files))}")
+    return 0
 
 
-def _export(arguments: list[str]) -> None:
-    own, overrides = _own(arguments, to="")
-    if not own["to"].endswith(".jsonl"):
-        raise InputError(f"to={own['to']}: name a .jsonl file to write (medft data export to=prepared.jsonl)")
-    target = Path(own["to"]).expanduser()
+def export_rows(arguments: Arguments) -> int:
+    """Write the rows to a file; returns the exit code."""
+    to = arguments.values["to"]
+    if not to.endswith(".jsonl"):
+        raise InputError(f"to={to}: name a .jsonl file to write (medft data export to=prepared.jsonl)")
+    target = Path(to).expanduser()
     if target.exists():
-        raise InputError(f"to={own['to']}: exists already; remove it or name another")
+        raise InputError(f"to={to}: exists already; remove it or name another")
+    config = compose_config(arguments.overrides)
+
     from medft.data.export import export
 
-    count = export(_splits(compose_config(overrides)), target)
+    count = export(_splits(config), target)
     columns = " ".join(f"dataset.reader.columns.{name}={name}" for name in ("id", "group", "document"))
     say(f"read it again: dataset=alpaca dataset.path={target} {columns}")
     say(f"results:       {target} ({count:,} rows)")
-
-
-def _own(arguments: Sequence[str], **defaults: str) -> tuple[dict[str, str], list[str]]:
-    """The command's own arguments, and the overrides."""
-    given = dict(each.split("=", 1) for each in arguments if each.split("=", 1)[0] in defaults and "=" in each)
-    return defaults | given, [each for each in arguments if "=" not in each or each.split("=", 1)[0] not in defaults]
+    return 0
 
 
 def _lengths(arguments: Sequence[str]) -> list[str]:

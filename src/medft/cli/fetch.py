@@ -1,12 +1,13 @@
 """`medft fetch`: download what a run needs, for machines that train without a network."""
 
+from medft.cli.parser import Arguments
 from medft.config.compose import compose_config
 from medft.console import say
 
 
-def fetch(argv: list[str]) -> int:
+def fetch(arguments: Arguments) -> int:
     """Get the model and the data of a config into the cache; returns the exit code."""
-    config = compose_config(argv)
+    config = compose_config(arguments.overrides)
 
     from medft.data.rows import SKIPPED_ROWS, read_rows
     from medft.model.sources.resolve import resolve

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from medft.cli.parser import Arguments
 from medft.console import say
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Judge
@@ -16,17 +17,13 @@ from medft.evaluation.predictions import Prediction, read_jsonl
 from medft.report.run_page import publish_report
 from medft.report.run_table import print_judge
 from medft.runs.artifacts import IDENTITY, log_verdicts
-from medft.runs.open import FinishedRun, open_run, split_arguments
-
-_USAGE = "medft judge run=<id> [judge=ollama] [judge.model=llama3 ...]"
+from medft.runs.open import FinishedRun, open_run
 
 
-def judge(argv: list[str]) -> int:
+def judge(arguments: Arguments) -> int:
     """Judge and log to the run; returns the exit code."""
-    run_id, overrides, others = split_arguments(argv, _USAGE)
-    if others:
-        raise InputError(f"what is {others[0]!r}? usage: {_USAGE}")
-    run = open_run(run_id, overrides)
+    run = open_run(arguments.values["run"], arguments.overrides)
+    run_id = run.tracker.run_id
     if isinstance(run.config.judge, NoJudge):
         raise InputError(f"the run has judge=none; name one: medft judge run={run_id} judge=ollama")
     ready = run.config.judge.prepare()

@@ -3,52 +3,19 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from medft import __version__
+from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
 from medft.cli.errors import report
-
-_HELP = """\
-medft: fine-tune small language models on medical questions; tracked, repeatable, comparable.
-
-  medft train [KEY=VALUE ...]                   run an experiment (the same as python train.py)
-  medft train -m KEY=A,B ...                    run one for every combination
-  medft search [search=FILE] [KEY=VALUE ...]    search hyper-parameters with Optuna (medft search --help)
-  medft data preview|audit|export [KEY=VALUE ...]   look at the data, train nothing
-  medft judge run=ID [judge=ollama ...]         judge the answers of a finished run
-  medft compare RUN RUN ... | parent=ID         finished runs side by side, with intervals and costs
-  medft report parent=ID | experiment=NAME      a sweep's results as a folder of experiments/
-  medft ask run=ID "QUESTION" [KEY=VALUE ...]   ask the model of a finished run
-  medft fetch [KEY=VALUE ...]                   download a run's model and data to the cache, train nothing
-
-  medft train --help     lists models, data sets and experiments
-  medft train --cfg job  prints the composed config; the files under conf/ explain each key
-
-Exit codes: 0 done, 1 the run failed, 2 wrong input, 130 interrupted. HYDRA_FULL_ERROR=1 shows tracebacks."""
-
-_COMMANDS = {
-    "train": "train:train",
-    "search": "search:search",
-    "data": "data:data",
-    "judge": "judge:judge",
-    "compare": "compare:compare",
-    "report": "experiments:experiments",
-    "ask": "ask:ask",
-    "fetch": "fetch:fetch",
-}
+from medft.cli.parser import make_parser, nearest
+from medft.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    command = arguments.pop(0) if arguments else "--help"
-    if command in ("--help", "-h", "help"):
-        print(_HELP)
-        return 0
-    if command == "--version":
-        print(f"medft {__version__}")
-        return 0
     try:
-        return _dispatch(command, arguments)
+        return _run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -56,12 +23,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report(error)
 
 
-def _dispatch(command: str, arguments: list[str]) -> int:
-    if command not in _COMMANDS:
-        print(f"error: no command {command!r}; there are {', '.join(_COMMANDS)}", file=sys.stderr)
-        return 2
+def _run(argv: list[str]) -> int:
+    if argv[-1:] == ["help"] and len(argv) <= 3:  # `medft help`, `medft data help`
+        argv[-1] = "--help"
+    if any("dataset.split.from_run=" in argument for argument in argv):
+        from medft.runs.query import resolve_split_run
+
+        argv = resolve_split_run(argv)
+    parser = make_parser(COMMANDS, __version__, DESCRIPTION, NOTES)
+    try:
+        chosen, unknown = parser.parse_known_args(argv)
+    except SystemExit:  # help or the version has been printed
+        return 0
+    command = getattr(chosen, "command", None)
+    if unknown and (command is None or command.keys != "raw"):
+        names = [option.name for option in command.options] if command else []
+        wrong = unknown[0].split("=")[0]
+        suggestion = nearest(wrong.lstrip("-"), names) or nearest(wrong, ["--help", "--version"])
+        raise InputError(f"no option {wrong}{suggestion}; keys are given as KEY=VALUE")
+    if command is None:
+        getattr(chosen, "group", parser).print_help()
+        return 0
+    arguments: Any = unknown if command.keys == "raw" else command.parse(chosen.arguments, chosen.program)
     # imported only when it is run, so that help and errors come at once
-    module, _, function = _COMMANDS[command].partition(":")
+    module, _, function = command.function.partition(":")
     return int(getattr(importlib.import_module(f"medft.cli.{module}"), function)(arguments))
 
 

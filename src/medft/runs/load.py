@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from medft.console import track, warn
 from medft.errors import InputError
-from medft.runs.query import RunSelection, Store
+from medft.runs.query import RunSelection, RunStore
 from medft.runs.record import RunRecord, read_record
 from medft.runs.tracker import Tracker
 
@@ -19,7 +19,7 @@ class RunQuery:
     filter: str = ""
 
 
-def load_runs(store: Store, query: RunQuery) -> tuple[list[RunRecord], dict[str, str]]:
+def load_runs(store: RunStore, query: RunQuery) -> tuple[list[RunRecord], dict[str, str]]:
     """All that the runs have logged; and which are left out, with the reason, which is also said.
 
     Raises:
@@ -46,7 +46,7 @@ def load_runs(store: Store, query: RunQuery) -> tuple[list[RunRecord], dict[str,
     return runs, left_out
 
 
-def _select(store: Store, query: RunQuery) -> RunSelection:
+def _select(store: RunStore, query: RunQuery) -> RunSelection:
     if query.parent:
-        return store.children(query.parent)
-    return store.matching(query.filter) if query.filter else store.by_ids(query.ids)
+        return store.find_children(query.parent)
+    return store.search_runs(query.filter) if query.filter else store.find_runs(query.ids)

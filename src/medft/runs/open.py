@@ -14,7 +14,7 @@ from medft.config.compose import compose_config, compose_raw
 from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
-from medft.runs.store import connect, tracking_uri
+from medft.runs.query import LAST, PLACES, SPLIT_RUN, RunStore
 from medft.runs.tracker import Tracker
 
 
@@ -31,17 +31,18 @@ class FinishedRun:
     tracker: Tracker
 
 
-def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
+def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
     """Find a run and read its config.
 
     Args:
+        name: `last`, an id or a unique beginning of one, or the run's name.
         overrides: Hydra overrides on top of the logged config: `judge=ollama`, `generation.max_new_tokens=64`.
 
     Raises:
         InputError: there is no such run here, or an override does not fit.
     """
-    places = [each for each in overrides if each.startswith(("tracking.uri=", "paths."))]
-    tracker = _find(compose_config(places), run_id)
+    store = RunStore(compose_config([each for each in overrides if each.startswith(PLACES)]))
+    tracker = Tracker(store.client, store.find_run(name).info.run_id, store.config.paths.output)
     logged = OmegaConf.load(tracker.artifact("config.yaml"))
     assert isinstance(logged, DictConfig)
     config = check(override_config(logged, overrides))
@@ -49,41 +50,18 @@ def open_run(run_id: str, overrides: Sequence[str]) -> FinishedRun:
     return FinishedRun(config, tracker)
 
 
-def read_logged_split(config: Config, run_id: str) -> dict[str, list[str]]:
+def read_logged_split(config: Config, name: str) -> dict[str, list[str]]:
     """The ids of each split that a run logged as split.json, looked up where `config` tracks.
 
     Raises:
         InputError: there is no such run, or it logged no split.
     """
-    key = "dataset.split.from_run"
-    split = json.loads(_find(config, run_id, key).artifact("split.json", key).read_text(encoding="utf-8"))
+    if name == LAST:
+        raise InputError(f"{SPLIT_RUN}={LAST}: in a file it means another run each time; give the id of the run")
+    store = RunStore(config)
+    tracker = Tracker(store.client, store.find_run(name, SPLIT_RUN).info.run_id, config.paths.output)
+    split = json.loads(tracker.artifact("split.json", SPLIT_RUN).read_text(encoding="utf-8"))
     return {name: list(split[name]) for name in ("train", "validation", "test")}
-
-
-def _find(config: Config, run_id: str, key: str = "run") -> Tracker:
-    """A tracker of the run; `key` is where the user named it."""
-    import mlflow
-
-    client = connect(config)
-    try:
-        client.get_run(run_id)
-    except mlflow.exceptions.MlflowException:
-        raise InputError(f"{key}={run_id}: no such run in {tracking_uri(config)}") from None
-    return Tracker(client, run_id, config.paths.output)
-
-
-def split_arguments(argv: Sequence[str], usage: str) -> tuple[str, list[str], list[str]]:
-    """(run id, overrides, what is neither) of a command line.
-
-    Raises:
-        InputError: there is no `run=<id>`; shows `usage`.
-    """
-    overrides = [each for each in argv if "=" in each and " " not in each.split("=")[0]]
-    runs = [each.removeprefix("run=") for each in overrides if each.startswith("run=")]
-    if len(runs) != 1 or not runs[0]:
-        raise InputError(f"usage: {usage}")
-    others = [each for each in argv if each not in overrides]
-    return runs[0], [each for each in overrides if not each.startswith("run=")], others
 
 
 def override_config(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:

@@ -1,15 +1,22 @@
-"""Which runs are meant: by id or the beginning of one, as the runs of a sweep, or by an MLflow filter."""
+"""Which runs are meant: the last one, an id or the beginning of one, a name, a sweep's runs, or an MLflow filter."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from medft.config.compose import compose_config
+from medft.config.schema import Config
+from medft.console import note
 from medft.errors import InputError
 from medft.runs.store import all_runs, connect, tracking_uri
 from medft.runs.sweeps import KIND, PARENT, SUPERSEDED, SWEEP
 
+LAST = "last"
+SPLIT_RUN = "dataset.split.from_run"
 _FEWEST = 6  # characters of the beginning of a run id
+_PAGE = 20
+PLACES = ("tracking.uri=", "paths.")  # overrides that say where runs are tracked
 
 
 @dataclass(frozen=True)
@@ -25,22 +32,47 @@ class RunSelection:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-class Store:
-    """The place where runs are tracked."""
+class RunStore:
+    """Finds runs where `config` says that they are tracked.
 
-    def __init__(self, overrides: Sequence[str]) -> None:
-        """Connect to what `tracking.uri=` and `paths.*` in `overrides` say, else to the default."""
-        self.config = compose_config(overrides)
-        self.client = connect(self.config)
-        self.uri = tracking_uri(self.config)
+    A run is named by `last`, by its id or a unique beginning of it, or by its name.
+    """
 
-    def by_ids(self, names: Sequence[str]) -> RunSelection:
-        """Runs by id or its unique beginning; one that is named twice is there once.
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.client = connect(config)
+        self.uri = tracking_uri(config)
+
+    def find_run(self, name: str, key: str = "run") -> Any:
+        """A run, whatever its status; `last` is the newest that is FINISHED and no sweep.
+
+        Args:
+            key: where the user named it, for errors.
+
+        Raises:
+            InputError: there is none, or there are several.
+        """
+        if name == LAST:
+            return self._find_last(key, "run", lambda run: not {KIND, SUPERSEDED} & run.data.tags.keys())
+        return self._find_named(name, key)
+
+    def find_parent(self, name: str, key: str = "parent") -> Any:
+        """The parent run of a sweep or a search; `last` is the newest that is FINISHED.
+
+        Raises:
+            InputError: there is none, or there are several.
+        """
+        if name == LAST:
+            return self._find_last(key, "sweep", lambda run: KIND in run.data.tags)
+        return self._find_named(name, key)
+
+    def find_runs(self, names: Sequence[str]) -> RunSelection:
+        """FINISHED runs; one that is named twice is there once.
 
         Raises:
             InputError: there is no such run, there are several, or it is not FINISHED.
         """
-        runs = {run.info.run_id: run for run in map(self.one, names)}
+        runs = {run.info.run_id: run for run in map(self.find_run, names)}
         for run_id, run in runs.items():
             if kind := run.data.tags.get(KIND):
                 raise InputError(f"run {run_id}: it is a {kind}; its runs are compared by parent={run_id}")
@@ -48,67 +80,102 @@ class Store:
                 raise InputError(f"run {run_id}: it is {run.info.status}, only FINISHED runs can be compared")
         return RunSelection(list(runs.values()))
 
-    def one(self, name: str) -> Any:
-        """The run of an id or its unique beginning, whatever its status.
-
-        Raises:
-            InputError: there is none, or there are several.
-        """
-        if not name.isalnum() or len(name) < _FEWEST:
-            raise InputError(f"run {name!r}: not a run id, nor the first {_FEWEST} or more characters of one")
-        found = self._search(f"attributes.run_id LIKE '{name}%'")
-        if not found:
-            raise InputError(f"run {name}: no such run in {self.uri}")
-        if len(found) > 1:
-            ids = ", ".join(run.info.run_id for run in found[:3])
-            raise InputError(f"run {name}: {len(found)} runs begin so ({ids}...); give more of the id")
-        return found[0]
-
-    def children(self, parent: str) -> RunSelection:
+    def find_children(self, parent: str) -> RunSelection:
         """The runs of a sweep, without those that were superseded by a later attempt.
 
         Raises:
             InputError: there is no such parent.
         """
-        run_id = self.one(parent).info.run_id
+        run_id = self.find_parent(parent).info.run_id
         runs = self._search(f"tags.`{PARENT}` = '{run_id}'")
-        return _sorted_out([run for run in runs if SUPERSEDED not in run.data.tags])
+        return _select_finished([run for run in runs if SUPERSEDED not in run.data.tags])
 
-    def matching(self, filter_string: str) -> RunSelection:
+    def search_runs(self, filter_string: str) -> RunSelection:
         """The runs that an MLflow filter finds; parents of sweeps are no runs to compare.
 
         Raises:
             InputError: MLflow cannot read the filter.
         """
-        runs = [run for run in self._search(filter_string) if KIND not in run.data.tags]
-        return _sorted_out([run for run in runs if SUPERSEDED not in run.data.tags])
+        runs = self._search(filter_string)
+        return _select_finished([run for run in runs if not {KIND, SUPERSEDED} & run.data.tags.keys()])
 
-    def sweep(self, name: str) -> Any:
+    def find_sweep(self, name: str) -> Any:
         """The newest sweep of a name.
 
         Raises:
             InputError: there is none.
         """
-        found = self._search(f"tags.`{KIND}` = '{SWEEP}'")
-        named = [run for run in found if run.data.tags.get("sweep.name") == name]
+        sweeps = self._search(f"tags.`{KIND}` = '{SWEEP}'")
+        named = [run for run in sweeps if run.data.tags.get("sweep.name") == name]
         if not named:
-            known = ", ".join(sorted({run.data.tags.get("sweep.name", "?") for run in found})) or "none"
+            known = ", ".join(sorted({run.data.tags.get("sweep.name", "?") for run in sweeps})) or "none"
             raise InputError(f"experiment={name}: no sweep of that name in {self.uri} (there are: {known})")
         return named[-1]
+
+    def _find_last(self, key: str, kind: str, is_meant: Callable[[Any], bool]) -> Any:
+        """The newest FINISHED run of a kind; says which one it is."""
+        experiments, token = self._experiments(), None
+        while True:
+            page = self.client.search_runs(
+                experiments, "attributes.status = 'FINISHED'", max_results=_PAGE,
+                order_by=["attributes.end_time DESC"], page_token=token,
+            )  # fmt: skip
+            for run in filter(is_meant, page):
+                note(f"{key}={LAST}: {kind} {run.info.run_id} ({run.info.run_name})")
+                return run
+            token = page.token
+            if not token:
+                raise InputError(f"{key}={LAST}: no finished {kind} in {self.uri}")
+
+    def _find_named(self, name: str, key: str) -> Any:
+        runs, what = [], "begin so"
+        if name.isalnum() and len(name) >= _FEWEST:
+            runs = self._search(f"attributes.run_id LIKE '{name}%'")
+        quote = '"' if "'" in name else "'"
+        if not runs and quote not in name:
+            runs, what = self._search(f"attributes.run_name = {quote}{name}{quote}"), "have this name"
+        if not runs:
+            raise InputError(
+                f"{key}={name}: no such run in {self.uri}; a run is named by {LAST}, by its id, by the first "
+                f"{_FEWEST} or more characters of it, or by its name"
+            )
+        if len(runs) > 1:
+            ids = ", ".join(run.info.run_id for run in runs[-3:])
+            raise InputError(f"{key}={name}: {len(runs)} runs {what}, the newest {ids}; give more of the id")
+        return runs[0]
 
     def _search(self, filter_string: str) -> list[Any]:
         """All runs that match, oldest first."""
         import mlflow
 
-        experiments = [each.experiment_id for each in self.client.search_experiments()]
         try:
-            runs = all_runs(self.client, experiments, filter_string)
+            runs = all_runs(self.client, self._experiments(), filter_string)
         except mlflow.exceptions.MlflowException as error:
             raise InputError(f"filter={filter_string}: {' '.join(str(error).split())}") from None
         return sorted(runs, key=lambda run: run.info.start_time)
 
+    def _experiments(self) -> list[str]:
+        return [each.experiment_id for each in self.client.search_experiments()]
 
-def _sorted_out(runs: Sequence[Any]) -> RunSelection:
+
+def resolve_split_run(overrides: Sequence[str]) -> list[str]:
+    """Overrides with the run of `dataset.split.from_run` by its id; `last` or a name may be another run tomorrow.
+
+    Raises:
+        InputError: there is no such run, or there are several.
+    """
+    resolved = []
+    for override in overrides:
+        key, _, name = override.partition("=")
+        if key.lstrip("+") == SPLIT_RUN and name and name != "null" and not re.fullmatch(r"[0-9a-f]{32}", name):
+            store = RunStore(compose_config([each for each in overrides if each.startswith(PLACES)]))
+            run = store.find_run(name.strip("'\""), SPLIT_RUN)
+            override = f"{key}={run.info.run_id}"
+        resolved.append(override)
+    return resolved
+
+
+def _select_finished(runs: Sequence[Any]) -> RunSelection:
     """Only FINISHED runs can be compared."""
     left_out = {run.info.run_id: f"it is {run.info.status}" for run in runs if run.info.status != "FINISHED"}
     return RunSelection([run for run in runs if run.info.run_id not in left_out], left_out)

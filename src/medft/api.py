@@ -1,0 +1,178 @@
+"""What `import medft` offers: compose a config, run it, open a run, compare runs. Errors are those of the commands."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medft.config.schema import Config
+from medft.errors import InputError
+
+if TYPE_CHECKING:  # each function imports what it needs: composing needs no torch
+    from medft.comparison.compare import Comparison
+    from medft.evaluation.predictions import Prediction
+    from medft.runs.open import FinishedRun
+    from medft.runs.trained_model import TrainedModel
+
+
+class Run:
+    """A run that MLflow has; metrics and predictions are read when they are first asked for.
+
+    Attributes:
+        id: MLflow's.
+        config: as the run has logged it.
+    """
+
+    def __init__(self, tracked: "FinishedRun") -> None:
+        self._tracked = tracked
+        self.id: str = tracked.tracker.run_id
+        self.config: Config = tracked.config
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r}, {self.name!r})"
+
+    @cached_property
+    def name(self) -> str:
+        """The name it has in MLflow."""
+        return str(self._tracked.tracker.client.get_run(self.id).info.run_name)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The last value of each metric, such as `test/bits_per_byte`."""
+        return dict(self._tracked.tracker.client.get_run(self.id).data.metrics)
+
+    @cached_property
+    def predictions(self) -> "list[Prediction]":
+        """The test questions with expected, baseline and generated answers, measurements and verdicts."""
+        from medft.evaluation.predictions import read_jsonl
+
+        return read_jsonl(self._tracked.artifact("predictions.jsonl"))
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The folder of its files, where it lies on this machine."""
+        folder = Path(self._tracked.tags().get("output_dir", ""))
+        return folder if folder.is_absolute() and folder.is_dir() else None
+
+    def load_model(self) -> "TrainedModel":
+        """Load the trained model: `run.load_model().answer("What is gout?")`.
+
+        Raises:
+            InputError: the run has saved none (tracking.save_model=none, as jobs of sweeps).
+        """
+        from medft.runs.trained_model import load_model
+
+        return load_model(self._tracked)
+
+
+def compose(*overrides: str) -> Config:
+    """A checked config: conf/train.yaml with overrides as on the command line, `compose("model=gpt2", "seed=1")`.
+
+    Raises:
+        InputError: an override that does not fit, a line each.
+    """
+    from omegaconf import OmegaConf
+
+    from medft.config.check import check
+    from medft.config.compose import compose_raw
+    from medft.jobs.job import job_command
+
+    if any("dataset.split.from_run=" in override for override in overrides):
+        from medft.runs.query import resolve_split_run
+
+        overrides = tuple(resolve_split_run(overrides))
+    raw = compose_raw(overrides)
+    OmegaConf.update(raw, "sweep.command", job_command(overrides))  # what the run logs as the way to repeat it
+    return check(raw)
+
+
+def run(config: Config) -> Run:
+    """Train, measure and track as `medft train` does; each call has a folder of its own.
+
+    Args:
+        config: of `compose`; with `paths.output_dir` the run goes to that folder.
+
+    Raises:
+        InputError: what was asked for cannot be done; nothing was logged.
+        MedftError: the run failed.
+    """
+    if config.trainer.strategy == "ddp":
+        raise InputError("trainer=ddp: several processes are started by `medft train`; use trainer=auto from Python")
+    config = _with_folder(config)
+    from medft.console import quieten, quieten_loggers
+
+    quieten()
+    from medft.experiment import run as run_experiment
+    from medft.runs.trials import running_id
+
+    quieten_loggers()
+    run_experiment(config)
+    run_id = running_id(config)
+    assert run_id
+    return open_run(run_id, *_places(config))
+
+
+def open_run(name: str, *overrides: str) -> Run:
+    """Open a run that was made earlier.
+
+    Args:
+        name: `last` (the newest finished one), an id or its first 6 or more characters, or the run's name.
+        overrides: on top of its config, such as `generation.max_new_tokens=64`; `tracking.uri` and `paths.root_dir` say
+            where runs are tracked.
+
+    Raises:
+        InputError: there is no such run, or there are several.
+    """
+    from medft.runs.open import open_run as open_tracked
+
+    return Run(open_tracked(name, overrides))
+
+
+def compare(
+    runs: Sequence[Run | str], *, reference: str = "", metric: str = "", shared_only: bool = False
+) -> "Comparison":
+    """Compare finished runs as `medft compare` does, on the questions they share.
+
+    Args:
+        runs: opened runs, or what `open_run` takes.
+        reference: label of the variant that the others are compared with; empty = the first.
+        metric: the primary one; empty = bits_per_byte.
+        shared_only: compare runs of different test questions on those they share.
+
+    Raises:
+        InputError: the runs cannot be compared as asked.
+    """
+    from medft.comparison.compare import PRIMARY, Options
+    from medft.comparison.compare import compare as compare_records
+    from medft.runs.load import RunQuery, load_runs
+    from medft.runs.provenance import flatten
+    from medft.runs.query import RunStore
+
+    opened = [each for each in runs if isinstance(each, Run)]
+    store = RunStore(opened[0].config if opened else compose())
+    records, _ = load_runs(store, RunQuery(ids=[each.id if isinstance(each, Run) else each for each in runs]))
+    options = Options(reference=reference, metric=metric or PRIMARY, shared_only=shared_only)
+    return compare_records(records, options, dict(flatten(store.config.resolved)))
+
+
+def _with_folder(config: Config) -> Config:
+    """The config with a folder: its own, that of the run it resumes, or a new one under outputs/."""
+    from omegaconf import OmegaConf
+
+    from medft.config.check import check
+
+    raw = OmegaConf.create(config.resolved)
+    if check(raw) != config:
+        raise InputError("the config was changed after compose(); give the change to compose() as an override")
+    if config.paths.output_dir is None:
+        moment = f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
+        resumed = config.trainer.resume_from
+        folder = Path(resumed).resolve().parents[1] if resumed else Path(config.paths.root_dir) / "outputs" / moment
+        OmegaConf.update(raw, "paths.output_dir", str(folder))
+    return check(raw)
+
+
+def _places(config: Config) -> list[str]:
+    places = [f"paths.root_dir={config.paths.root_dir}", f"paths.cache_dir={config.paths.cache_dir}"]
+    return places + ([f"tracking.uri={config.tracking.uri}"] if config.tracking.uri else [])
