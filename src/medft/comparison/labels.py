@@ -63,14 +63,14 @@ def _is_ignored(key: str) -> bool:
 
 
 def _naming_keys(runs: Sequence[Params], swept: Sequence[str]) -> list[str]:
-    found = differing_keys(runs)
-    kept = [key for key in swept if key in found]
-    rest = [key for key in found if key not in kept and key not in _DERIVED]
+    differing = differing_keys(runs)
+    kept = [key for key in swept if key in differing]
+    rest = [key for key in differing if key not in kept and key not in _DERIVED]
     rest = [key for key in rest if not _follows(runs, key, kept)]
     groups = [key for key in _GROUPS if key in rest]
     kept += groups + [key for key in rest if key not in groups and not _is_brought(runs, key, groups)]
     if len({tuple(run.get(key) for key in kept) for run in runs}) < len(runs):
-        kept += [key for key in _DERIVED if key in found and not _follows(runs, key, kept)]
+        kept += [key for key in _DERIVED if key in differing and not _follows(runs, key, kept)]
     return sorted(kept, key=lambda key: key == SEED)
 
 

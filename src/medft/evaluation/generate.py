@@ -37,16 +37,16 @@ def generate(
     roomy = order[len(tight) :]
     batches = [[row] for row in tight]
     batches += [roomy[start : start + batch_size] for start in range(0, len(roomy), batch_size)]
-    found: dict[int, Generated] = {}
+    answers: dict[int, Generated] = {}
     network.eval()
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
         for batch in track(batches, "Writing answers"):
-            found.update(zip(batch, _batch(network, [prompts[row] for row in batch], config), strict=True))
-    return [found[row] for row in range(len(prompts))]
+            answers.update(zip(batch, _generate_batch(network, [prompts[row] for row in batch], config), strict=True))
+    return [answers[row] for row in range(len(prompts))]
 
 
-def _batch(network: Any, prompts: list[Sequence[int]], config: GenerationConfig) -> list[Generated]:
+def _generate_batch(network: Any, prompts: list[Sequence[int]], config: GenerationConfig) -> list[Generated]:
     """Answers to one batch of prompts, padded on the left."""
     longest = max(map(len, prompts))
     limit = min(config.max_new_tokens, context_length(network) - longest)
@@ -56,20 +56,14 @@ def _batch(network: Any, prompts: list[Sequence[int]], config: GenerationConfig)
     pad = settings.pad_token_id
     input_ids = torch.tensor([[pad] * (longest - len(ids)) + list(ids) for ids in prompts], device=network.device)
     mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=network.device)
-    written = network.generate(input_ids=input_ids, attention_mask=mask, max_new_tokens=limit, **_sampling(config))[
-        :, longest:
-    ].tolist()
-    return [_trimmed(ids, settings.eos_token_id) for ids in written]
+    sampling: dict[str, Any] = {"do_sample": config.do_sample, "repetition_penalty": config.repetition_penalty}
+    if config.do_sample:
+        sampling |= {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
+    written = network.generate(input_ids=input_ids, attention_mask=mask, max_new_tokens=limit, **sampling)
+    return [_trim(ids, settings.eos_token_id) for ids in written[:, longest:].tolist()]
 
 
-def _sampling(config: GenerationConfig) -> dict[str, Any]:
-    common: dict[str, Any] = {"do_sample": config.do_sample, "repetition_penalty": config.repetition_penalty}
-    if not config.do_sample:
-        return common
-    return common | {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
-
-
-def _trimmed(token_ids: list[int], end: int) -> Generated:
+def _trim(token_ids: list[int], end: int) -> Generated:
     """Up to the first end-of-text token; what follows is padding."""
     if end in token_ids:
         return Generated(token_ids[: token_ids.index(end) + 1], False)

@@ -56,7 +56,7 @@ def _row(label: str, child: JobRun | None, metric: str) -> tuple[str, str, str]:
 
 
 def _rank(child: JobRun | None, config: Config) -> float:
-    found = child.metrics.get(config.sweep.metric) if child else None
-    if found is None:
+    value = child.metrics.get(config.sweep.metric) if child else None
+    if value is None:
         return float("inf")
-    return found if config.sweep.direction == "minimize" else -found
+    return value if config.sweep.direction == "minimize" else -value

@@ -95,7 +95,7 @@ class LanguageModel(Judge):
         """One call with the options of all later ones and a long timeout: loading a model takes its time."""
         prompt, sampling = self.render(JudgeItem("?", "", "-", "-")), Sampling(self.seed, self.temperature)
         try:
-            self._retried(lambda _: self.ask(prompt, sampling, self.load_timeout))
+            self._retry(lambda _: self.ask(prompt, sampling, self.load_timeout))
         except (Fault, PromptTooLong, Refused) as error:
             raise JudgeUnavailable(f"judge={self.name}: {self.model} does not answer ({error})") from None
 
@@ -103,7 +103,7 @@ class LanguageModel(Judge):
         """Score one answer, asking up to `attempts` times."""
         try:
             prompt = self.render(item)
-            return self._retried(lambda invalid: self._ask_once(prompt, self._sampling(repeat, invalid)))
+            return self._retry(lambda invalid: self._ask_once(prompt, self._sampling(repeat, invalid)))
         except InvalidReply as error:
             return Verdict("failed", failure=str(error), reply=error.reply)
         except PromptTooLong as error:
@@ -133,44 +133,26 @@ class LanguageModel(Judge):
         known = {key: value for key, value in self.describe().items() if key not in _ONLY_LOGGED}
         return {**known, "schema": self.reply_schema()}
 
-    def _retried(self, request: Callable[[int], T]) -> T:
+    def _retry(self, request: Callable[[int], T]) -> T:
         """A request, again after a fault (with a growing pause) and after a reply that was no score.
 
         Args:
             request: is given how many replies were no score so far.
         """
-        from tenacity import (  # fmt: skip
-            RetryCallState,
-            Retrying,
-            retry_if_exception_type,
-            sleep_using_event,
-            stop_after_attempt,
-            stop_when_event_set,
-            wait_exponential,
-        )
-
-        pause = wait_exponential(multiplier=self.backoff, max=_LONGEST_PAUSE)
-
-        def wait(state: RetryCallState) -> float:
-            failed = state.outcome.exception() if state.outcome else None
-            return pause(state) if isinstance(failed, Fault) else 0.0
-
         invalid = 0
-        retrying = Retrying(
-            stop=stop_after_attempt(self.attempts) | stop_when_event_set(self._stopped),
-            sleep=sleep_using_event(self._stopped),
-            wait=wait,
-            retry=retry_if_exception_type((Fault, InvalidReply) if self.asks_again else Fault),
-            reraise=True,
-        )
-        for attempt in retrying:
-            with attempt:
-                try:
-                    return request(invalid)
-                except InvalidReply:
-                    invalid += 1
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return request(invalid)
+            except (Fault, InvalidReply) as error:
+                is_fault = isinstance(error, Fault)
+                if attempt == self.attempts or self._stopped.is_set() or not (is_fault or self.asks_again):
                     raise
-        raise AssertionError("tenacity returns or raises")
+                invalid += not is_fault
+                if is_fault:
+                    self._stopped.wait(min(self.backoff * 2 ** (attempt - 1), _LONGEST_PAUSE))
+                    if self._stopped.is_set():
+                        raise
+        raise AssertionError("the last attempt returns or raises")
 
     def _sampling(self, repeat: int, invalid: int) -> Sampling:
         """After a reply that was no score: another seed, and a little warmth, since at 0 the seed changes nothing."""
@@ -202,12 +184,12 @@ class LanguageModel(Judge):
             InvalidReply: there is none, or it is not a whole number from 0 to 100.
         """
         try:
-            found = Score.model_validate_json(text)
+            reply = Score.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise InvalidReply(f"not a score: {place + ': ' if place else ''}{first['msg']}", text) from None
-        return Verdict("scored", found.score, found.reason, reply=text)
+        return Verdict("scored", reply.score, reply.reason, reply=text)
 
     def reply_schema(self) -> dict[str, Any] | None:
         """The JSON schema that the server is to enforce; None = free text."""

@@ -41,7 +41,7 @@ class Ollama(LanguageModel):
         import ollama
 
         try:
-            found = self.client(timeout).chat(
+            answer = self.client(timeout).chat(
                 model=self.model,
                 messages=[{"role": "user", "content": prompt}],
                 format=self.reply_schema(),
@@ -57,8 +57,8 @@ class Ollama(LanguageModel):
             raise refusal(self.host, one_line(error), error.status_code) from None
         except _faults() as error:
             raise Fault(f"{self.host} failed ({one_line(error)})") from None
-        text = found.message.content or found.message.thinking or ""
-        return Reply(text, found.prompt_eval_count, found.done_reason == "length")
+        text = answer.message.content or answer.message.thinking or ""
+        return Reply(text, answer.prompt_eval_count, answer.done_reason == "length")
 
     def _look_up(self) -> dict[str, str]:
         """Version of the server; digest and context length of the model.
@@ -68,17 +68,17 @@ class Ollama(LanguageModel):
         """
         client = self.client(_CHECK_TIMEOUT)
         digests = {str(each.model): str(each.digest) for each in client.list().models}
-        found = next((name for name in (self.model, f"{self.model}:latest") if name in digests), None)
-        if found is None:
+        name = next((name for name in (self.model, f"{self.model}:latest") if name in digests), None)
+        if name is None:
             raise JudgeUnavailable(
                 f"the Ollama server on {self.host} has no model {self.model!r} (ollama pull {self.model})"
             )
-        shown = client.show(found).modelinfo or {}
+        shown = client.show(name).modelinfo or {}
         lengths = [str(value) for key, value in shown.items() if key.endswith(".context_length")]
         context = {"context_length": lengths[0]} if lengths else {}
         # the official client has no method for it
         version = client._request_raw("GET", "/api/version").json().get("version", "unknown")
-        return {"model": found, "digest": digests[found], "server_version": str(version), **context}
+        return {"model": name, "digest": digests[name], "server_version": str(version), **context}
 
     def connect(self, timeout: float) -> Any:
         """The official client."""

@@ -40,7 +40,7 @@ class OpenAI(LanguageModel):
         openai = _library()
         schema = {"name": "score", "schema": self.reply_schema(), "strict": True}
         try:
-            found = self.client(timeout).chat.completions.create(
+            completion = self.client(timeout).chat.completions.create(
                 model=self.model,
                 messages=[{"role": "user", "content": prompt}],
                 response_format={"type": "json_schema", "json_schema": schema},
@@ -48,7 +48,7 @@ class OpenAI(LanguageModel):
                 temperature=sampling.temperature,
                 max_tokens=self.reply_tokens,
             )
-            choice, usage = found.choices[0], found.usage
+            choice, usage = completion.choices[0], completion.usage
             return Reply(
                 choice.message.content or "", usage.prompt_tokens if usage else None, choice.finish_reason == "length"
             )

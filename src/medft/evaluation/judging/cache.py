@@ -35,11 +35,11 @@ class VerdictCache:
         """The verdict on an item, if there is one; that a row was too long holds for no longer context than then."""
         with self._lock:
             try:
-                found = self._database.execute(
+                row = self._database.execute(
                     "SELECT verdict FROM verdicts WHERE key = ? AND (status != 'too_long' OR context >= ?)",
                     (self._key(item, repeat), self._judge.context or 0),
                 ).fetchone()
-                return Verdict.from_dict(json.loads(found[0])) if found else None
+                return Verdict.from_dict(json.loads(row[0])) if row else None
             except (sqlite3.Error, ValueError, TypeError) as error:
                 self._say(f"a verdict cannot be read: {self._file}: {error}")
                 return None

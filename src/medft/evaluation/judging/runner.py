@@ -32,9 +32,15 @@ def ask_all(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> 
     known = [cache.find(task.item, task.repeat) if cache else None for task in tasks]
     # equal answers to a question (before and after, or both empty) are one request and get one verdict
     to_ask = list(dict.fromkeys(task for task, verdict in zip(tasks, known, strict=True) if verdict is None))
-    found = dict(zip(to_ask, _ask(judge, to_ask, cache) if to_ask else [], strict=True))
-    verdicts = [verdict or found[task] for task, verdict in zip(tasks, known, strict=True)]
-    _report(judge, verdicts, asked=len(to_ask), known=sum(verdict is not None for verdict in known))
+    answered = dict(zip(to_ask, _ask(judge, to_ask, cache) if to_ask else [], strict=True))
+    verdicts = [verdict or answered[task] for task, verdict in zip(tasks, known, strict=True)]
+    if any(known):
+        count = sum(verdict is not None for verdict in known)
+        say(f"judge {judge.name}: {count} of {len(verdicts)} verdicts were known, {len(to_ask)} asked for")
+    for status in ("failed", "too_long"):
+        those = [verdict for verdict in verdicts if verdict.status == status]
+        if those:
+            say(f"judge {judge.name}: {len(those)} of {len(verdicts)} {status}, for example: {those[0].failure}")
     return verdicts
 
 
@@ -93,12 +99,3 @@ class _Asking:
 
 def _words(error: Exception) -> str:
     return str(error) if isinstance(error, MedftError) else f"{type(error).__name__}: {error}"
-
-
-def _report(judge: Judge, verdicts: Sequence[Verdict], asked: int, known: int) -> None:
-    if known:
-        say(f"judge {judge.name}: {known} of {len(verdicts)} verdicts were known, {asked} asked for")
-    for status in ("failed", "too_long"):
-        found = [verdict for verdict in verdicts if verdict.status == status]
-        if found:
-            say(f"judge {judge.name}: {len(found)} of {len(verdicts)} {status}, for example: {found[0].failure}")
