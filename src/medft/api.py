@@ -24,8 +24,9 @@ class Run:
         config: as the run has logged it.
     """
 
-    def __init__(self, tracked: "FinishedRun") -> None:
+    def __init__(self, tracked: "FinishedRun", places: Sequence[str]) -> None:
         self._tracked = tracked
+        self._places = places  # overrides that say where runs are tracked
         self.id: str = tracked.tracker.run_id
         self.config: Config = tracked.config
 
@@ -47,12 +48,12 @@ class Run:
         """The test questions with expected, baseline and generated answers, measurements and verdicts."""
         from medft.evaluation.predictions import read_jsonl
 
-        return read_jsonl(self._tracked.artifact("predictions.jsonl"))
+        return read_jsonl(self._tracked.tracker.artifact("predictions.jsonl"))
 
     @cached_property
     def folder(self) -> Path | None:
         """The folder of its files, where it lies on this machine."""
-        folder = Path(self._tracked.tags().get("output_dir", ""))
+        folder = Path(self._tracked.tracker.tags().get("output_dir", ""))
         return folder if folder.is_absolute() and folder.is_dir() else None
 
     def load_model(self) -> "TrainedModel":
@@ -125,8 +126,9 @@ def open_run(name: str, *overrides: str) -> Run:
         InputError: there is no such run, or there are several.
     """
     from medft.runs.open import open_run as open_tracked
+    from medft.runs.query import PLACES
 
-    return Run(open_tracked(name, overrides))
+    return Run(open_tracked(name, overrides), [each for each in overrides if each.startswith(PLACES)])
 
 
 def compare(
@@ -143,17 +145,17 @@ def compare(
     Raises:
         InputError: the runs cannot be compared as asked.
     """
-    from medft.comparison.compare import PRIMARY, Options
+    from medft.comparison.compare import Options
     from medft.comparison.compare import compare as compare_records
+    from medft.metrics.registry import PRIMARY
     from medft.runs.load import RunQuery, load_runs
-    from medft.runs.provenance import flatten
     from medft.runs.query import RunStore
 
-    opened = [each for each in runs if isinstance(each, Run)]
-    store = RunStore(opened[0].config if opened else compose())
+    places = next((each._places for each in runs if isinstance(each, Run)), ())
+    store = RunStore(compose(*places))
     records, _ = load_runs(store, RunQuery(ids=[each.id if isinstance(each, Run) else each for each in runs]))
     options = Options(reference=reference, metric=metric or PRIMARY, shared_only=shared_only)
-    return compare_records(records, options, dict(flatten(store.config.resolved)))
+    return compare_records(records, options)
 
 
 def _with_folder(config: Config) -> Config:
@@ -163,7 +165,7 @@ def _with_folder(config: Config) -> Config:
     from medft.config.check import check
 
     raw = OmegaConf.create(config.resolved)
-    if check(raw) != config:
+    if check(raw).model_dump() != config.model_dump():
         raise InputError("the config was changed after compose(); give the change to compose() as an override")
     if config.paths.output_dir is None:
         moment = f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
@@ -174,5 +176,9 @@ def _with_folder(config: Config) -> Config:
 
 
 def _places(config: Config) -> list[str]:
-    places = [f"paths.root_dir={config.paths.root_dir}", f"paths.cache_dir={config.paths.cache_dir}"]
-    return places + ([f"tracking.uri={config.tracking.uri}"] if config.tracking.uri else [])
+    from medft.search.space import override
+
+    places = {"paths.root_dir": config.paths.root_dir, "paths.cache_dir": config.paths.cache_dir}
+    if config.tracking.uri:
+        places["tracking.uri"] = config.tracking.uri
+    return [override(key, value) for key, value in places.items()]
