@@ -128,16 +128,17 @@ def keys_page(conf: Path) -> str:
     files = read_conf(conf)
     comments = described(files)
     page: list[str] = []
+    anchored: set[str] = set()
     chapter = None
     for file in files:
         if file.group != chapter:
             chapter = file.group
             page += [f"## {chapter or 'The run'}", ""]
-        page += _section(file, comments)
+        page += _section(file, comments, anchored)
     return "\n".join(page)
 
 
-def _section(file: OptionFile, comments: dict[str, str]) -> list[str]:
+def _section(file: OptionFile, comments: dict[str, str], anchored: set[str]) -> list[str]:
     page = [f"### `{file.group}={file.name}`" if file.group else "### `train.yaml`", "", *_about(file.about), ""]
     if file.group == "experiment":
         body = file.text.splitlines()
@@ -147,19 +148,22 @@ def _section(file: OptionFile, comments: dict[str, str]) -> list[str]:
     own = [key for key in file.keys if key.value and not key.name.startswith("search.ranges.")]
     unknown = [key.name for key in own if key.name not in comments]
     if unknown:
-        raise ValueError(f"conf/{file.group}/{file.name}.yaml: no comment says what these keys are: {', '.join(unknown)}")
+        raise ValueError(
+            f"conf/{file.group}/{file.name}.yaml: no comment says what these keys are: {', '.join(unknown)}"
+        )
     explained = [key for key in file.keys if key.comment]
     changed = [f"`{key.name}={key.value}`" for key in file.keys if not key.comment and key.value]
     if changed:
         page += [f"Sets {', '.join(changed)}.", ""]
     if explained:
         page += ["| key | default | what it does |", "|---|---|---|"]
-        page += [_row(key, anchored=comments[key.name] == key.comment) for key in explained]
+        page += [_row(key, is_first=key.name not in anchored) for key in explained]
+        anchored.update(key.name for key in explained)
     return [*page, ""]
 
 
-def _row(key: Key, anchored: bool) -> str:
-    anchor = f' id="{key.name}"' if anchored else ""
+def _row(key: Key, is_first: bool) -> str:
+    anchor = f' id="{key.name}"' if is_first else ""  # links lead to the first file that explains a key
     value = f"<code>{_cell(key.value)}</code>" if key.value else ""
     return f"| <code{anchor}>{key.name}</code> | {value} | {_cell(key.comment)} |"
 
