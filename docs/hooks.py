@@ -4,6 +4,7 @@ The keys and their descriptions come from `conf/**/*.yaml` each time the pages a
 """
 
 import html
+import math
 import posixpath
 import re
 from collections.abc import Iterator
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 
 # groups in the order of the page; what is not here comes last
-GROUPS = ("dataset", "audit", "model", "finetune", "optimizer", "scheduler", "trainer", "evaluation", "generation", "judge",
-          "judge/prompt", "tracking", "sweep", "launcher", "hydra", "hydra/launcher", "search", "paths",
-          "experiment")  # fmt: skip
+GROUPS = (
+    *("dataset", "audit", "model", "finetune", "optimizer", "scheduler", "trainer", "evaluation", "generation"),
+    *("judge", "judge/prompt", "tracking", "sweep", "launcher", "hydra", "hydra/launcher", "search", "paths"),
+    "experiment",
+)
 
 # pages that lie outside docs/, and where they are on the site
 OUTSIDE = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
@@ -185,11 +188,19 @@ def _about(lines: list[str]) -> Iterator[str]:
 
 
 def metrics_table() -> str:
-    """What is measured, as the code has it."""
-    from medft.metrics.aggregate import MEASURED
+    """What is measured, as the registry has it."""
+    from medft.metrics.registry import METRICS
 
-    rows = [f"| `{name}` | {_cell(meaning)} |" for name, meaning in MEASURED.items()]
-    return "\n".join(["| metric | meaning |", "|---|---|", *rows])
+    rows = [
+        f"| `{metric.name}` | {_cell(metric.meaning)} | {_range(metric.bounds)} | {metric.better or ''} |"
+        for metric in METRICS.values()
+    ]
+    return "\n".join(["| metric | meaning | range | better |", "|---|---|---|---|", *rows])
+
+
+def _range(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    return f"from {low:g}" if high == math.inf else f"{low:g} to {high:g}"
 
 
 def site_path(repository_path: str) -> str | None:

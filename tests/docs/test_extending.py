@@ -68,9 +68,8 @@ def test_a_judge(recipes: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_metric(recipes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("medft.metrics.registry")
     opening = load(recipes, "src/medft/metrics/opening.py", tmp_path, monkeypatch)
-    assert opening.OPENING.measure(["Gout is", "Asthma"], ["gout: a", "A disease"]) == {"opening": [1.0, 0.0]}
+    assert opening.OPENING.measure(["Gout is", "Asthma"], ["gout means", "A disease"]) == {"opening": [1.0, 0.0]}
 
 
 def test_a_command(

@@ -8,6 +8,7 @@ import yaml
 
 from medft.config.compose import compose_config
 from medft.config.paths import conf_dir
+from medft.metrics.registry import METRICS
 from tests.docs.pages import load_hooks
 
 hooks = load_hooks()
@@ -46,14 +47,16 @@ def test_what_is_said_stands_above_or_behind_the_key() -> None:
 
 
 def test_comments_are_read_by_indentation(tmp_path: Path) -> None:
-    text = "# The file.\n\n# Of a section.\nouter:\n  # First,\n  # and second line.\n  inner: 1  # behind\n  plain: [a, b]\n"
+    text = (
+        "# The file.\n\n# Of a section.\nouter:\n  # First,\n  # and second.\n  inner: 1  # behind\n  plain: [a, b]\n"
+    )
     (tmp_path / "group").mkdir()
     (tmp_path / "group" / "file.yaml").write_text(text)
     [option] = hooks.read_conf(tmp_path)
     assert option.about == ["The file."]
     assert [(key.name, key.value, key.comment) for key in option.keys] == [
         ("group.outer", "", "Of a section."),
-        ("group.outer.inner", "1", "First, and second line. behind"),
+        ("group.outer.inner", "1", "First, and second. behind"),
         ("group.outer.plain", "[a, b]", ""),
     ]
     with pytest.raises(ValueError, match=r"conf/group/file.yaml: .* group\.outer\.plain"):
@@ -80,6 +83,8 @@ def test_links_that_hold_in_the_repository_hold_on_the_site() -> None:
     assert move("[a](nowhere.md) [b](https://x.org)", "docs/data.md") == "[a](nowhere.md) [b](https://x.org)"
 
 
-def test_the_table_of_metrics_is_that_of_the_code() -> None:
-    table = hooks.metrics_table()
-    assert [line.split("`")[1] for line in table.splitlines()[2:]][:3] == ["loss", "perplexity", "bits_per_byte"]
+def test_the_table_of_metrics_is_that_of_the_registry() -> None:
+    lines = hooks.metrics_table().splitlines()[2:]
+    assert [line.split("`")[1] for line in lines] == list(METRICS)
+    assert lines[0].endswith("| from 0 | lower |")
+    assert any(line.startswith("| `chrf` |") and line.endswith("| 0 to 100 | higher |") for line in lines)
