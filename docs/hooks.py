@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # groups in the order of the page; what is not here comes last
 GROUPS = (
     *("dataset", "audit", "model", "finetune", "optimizer", "scheduler", "trainer", "evaluation", "generation"),
-    *("judge", "judge/prompt", "tracking", "sweep", "launcher", "hydra", "hydra/launcher", "search", "paths"),
+    *("judge", "judge/prompt", "tracking", "sweep", "launcher", "hydra", "search", "paths"),
     "experiment",
 )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medft.cli.parser import Command
 from medft.config import compose as compose_module
 from medft.config.compose import compose_config
 from medft.config.paths import conf_dir
@@ -72,11 +73,13 @@ def test_a_metric(recipes: dict[str, str], tmp_path: Path, monkeypatch: pytest.M
     assert opening.OPENING.measure(["Gout is", "Asthma"], ["gout means", "A disease"]) == {"opening": [1.0, 0.0]}
 
 
+@pytest.mark.slow
 def test_a_command(
     recipes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parser = pytest.importorskip("medft.cli.parser")
-    command = eval(recipes["the entry in COMMANDS of src/medft/cli/commands.py"].split("\n", 1)[1], vars(parser))
+    command = eval(
+        recipes["the entry in COMMANDS of src/medft/cli/commands.py"].split("\n", 1)[1], {"Command": Command}
+    )
     size = load(recipes, "src/medft/cli/size.py", tmp_path, monkeypatch).size
     assert command.function == "size:size"
     assert size(command.parse(["model.shape.n_layer=1", "model.shape.n_embd=20"], "medft size")) == 0
