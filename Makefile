@@ -47,11 +47,12 @@ test-slow: $(VENV)/.installed-dev  ## run the others: processes, servers, real m
 coverage: $(VENV)/.installed-dev  ## run all tests; say which lines of src/medft none of them reaches
 	$(PYTEST) --dist loadgroup --cov --cov-report=term
 
-lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, and that imports go down only
+lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, that imports go down only, and the manual
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir "$$(mktemp -d)/site"
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)
