@@ -18,7 +18,7 @@ from medft.model.loss import supervised_loss
 from medft.runs.splits import read_splits
 from medft.training import fit as fit_room
 from medft.training.callbacks import Costs
-from medft.training.fit import FitResult, check_devices, fit, forget
+from medft.training.fit import FitResult, check_devices, fit, remove_checkpoints
 from medft.training.memory import PeakMemory
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_left_of_a_finished_run(tiny: Callable[..., Config]) -> None:
     train(config)
     folder = config.paths.output / "checkpoints"
     assert {file.name for file in folder.iterdir()} == {"last.ckpt", "best.safetensors"}
-    forget(config)
+    remove_checkpoints(config)
     assert list(folder.iterdir()) == []
 
 
@@ -152,7 +152,7 @@ def test_resumed_is_as_if_never_interrupted(
         assert bool(rest.points) == bool(remaining)
         assert rest.points == whole.points[len(whole.points) - len(rest.points) :]
         assert result.costs["cost/train_tokens"] == through.costs["cost/train_tokens"]
-    forget(resumed)
+    remove_checkpoints(resumed)
     assert list(last.parent.iterdir()) == []
 
 
