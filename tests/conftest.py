@@ -31,6 +31,25 @@ from tests.processes import free_port, is_open, running
 REAL_CACHE = Path(cache_dir())  # the user's own: converted real weights are worth keeping between test runs
 
 
+# what is real and not on every machine, and costs minutes
+REAL = {"real_data", "medquad_zip", "smollm2", "ollama", "llama_server"}
+# what takes long to make: under `--dist loadgroup` one process makes it, for all tests that use it
+SHARED = ("ollama", "llama_server", "smollm2", "made", "searched")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real data, models and servers are slow ones; those that share something expensive stay together."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & REAL:
+            item.add_marker("slow")
+        for name in SHARED:
+            if name in fixtures:
+                item.add_marker(pytest.mark.xdist_group(name))
+                break
+
+
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Runs, cache and working directory of each test are its own."""

@@ -5,32 +5,55 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from medft.cli.main import main
 from tests.composed import TINY
 from tests.processes import call, medft, start
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """`medft` and its arguments, run in this process: exit code, output, errors."""
+    monkeypatch.setattr(sys, "argv", ["medft"])  # Hydra's way in replaces it
+
+    def run_command(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(arguments)
+        return code, *capsys.readouterr()
+
+    return run_command
 
 
 @pytest.mark.parametrize(
     "override", ["dataset.sise=3", "++dataset.nonsense=1", "dataset.size=abc", "dataset.size=-1", "model=gpt9"]
 )
-def test_wrong_settings_are_one_line_and_2(override: str) -> None:
-    code, out, err = call(override)
+def test_wrong_settings_are_one_line_and_2(override: str, typed: Typed) -> None:
+    code, out, err = typed("train", override)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert err.startswith(f"error: {override.strip('+').split('=')[0]}")
 
 
-def test_wrong_settings_of_a_later_job_stop_a_sweep_before_it_starts(tmp_path: Path) -> None:
-    code, out, err = call("-m", "dataset.max_length=64,5000")
+@pytest.mark.slow
+def test_the_program_itself_ends_so() -> None:
+    code, out, err = call("dataset.sise=3")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: dataset.sise")
+
+
+def test_wrong_settings_of_a_later_job_stop_a_sweep_before_it_starts(tmp_path: Path, typed: Typed) -> None:
+    code, out, err = typed("train", "-m", "dataset.max_length=64,5000")
     assert (code, out) == (2, "")
     assert err.startswith("error: job 1 (dataset.max_length=5000): dataset.max_length=5000: model=gpt2-nano reads 1024")
     assert not (tmp_path / "root").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "line"),
     [
@@ -40,15 +63,16 @@ def test_wrong_settings_of_a_later_job_stop_a_sweep_before_it_starts(tmp_path: P
         ("instruction,output\nQ,A\nQ2,\n", "error: data.csv:3: column 'output' is empty"),
     ],
 )
-def test_wrong_data_is_one_line_and_2(tmp_path: Path, content: str | None, line: str) -> None:
+def test_wrong_data_is_one_line_and_2(tmp_path: Path, typed: Typed, content: str | None, line: str) -> None:
     if content is not None:
         (tmp_path / "data.csv").write_text(content)
-    code, out, err = call("dataset=alpaca", "dataset.path=data.csv", "judge=none")
+    code, out, err = typed("train", "dataset=alpaca", "dataset.path=data.csv", "judge=none")
     assert (code, out) == (2, "")
     assert err.startswith(line)
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_settings_are_checked_before_torch_is_imported() -> None:
     code = "import sys; from medft.cli.train import train; from medft.jobs.plan import plan; "
     code += "plan(['model=gpt2-medium'], False); print('torch' in sys.modules, 'mlflow' in sys.modules)"
@@ -56,12 +80,15 @@ def test_settings_are_checked_before_torch_is_imported() -> None:
     assert out == "False False\n"
 
 
-def test_cfg_shows_the_config_only_if_it_is_right() -> None:
-    assert call("--cfg", "job", "dataset.size=7")[0] == 0
-    code, out, err = call("--cfg", "job", "dataset.size=-1")
+def test_cfg_shows_the_config_only_if_it_is_right(typed: Typed) -> None:
+    code, out, _ = typed("train", "--cfg", "job", "dataset.size=7")
+    assert code == 0
+    assert "  size: 7\n" in out
+    code, out, err = typed("train", "--cfg", "job", "dataset.size=-1")
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.slow
 def test_help_comes_at_once() -> None:
     for arguments, program in ((["--help"], "medft"), (["--help"], "train.py"), (["--cfg", "job"], "train.py")):
         started = time.perf_counter()
@@ -81,10 +108,23 @@ def test_help_comes_at_once() -> None:
         (["ask", "question"], "error: usage: medft ask run=<id>"),
     ],
 )
-def test_wrong_commands_are_one_line_and_2(arguments: list[str], line: str) -> None:
-    code, out, err = medft(*arguments)
+def test_wrong_commands_are_one_line_and_2(arguments: list[str], line: str, typed: Typed) -> None:
+    code, out, err = typed(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith(line)
+
+
+def test_a_run_can_be_trained_and_asked(tmp_path: Path, typed: Typed, ready_store: Path) -> None:
+    code, out, err = typed("train", *TINY)
+    assert code == 0, err
+    (folder,) = (file.parent for file in (tmp_path / "root" / "outputs").rglob("run.json"))
+    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    assert f"results:       {folder} (MLflow run {run_id})" in out
+    assert (folder / "report.html").stat().st_size > 10_000
+    code, out, err = typed("ask", f"run={run_id}", "What is gout?", "generation.max_new_tokens=3")
+    assert code == 0, err
+    assert out.strip()
+    assert "ran into generation.max_new_tokens=3" in err
 
 
 @pytest.mark.slow

@@ -118,6 +118,7 @@ def test_audit_shows_what_a_policy_of_error_would_refuse(capsys: pytest.CaptureF
     assert "dataset.long_answers=error: a training would end here, 175 rows are longer" in told.err
 
 
+@pytest.mark.slow
 def test_help_comes_without_torch() -> None:
     code = "import sys; from medft.cli.main import main; main(['data', '--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

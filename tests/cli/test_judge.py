@@ -16,10 +16,9 @@ import mlflow
 import pytest
 
 from medft.cli.main import main
-from medft.config.schema import Config
 from medft.evaluation.predictions import Prediction, read_jsonl
-from medft.experiment import run
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
+from tests.finished import Finished
 
 FAULTS: list[Answer] = [
     error(500, "out of memory"),
@@ -35,12 +34,10 @@ FAULTS: list[Answer] = [
 
 
 @pytest.fixture
-def finished(tiny: Callable[..., Config]) -> tuple[str, Path]:
-    """A finished run: its id and its artifacts."""
-    config = tiny("judge=none")
-    run(config)
-    run_id = json.loads((config.paths.output / "run.json").read_text())["run_id"]
-    return run_id, Path(mlflow.get_run(run_id).info.artifact_uri.removeprefix("file://"))
+def copied(finished: Callable[..., Finished], tmp_path: Path) -> tuple[str, Path]:
+    """A finished run of the test's own: its id and its artifacts."""
+    made = finished().copied_to(tmp_path)
+    return made.run_id, made.artifacts
 
 
 def replace_predictions(artifacts: Path, count: int) -> None:
@@ -81,9 +78,9 @@ def arguments(run_id: str, host: str) -> list[str]:
 
 @pytest.mark.slow
 def test_a_thousand_rows_with_faults_are_all_accounted_for_and_a_killed_judging_goes_on(
-    finished: tuple[str, Path], capfd: pytest.CaptureFixture[str]
+    copied: tuple[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run_id, artifacts = finished
+    run_id, artifacts = copied
     replace_predictions(artifacts, 1000)
     with server(faulty) as served:
         command = [sys.executable, "-m", "medft.cli.main", "judge", *arguments(run_id, served.host)]
@@ -125,8 +122,8 @@ def in_cache() -> set[int]:
     return {int(found[1]) for reason in reasons if (found := re.search(r"question (\d+)\.", reason))}
 
 
-def test_a_name_belongs_to_one_judge(finished: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    run_id, artifacts = finished
+def test_a_name_belongs_to_one_judge(copied: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run_id, artifacts = copied
     with server(lambda *_: scored(40)) as served:
         common = ["judge", f"run={run_id}", "judge=ollama", "judge.model=m", f"judge.host={served.host}"]
         assert main(common) == 0
@@ -153,16 +150,16 @@ def test_a_name_belongs_to_one_judge(finished: tuple[str, Path], capsys: pytest.
     assert "Agreement between judges" in report
 
 
-def test_a_judge_that_scored_nothing_does_not_keep_its_name(finished: tuple[str, Path]) -> None:
-    run_id, _ = finished
+def test_a_judge_that_scored_nothing_does_not_keep_its_name(copied: tuple[str, Path]) -> None:
+    run_id, _ = copied
     with server(lambda *_: chat("no idea"), models=("m:latest", "n:latest")) as served:
         common = ["judge", f"run={run_id}", "judge=ollama", f"judge.host={served.host}", "judge.attempts=1"]
         assert main([*common, "judge.model=m"]) == 0
         assert main([*common, "judge.model=n"]) == 0
 
 
-def test_a_judge_that_comes_in_meanwhile_is_kept(finished: tuple[str, Path]) -> None:
-    run_id, artifacts = finished
+def test_a_judge_that_comes_in_meanwhile_is_kept(copied: tuple[str, Path]) -> None:
+    run_id, artifacts = copied
     with server(lambda *_: scored(60)) as other:
         second = ["judge", f"run={run_id}", "judge=ollama", "judge.model=m", f"judge.host={other.host}",
                   "judge.name=second", "judge.cache=false"]  # fmt: skip
@@ -180,8 +177,8 @@ def test_a_judge_that_comes_in_meanwhile_is_kept(finished: tuple[str, Path]) -> 
     assert mlflow.get_run(run_id).data.metrics["agreement/ollama_second/bias"] == -20
 
 
-def test_any_judge_can_be_named_in_any_order(finished: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    run_id, _ = finished
+def test_any_judge_can_be_named_in_any_order(copied: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run_id, _ = copied
     nowhere = "http://127.0.0.1:9"
     for overrides, words in (
         (["judge/prompt=plain", "judge=ollama", f"judge.host={nowhere}"], f"no Ollama server answers on {nowhere}"),
@@ -196,9 +193,9 @@ def test_any_judge_can_be_named_in_any_order(finished: tuple[str, Path], capsys:
 
 @pytest.mark.slow
 def test_a_hundred_rows_on_a_real_server(
-    finished: tuple[str, Path], ollama: str, capsys: pytest.CaptureFixture[str]
+    copied: tuple[str, Path], ollama: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_id, artifacts = finished
+    run_id, artifacts = copied
     replace_predictions(artifacts, 100)
     command = ["judge", f"run={run_id}", "judge=ollama", "judge.model=tiny-judge", f"judge.host={ollama}",
                "judge.controls=0", "judge/prompt=plain", "judge.max_context=2048"]  # fmt: skip

@@ -1,6 +1,9 @@
 """Every file of conf/ composes, is checked, and builds what it describes; wrong input gives one line."""
 
+import itertools
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,10 +47,44 @@ def test_every_choice_composes_and_instantiates(choice: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda path: path.stem)
-def test_every_file_is_a_commented_manual(path: Path) -> None:
+def test_every_file_says_first_what_it_is_for(path: Path) -> None:
     text = path.read_text()
     assert yaml.safe_load(text) is not None
-    assert text.startswith("#"), "a file says first what it is for"
+    first = next(line for line in text.splitlines() if line != "# @package _global_")
+    assert re.match(r"# \S+( \S+){2}", first), f"a sentence was expected: {first!r}"
+
+
+# what needs no word: names of files, and what Hydra or transformers explain
+PLAIN = {"name", "job.name", "run.dir", "accelerator", "_target_"}
+PLAIN |= {f"shape.{key}" for key in ("n_layer", "n_head", "n_embd", "vocab_size")}
+
+
+def leaves(node: yaml.MappingNode, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """(key, line) of each value of a YAML mapping."""
+    for key, value in node.value:
+        if isinstance(value, yaml.MappingNode) and value.value:
+            yield from leaves(value, f"{prefix}{key.value}.")
+        else:
+            yield f"{prefix}{key.value}", key.start_mark.line
+
+
+def is_explained(lines: list[str], number: int) -> bool:
+    """Whether a comment stands on the line or above it, with no blank line in between."""
+    above = itertools.takewhile(str.strip, reversed(lines[:number]))
+    return " #" in lines[number] or any(line.lstrip().startswith("#") for line in above)
+
+
+GROUPS = {path.parent for path in conf_dir().rglob("*.yaml")} - {conf_dir() / "experiment", conf_dir() / "local"}
+
+
+@pytest.mark.parametrize("group", sorted(GROUPS), ids=lambda group: group.name)
+def test_every_key_is_explained_in_a_file_of_its_group(group: Path) -> None:
+    explained: dict[str, bool] = {}
+    for path in sorted(group.glob("*.yaml")):
+        text = path.read_text()
+        for key, line in leaves(yaml.compose(text)) if text.strip() else ():
+            explained[key] = explained.get(key, False) or is_explained(text.splitlines(), line)
+    assert [key for key, said in explained.items() if not said and key not in PLAIN] == []
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

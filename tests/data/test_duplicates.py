@@ -101,6 +101,7 @@ def test_what_dedup_keeps(tmp_path: Path, dedup: str, train: list[int], validati
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rows_of_one_template_do_not_take_forever(tmp_path: Path) -> None:
     words = text(1, 200)
     rows = [row([*words, f"only{number}"], id=str(number)) for number in range(3000)]

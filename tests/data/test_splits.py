@@ -174,8 +174,13 @@ ELSEWHERE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("dedup", ["none", "exact", "near"])
+GRID = [
+    pytest.param(source, dedup, marks=[] if (source, dedup) == ("alpaca gz", "exact") else pytest.mark.slow)
+    for source in SOURCES for dedup in ("none", "exact", "near")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "dedup"), GRID)
 def test_no_setting_moves_a_row_to_or_from_the_test_side(
     compose: Callable[..., Config], source: str, dedup: str
 ) -> None:

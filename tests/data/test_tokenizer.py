@@ -84,7 +84,6 @@ def test_no_tokenizer_in_a_directory_is_said(tmp_path: Path) -> None:
         OwnTokenizer(tmp_path, None, None)
 
 
-@pytest.mark.slow
 def test_smollm2_answers_end_with_the_token_on_which_generation_stops(
     smollm2: Path, compose: Callable[..., Config]
 ) -> None:

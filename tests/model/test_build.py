@@ -137,7 +137,6 @@ def test_lora_on_layers_that_are_not_there_is_refused(compose: Callable[..., Con
         check_targets(network, config.finetune)
 
 
-@pytest.mark.slow
 def test_smollm2_pins_its_end_and_its_chat(smollm2: Path) -> None:
     config = json.loads((smollm2 / "config.json").read_text())
     assert (config["eos_token_id"], config["pad_token_id"], config["num_key_value_heads"]) == (2, 2, 3)

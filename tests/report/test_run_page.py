@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
-from medft.config.schema import Config
 from medft.evaluation.judges.base import JudgeItem
 from medft.evaluation.predictions import Prediction
 from medft.metrics.registry import measure_answers
@@ -15,6 +14,7 @@ from medft.report.run_page import render_run
 from medft.runs.record import RunRecord
 from tests.comparison.helpers import answer
 from tests.evaluation.judging.helpers import judge_rows, rows, scripted
+from tests.finished import THIRTY, Finished
 
 EVIL = '</div><script>alert("x")</script><img src=x onerror=alert(1)> & "quoted" {{ 7 * 7 }} {% raw %} \u202e'
 
@@ -130,11 +130,9 @@ def test_a_run_without_baseline_judge_and_audit_has_a_report() -> None:
     assert page.tags.count("article") == 3
 
 
-def test_the_report_of_a_real_run(tiny: Callable[..., Config]) -> None:
-    from medft.experiment import run
-
-    config = tiny("dataset.split.test=30", "judge=none")
-    metrics = run(config)
+def test_the_report_of_a_real_run(finished: Callable[..., Finished]) -> None:
+    made = finished(*THIRTY)
+    config, metrics = made.config, made.metrics
     page = Page((config.paths.output / "report.html").read_text(encoding="utf-8"))
     assert f"{metrics['test/loss']:.1f}" in page.text
     assert "on both sides of" in page.text

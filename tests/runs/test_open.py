@@ -1,23 +1,21 @@
 """Finished runs can be opened: their config with overrides on top, and their files."""
 
-import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from medft.config.schema import Config
 from medft.errors import InputError
-from medft.experiment import run
 from medft.runs.open import open_run
 from medft.runs.record import read_record
+from tests.finished import Finished
 
 
-def test_a_run_is_read_whole_with_overrides(tiny: Callable[..., Config]) -> None:
-    config = tiny("generation.max_new_tokens=2")
-    metrics = run(config)
-    run_id = json.loads((config.paths.output / "run.json").read_text())["run_id"]
+def test_a_run_is_read_whole_with_overrides(finished: Callable[..., Finished], tmp_path: Path) -> None:
+    made = finished().copied_to(tmp_path)
+    run_id, metrics = made.run_id, made.metrics
     opened = open_run(run_id, ["dataset.long_answers=split", "judge=ollama"])
-    assert opened.config.generation == config.generation
+    assert opened.config.generation == made.config.generation
     assert opened.config.dataset.long_answers == "split"
     assert opened.config.judge.name == "ollama"
     record = read_record(opened.tracker)

@@ -33,8 +33,9 @@ class ValidationPoints(Callback):
         """Numbers of batches after which to validate; never between two that make one optimizer step."""
         together = trainer.accumulate_grad_batches
         batches = trainer.num_training_batches
-        if trainer.max_steps > 0:
-            batches = min(batches, trainer.max_steps * together)
+        if trainer.max_steps > 0:  # the last epoch may end early
+            done = trainer.current_epoch * -(-batches // together)  # optimizer steps of the epochs before
+            batches = min(batches, (trainer.max_steps - done) * together)
         even = (-(-batches * check // self.checks) for check in range(1, self.checks + 1))
         return {min(batches, -(-point // together) * together) for point in even}
 

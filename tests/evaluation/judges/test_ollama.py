@@ -298,7 +298,6 @@ def test_ollama_host_comes_from_the_environment(
 REAL = {**SETTINGS, "model": "tiny-judge", "timeout": 120.0, "load_timeout": 300.0, "reply_tokens": 128}
 
 
-@pytest.mark.slow
 def test_a_real_server_scores_in_range(ollama: str) -> None:
     judge = Ollama(**{**REAL, "host": ollama})
     assert judge.prepare() is judge
@@ -314,7 +313,6 @@ def test_a_real_server_scores_in_range(ollama: str) -> None:
     assert 0 <= (verdict.score or 0) <= 100
 
 
-@pytest.mark.slow
 def test_a_real_server_that_cuts_a_prompt_is_caught(ollama: str) -> None:
     judge = Ollama(**{**REAL, "host": ollama, "max_context": 512})
     assert judge.prepare() is judge
@@ -325,7 +323,6 @@ def test_a_real_server_that_cuts_a_prompt_is_caught(ollama: str) -> None:
     assert judge.score(ITEM).status == "scored"
 
 
-@pytest.mark.slow
 def test_a_real_server_without_the_model(ollama: str) -> None:
     with pytest.raises(JudgeUnavailable, match="has no model 'nosuch' \\(ollama pull nosuch\\)"):
         Ollama(**{**REAL, "host": ollama, "model": "nosuch"}).prepare()

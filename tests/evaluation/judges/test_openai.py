@@ -133,7 +133,6 @@ def test_a_stopped_server_and_an_unknown_model() -> None:
         OpenAI(**{**SETTINGS, "base_url": url, "model": "gpt-9"}).prepare()
 
 
-@pytest.mark.slow
 def test_a_real_server_scores_in_range_and_refuses_long_prompts(llama_server: str) -> None:
     judge = OpenAI(**{**SETTINGS, "base_url": llama_server, "timeout": 120.0, "load_timeout": 120.0,
                       "reply_tokens": 256})  # fmt: skip
