@@ -73,19 +73,16 @@ def compose(*overrides: str) -> Config:
     Raises:
         InputError: an override that does not fit, a line each.
     """
-    from omegaconf import OmegaConf
-
-    from medft.config.check import check
-    from medft.config.compose import compose_raw
-    from medft.jobs.job import job_command
+    from medft.config.compose import compose_config
+    from medft.config.schema import JobInfo
+    from medft.runs.provenance import command_line
 
     if any("dataset.split.from_run=" in override for override in overrides):
         from medft.runs.query import resolve_split_run
 
         overrides = tuple(resolve_split_run(overrides))
-    raw = compose_raw(overrides)
-    OmegaConf.update(raw, "sweep.command", job_command(overrides))  # what the run logs as the way to repeat it
-    return check(raw)
+    # a run logs the command that repeats it
+    return compose_config(overrides).as_job(JobInfo(command=command_line("medft train", overrides)))
 
 
 def run(config: Config) -> Run:
@@ -163,16 +160,12 @@ def _with_folder(config: Config) -> Config:
     from omegaconf import OmegaConf
 
     from medft.config.check import check
+    from medft.jobs.plan import choose_folder
 
-    raw = OmegaConf.create(config.resolved)
-    if check(raw).model_dump() != config.model_dump():
+    if check(OmegaConf.create(config.resolved)).model_dump() != config.model_dump():
         raise InputError("the config was changed after compose(); give the change to compose() as an override")
-    if config.paths.output_dir is None:
-        moment = f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
-        resumed = config.trainer.resume_from
-        folder = Path(resumed).resolve().parents[1] if resumed else Path(config.paths.root_dir) / "outputs" / moment
-        OmegaConf.update(raw, "paths.output_dir", str(folder))
-    return check(raw)
+    new = Path(config.paths.root_dir).resolve() / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
+    return config.as_job(config.job, choose_folder(config, new))
 
 
 def _places(config: Config) -> list[str]:

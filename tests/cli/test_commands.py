@@ -4,14 +4,16 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from medft import __version__
+from medft.cli import commands
 from medft.cli.main import main
 from tests.composed import TINY
+from tests.finished import Finished
 from tests.processes import call, medft, start
 
 Typed = Callable[..., tuple[int, str, str]]
@@ -88,30 +90,130 @@ def test_cfg_shows_the_config_only_if_it_is_right(typed: Typed) -> None:
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
-@pytest.mark.slow
-def test_help_comes_at_once() -> None:
-    for arguments, program in ((["--help"], "medft"), (["--help"], "train.py"), (["--cfg", "job"], "train.py")):
-        started = time.perf_counter()
-        code, out, _ = call(*arguments, program=program)
-        assert code == 0
-        assert "medft" in out
-        assert time.perf_counter() - started < 10  # generous: a loaded machine; it takes about half a second
+COMMANDS = [
+    *([command.name] for command in commands.COMMANDS if command.keys != "raw" and not command.commands),
+    *(["data", command.name] for group in commands.COMMANDS for command in group.commands),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("flag", ["--help", "-h", "help"])
+def test_each_command_has_help(command: list[str], flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, flag]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"usage: medft {' '.join(command)} ")
+    assert err == ""
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_help_names_all_commands_and_their_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["--help"], ["help"]):
+        assert main(arguments) == 0
+        out = capsys.readouterr().out
+        assert all(f"\n    {command.name} " in out for command in commands.COMMANDS)
+    for arguments in (["data"], ["data", "--help"]):
+        assert main(arguments) == 0
+        out = capsys.readouterr().out
+        assert all(f"\n    {name} " in out for name in ("preview", "audit", "export"))
+    assert main(["compare", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "\n  answers=6 " in out
+    assert "questions shown with everybody's answers (default 6)" in out
+    assert "(same or shared, default same)" in out
+    assert "(default true)" in out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"medft {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["train", "search"])
+def test_train_and_search_are_given_their_arguments_as_they_are(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr(f"medft.cli.{command}.{command}", lambda argv: given.append(argv) or 3)
+    for argv in (["-m", "a=1,2", "+b.c='x y'", "~d", "--cfg", "job"], ["--help"], ["-h", "x=-1"], [], ["--version"]):
+        assert main([command, *argv]) == 3
+        assert given.pop() == argv
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["nothing"], "error: no command 'nothing'"),
-        (["judge"], "error: usage: medft judge run=<id>"),
-        (["judge", "run=1", "what"], "error: what is 'what'? usage:"),
-        (["ask", "run=1"], "error: usage: medft ask run=<id>"),
-        (["ask", "question"], "error: usage: medft ask run=<id>"),
+        (["tarin"], "no command 'tarin' (did you mean train?); there are train, search, data, judge, compare, report"),
+        (["nothing"], "no command 'nothing'; there are train,"),
+        (["data", "adit"], "no command data 'adit' (did you mean audit?); there are preview, audit, export"),
+        (["--hlep"], "no option --hlep (did you mean --help?)"),
+        (["judge", "--hepl"], "no option --hepl (did you mean --help?)"),
+        (
+            ["compare", "abcdef", "--metric=loss"],
+            "no option --metric (did you mean metric?); keys are given",
+        ),
+        (
+            ["compare", "abcdef", "metrc=loss"],
+            "metrc: no such key (did you mean metric?); there are parent,",
+        ),
+        (["compare", "abcdef", "x=loss"], "x: no such key; there are parent, filter, to, reference, questions, seeds,"),
+        (["compare", "abcdef", "seeds=alone"], "seeds=alone: must be together or apart"),
+        (["compare", "abcdef", "baseline=no"], "baseline=no: must be true or false"),
+        (["compare", "abcdef", "answers=many"], "answers=many: must be a number from 0"),
+        (["report", "last"], "what is 'last'? usage: medft report parent=PARENT [KEY=VALUE ...]"),
+        (["data", "preview", "row=3"], "row: no such key (did you mean rows?)"),
+        (["judge"], "usage: medft judge run=RUN [judge=ollama]"),
+        (["judge", "run="], "usage: medft judge run=RUN"),
+        (["judge", "run=1", "what"], "what is 'what'? usage: medft judge run=RUN"),
+        (["ask", "run=1"], 'usage: medft ask run=RUN "QUESTION"'),
+        (["ask", "run=1", " "], 'usage: medft ask run=RUN "QUESTION"'),
+        (["ask", "run=1", "What?", "Why?"], "what is 'Why?'? usage: medft ask"),
+        (["ask", "question"], "usage: medft ask run=RUN"),
+        (["ask", "run=nothing", "is pH=7 well?"], "run=nothing: no such run in sqlite:///"),
+        (["train", "dataset.split.from_run=nope"], "dataset.split.from_run=nope: no such run in sqlite:///"),
+        (["fetch", "what"], "what is 'what'? usage: medft fetch [KEY=VALUE ...]"),
     ],
 )
-def test_wrong_commands_are_one_line_and_2(arguments: list[str], line: str, typed: Typed) -> None:
-    code, out, err = typed(*arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith(line)
+def test_wrong_input_is_one_line_and_2(
+    arguments: list[str], line: str, ready_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {line}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_help_imports_no_library_that_takes_long() -> None:
+    typed = [["--help"], ["train", "--help"], ["search", "--help"], ["data", "--help"], *([*c, "-h"] for c in COMMANDS)]
+    code = f"""
+import sys
+from medft.cli.main import main
+for arguments in {typed}:
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    slow = {{"torch", "mlflow", "transformers", "pandas", "matplotlib", "optuna", "ray", "submitit"}}
+    loaded = sorted(slow & sys.modules.keys())
+    print(arguments[:-1], code, loaded, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr.splitlines() == [f"{arguments[:-1]} 0 []" for arguments in typed]
+    assert "experiment: common, dataset_size" in done.stdout  # what `medft train --help` is for
+
+
+def test_a_run_is_asked_by_any_of_its_names(
+    finished: Callable[..., Finished], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished().copied_to(tmp_path)
+    answers = set()
+    for name in ("last", run.run_id[:6], run.run_id):
+        assert main(["ask", f"run={name}", "What is gout?", "generation.max_new_tokens=3"]) == 0
+        out, err = capsys.readouterr()
+        answers.add(out)
+        assert err.startswith(f"run=last: run {run.run_id} (" if name == "last" else "warning: the answer ran into")
+        assert "the answer ran into generation.max_new_tokens=3" in err
+    assert len(answers) == 1
+    assert main(["compare", "last", f"to={tmp_path}"]) == 0
+    told = capsys.readouterr()
+    assert told.out.endswith(f"read:          {tmp_path / 'compare.html'}\nresults:       {tmp_path}\n")
+    assert run.run_id in (tmp_path / "compare.csv").read_text()
 
 
 def test_a_run_can_be_trained_and_asked(tmp_path: Path, typed: Typed, ready_store: Path) -> None:

@@ -193,13 +193,13 @@ def test_a_leak(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["abc"], "run 'abc': not a run id, nor the first 6 or more characters of one"),
-        (["abcdefgh"], "run abcdefgh: no such run in sqlite"),
-        (["x' or"], "not a run id"),
+        (["abc"], "run=abc: no such run in sqlite"),
+        (["abcdefgh"], "run=abcdefgh: no such run in sqlite"),
+        (["x' or"], "run=x' or: no such run in sqlite"),
         ([], "name runs by id, or by parent=<id>"),
         (["abcdef", "parent=abcdef"], "name runs by id, or by parent=<id>"),
-        (["parent=abcdefgh"], "run abcdefgh: no such run"),
-        (["abcdef", "what=3"], "what: no such key; there are to, parent, filter"),
+        (["parent=abcdefgh"], "parent=abcdefgh: no such run"),
+        (["abcdef", "what=3"], "what: no such key; there are parent, filter, to"),
         (["abcdef", "questions=all"], "questions=all: must be same or shared"),
         (["abcdef", "answers=-1"], "answers=-1: must be a number from 0"),
     ],

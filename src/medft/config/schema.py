@@ -324,9 +324,9 @@ class Config(Section):
         is_default = self.tracking.save_model == "auto"
         return self.job.parent is None if is_default else self.tracking.save_model == "best"
 
-    def as_job(self, job: JobInfo, folder: Path) -> Self:
-        """The same config for a job that writes to `folder`."""
-        output = {"output_dir": str(folder)}
+    def as_job(self, job: JobInfo, folder: Path | None = None) -> Self:
+        """The same config for a job, which writes to `folder` where one is given."""
+        output = {"output_dir": str(folder)} if folder else {}
         config = self.model_copy(update={"paths": self.paths.model_copy(update=output)})
         config._resolved = {**self._resolved, "paths": {**self._resolved["paths"], **output}}
         config._job = job

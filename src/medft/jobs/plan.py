@@ -150,13 +150,17 @@ def range_argument(override: Override) -> str:
 def _single_config(composed: DictConfig, overrides: Sequence[str]) -> Config:
     """The config of a run of its own, with the folder that it writes to."""
     config = check(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
-    if config.paths.output_dir:
-        folder = Path(config.paths.output_dir)
-    elif config.trainer.resume_from:  # such a run goes on in its own folder
-        folder = Path(config.trainer.resume_from).resolve().parents[1]
-    else:
-        folder = Path(composed.hydra.run.dir).resolve()
+    folder = choose_folder(config, Path(composed.hydra.run.dir).resolve())
     return config.as_job(JobInfo(command=command_line("medft train", overrides)), folder)
+
+
+def choose_folder(config: Config, new: Path) -> Path:
+    """Where a run of its own writes: the folder that its config names, that of the run it resumes, or a new one."""
+    if config.paths.output_dir:
+        return Path(config.paths.output_dir)
+    if config.trainer.resume_from:
+        return Path(config.trainer.resume_from).resolve().parents[1]
+    return new
 
 
 def _check(jobs: Sequence[list[str]]) -> list[Config]:
