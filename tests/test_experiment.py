@@ -105,7 +105,7 @@ def test_artifacts_hold_what_they_say(finished: Callable[..., Finished]) -> None
         ids = torch.tensor([row.prompt + row.answer])
         labels = ids.clone()
         labels[:, : len(row.prompt)] = -100
-        nats += float(network(input_ids=ids, labels=labels).loss) * len(row.answer)
+        nats += float(network(input_ids=ids, labels=labels).loss.detach()) * len(row.answer)
         tokens += len(row.answer)
     found, _, _ = logged(config)
     assert nats / tokens == pytest.approx(found.data.metrics["test/loss"], rel=1e-5)
