@@ -65,7 +65,7 @@ def train(kind: str, rows: int, medquad: Path | None) -> dict[str, float]:
 
 def build(rows: int, medquad: Path | None) -> tuple[Any, list[Any]]:
     from medft.config.compose import compose_config
-    from medft.data.encode import Tokens, encode_all
+    from medft.data.encode import Tokens, encode_examples
     from medft.data.samples import make_samples
     from medft.data.tokenizer import Gpt2Tokenizer
     from medft.experiment import read_splits
@@ -76,7 +76,7 @@ def build(rows: int, medquad: Path | None) -> tuple[Any, list[Any]]:
     config = compose_config([*source, *shape, f"dataset.max_length={LENGTH}"])
     tokenizer = Gpt2Tokenizer()
     chosen = read_splits(config).train[:rows]
-    tokens = Tokens.of(encode_all(chosen, tokenizer, "alpaca"))
+    tokens = Tokens.from_encoded(encode_examples(chosen, tokenizer, "alpaca"))
     samples, _ = make_samples(tokens, config.dataset, [])
     return build_model(config.model, None, tokenizer, 0).train(), list(samples)
 
@@ -88,13 +88,13 @@ def with_medft(network: Any, samples: list[Any], kind: str) -> tuple[list[float]
     import torch
 
     from medft.data.collate import make_collate
-    from medft.model.attention import flat
+    from medft.model.attention import use_flat_attention
     from medft.model.loss import supervised_loss
 
     collate = make_collate(kind, 50256)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)
     losses = []
-    with flat(network) if kind == "flatten" else contextlib.nullcontext():
+    with use_flat_attention(network) if kind == "flatten" else contextlib.nullcontext():
         started = time.perf_counter()
         for first in range(0, len(samples), 8):
             loss, tokens = supervised_loss(network, collate(samples[first : first + 8]))

@@ -143,7 +143,7 @@ def prepare_with_datasets(file: Path, watch: Watch) -> tuple[int, Any]:
     from datasets import disable_progress_bars, load_dataset
 
     from medft.data.example import Example
-    from medft.data.prompt import alpaca_prompt
+    from medft.data.prompt import format_alpaca_prompt
     from medft.data.tokenizer import Gpt2Tokenizer
 
     tokenizer = Gpt2Tokenizer()
@@ -151,7 +151,7 @@ def prepare_with_datasets(file: Path, watch: Watch) -> tuple[int, Any]:
     watch.stage("imports")
 
     def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        prompts = [alpaca_prompt(Example("", "", question, "", "")) for question in batch["instruction"]]
+        prompts = [format_alpaca_prompt(Example("", "", question, "", "")) for question in batch["instruction"]]
         return {"prompt": tokenizer.encode_batch(prompts), "answer": tokenizer.encode_batch(batch["output"])}
 
     table = load_dataset("parquet", data_files=str(file), split="train")

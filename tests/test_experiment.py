@@ -99,9 +99,9 @@ def test_artifacts_hold_what_they_say(finished: Callable[..., Finished]) -> None
     tokenizer = AutoTokenizer.from_pretrained(artifacts / "model")
     assert tokenizer.encode("What is gout?") == Gpt2Tokenizer().encode("What is gout?")
     nats, tokens = 0.0, 0
-    from medft.data.encode import encode_all
+    from medft.data.encode import encode_examples
 
-    for row in encode_all(read_splits(config).test, Gpt2Tokenizer(), "alpaca"):
+    for row in encode_examples(read_splits(config).test, Gpt2Tokenizer(), "alpaca"):
         ids = torch.tensor([row.prompt + row.answer])
         labels = ids.clone()
         labels[:, : len(row.prompt)] = -100

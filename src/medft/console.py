@@ -73,7 +73,7 @@ def say_marked(plain: str, marked: str) -> None:
         say(f"{plain}⟦{marked}⟧")
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrap: bool = False) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrap: bool = False) -> None:
     """Print a table; the first column is left aligned, the others right, or all left where text wraps."""
     grid = Table(title=title, title_justify="left", show_lines=wrap)
     for number, name in enumerate(columns):

@@ -23,8 +23,8 @@ from medft.evaluation.probes import load_probes
 from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
 from medft.metrics.registry import missing_metrics
 from medft.metrics.statistics import Estimate
-from medft.model.attention import check_flat
-from medft.model.build import build_model, context_length, parameter_counts
+from medft.model.attention import check_flat_attention
+from medft.model.build import build_model, count_parameters, get_context_length
 from medft.model.finetune import check_targets
 from medft.model.sources.resolve import resolve
 from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
@@ -37,7 +37,7 @@ from medft.runs.resume import find_earlier_run
 from medft.runs.splits import read_splits
 from medft.runs.store import ui_command
 from medft.runs.tracker import Tracker, tracked_run
-from medft.training.fit import check_devices, device_name, fit, remove_checkpoints
+from medft.training.fit import check_devices, choose_device, fit, remove_checkpoints
 
 
 def run(config: Config) -> dict[str, float]:
@@ -58,10 +58,10 @@ def run(config: Config) -> dict[str, float]:
     judge = config.judge.prepare()
     network, tokenizer = _load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
-    audited = audit(config, data, context_length(network))
+    audited = audit(config, data, get_context_length(network))
     print_audit(audited)
     warn_of_leaks(audited, config.dataset.on_leak)
-    device = device_name(config.trainer)
+    device = choose_device(config.trainer)
     _preflight(config, network)
     test, encoded = list(splits.test), list(data.tokens["test"])
     if not config.trainer.resume_from:
@@ -142,7 +142,7 @@ def _preflight(config: Config, network: PreTrainedModel) -> None:
     load_probes(config.evaluation.probes)
     check_targets(network, config.finetune)
     if config.dataset.collate == "flatten":
-        check_flat(network)
+        check_flat_attention(network)
 
 
 def _load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
@@ -151,16 +151,16 @@ def _load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
     directory = resolve(model, config.paths.cache)
     tokenizer = load_tokenizer(model.tokenizer, directory, model.end_token_id, model.pad_token_id)
     network = build_model(model, directory, tokenizer, config.seed)
-    if config.dataset.max_length > context_length(network):
+    if config.dataset.max_length > get_context_length(network):
         raise InputError(
             f"dataset.max_length={config.dataset.max_length}: model={model.name} reads "
-            f"{context_length(network)} tokens at most"
+            f"{get_context_length(network)} tokens at most"
         )
     return network, tokenizer
 
 
 def _log_setup(tracker: Tracker, data: MedicalQA, network: PreTrainedModel) -> None:
-    numbers: dict[str, object] = {"parameters": parameter_counts(network)["total"]}
+    numbers: dict[str, object] = {"parameters": count_parameters(network)["total"]}
     for part, cuts in data.cuts.items():
         numbers |= {f"cuts.{part}.{name}": value for name, value in vars(cuts).items()}
     tracker.set_tags({key: str(value) for key, value in numbers.items()})
@@ -186,7 +186,7 @@ def _measure_baseline(
 
 def _unigram_loss(data: MedicalQA, tuned: Measurement, documents: Sequence[str]) -> Estimate:
     """The loss of knowing word frequencies only, over the tokens that the tuned model's loss has read."""
-    test = data.tokens["test"].answers()
+    test = data.tokens["test"].iterate_answers()
     read = [ids[: answer.tokens] for ids, answer in zip(test, tuned.answers, strict=True)]
-    nats = unigram_losses(data.tokens["train"].answers(), read, data.tokenizer.vocab_size)
+    nats = unigram_losses(data.tokens["train"].iterate_answers(), read, data.tokenizer.vocab_size)
     return estimate_unigram_loss(nats, tuned.answers, documents)

@@ -20,10 +20,10 @@ from medft.errors import InputError
 from medft.evaluation.generate import _sampling
 from medft.evaluation.judges.base import Judge
 from medft.evaluation.probes import load_probes
-from medft.model.build import build_model, parameter_counts
+from medft.model.build import build_model, count_parameters
 from medft.model.finetune import prepare
 from medft.model.optimizer import build_optimizer, build_scheduler
-from medft.training.fit import _trainer
+from medft.training.fit import _make_trainer
 
 # What a choice cannot do without; `common` files are the base of their group, not a choice.
 NEEDS = {"dataset=diseases": ["dataset.path=x.csv"], "dataset=alpaca": ["dataset.path=x.jsonl"]}
@@ -118,7 +118,7 @@ def test_gpt2_presets_have_the_published_sizes(name: str, millions: float) -> No
 @pytest.mark.parametrize("trainer", ["auto", "cpu"])
 def test_trainer_files_build(trainer: str, tmp_path: Path) -> None:
     config = compose_config([f"trainer={trainer}", f"paths.output_dir={tmp_path}"])
-    assert _trainer(config, None, []).max_epochs == config.trainer.max_epochs
+    assert _make_trainer(config, None, []).max_epochs == config.trainer.max_epochs
 
 
 def test_gpu_trainers_say_what_they_need() -> None:
@@ -130,7 +130,7 @@ def test_gpu_trainers_say_what_they_need() -> None:
 def test_lora_file_builds() -> None:
     config = compose_config(["finetune=lora", "model=gpt2", "model.shape.n_layer=1"])
     network = build_model(config.model.model_copy(update={"source": None}), None, Gpt2Tokenizer(), 0)
-    assert 0 < parameter_counts(prepare(network, config.finetune))["trainable"] < 1e6
+    assert 0 < count_parameters(prepare(network, config.finetune))["trainable"] < 1e6
 
 
 def test_generation_files_build() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medft.data.readers.clean import clean
+from medft.data.readers.clean import clean_text
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,14 @@ from medft.data.readers.clean import clean
     ],
 )
 def test_clean(text: str, expected: str) -> None:
-    assert clean(text) == expected
+    assert clean_text(text) == expected
 
 
 @given(st.text(st.characters(categories=("L", "N", "P", "Zs"), exclude_characters="<&")))
 def test_plain_text_loses_nothing_but_white_space(text: str) -> None:
-    assert clean(text) == " ".join(text.split())
+    assert clean_text(text) == " ".join(text.split())
 
 
 @given(st.text(alphabet="<>/abp &;!-script\n"))
 def test_never_fails_and_leaves_no_run_of_white_space(text: str) -> None:
-    assert "  " not in clean(text)
+    assert "  " not in clean_text(text)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from medft.config.compose import compose_config
 from medft.data.audit.overlap import Overlap
-from medft.data.duplicates import NearDuplicates, content_keys, without_duplicates
+from medft.data.duplicates import NearDuplicates, hash_rows, remove_duplicates
 from medft.data.example import Example
 from medft.data.readers.base import make_example
-from medft.data.rows import Rows, store
+from medft.data.rows import Rows, store_rows
 
 WORDS = [f"word{number}" for number in range(3000)]
 
@@ -39,27 +39,27 @@ def row(words: list[str], **names: str) -> Example:
 def test_case_and_spacing_do_not_make_a_row_another(tmp_path: Path) -> None:
     rows = [make_example("What is  Gout?", "A\nDisease."), make_example("what is gout?", "a disease."),
             make_example("What is gout?", "A disease"), make_example("What is", "gout? A disease.")]  # fmt: skip
-    keys = content_keys(store(rows, tmp_path))
+    keys = hash_rows(store_rows(rows, tmp_path))
     assert keys[0] == keys[1]
     assert len(set(keys.tolist())) == 3
 
 
-@pytest.mark.parametrize(("new_words", "found"), [(0, True), (3, True), (7, True), (12, False), (40, False)])
-def test_the_threshold_is_a_share_of_word_triples(new_words: int, found: bool) -> None:
+@pytest.mark.parametrize(("new_words", "is_near"), [(0, True), (3, True), (7, True), (12, False), (40, False)])
+def test_the_threshold_is_a_share_of_word_triples(new_words: int, is_near: bool) -> None:
     one, other = text(1), changed(text(1), new_words)
-    assert (jaccard(one, other) >= 0.8) == found
+    assert (jaccard(one, other) >= 0.8) == is_near
     index = NearDuplicates([row(one), row(other)], 0.8)
-    assert index.nearest(0, range(2)) == (1 if found else None)
-    assert index.nearest(1, range(1)) == (0 if found else None)
+    assert index.find_nearest(0, range(2)) == (1 if is_near else None)
+    assert index.find_nearest(1, range(1)) == (0 if is_near else None)
 
 
 def test_pairs_at_the_threshold_are_found_nearly_always() -> None:
     pairs = [(text(seed), changed(text(seed), 8)) for seed in range(300)]
     assert all(jaccard(one, other) == pytest.approx(0.814, abs=0.01) for one, other in pairs)
     index = NearDuplicates([row(each) for pair in pairs for each in pair], 0.8)
-    found = [index.nearest(number, range(number)) for number in range(600)]
-    assert set(found[::2]) == {None}
-    assert sum(second == 2 * number for number, second in enumerate(found[1::2])) >= 297
+    nearest = [index.find_nearest(number, range(number)) for number in range(600)]
+    assert set(nearest[::2]) == {None}
+    assert sum(second == 2 * number for number, second in enumerate(nearest[1::2])) >= 297
 
 
 def test_what_is_found_is_what_comparing_all_pairs_finds() -> None:
@@ -68,8 +68,8 @@ def test_what_is_found_is_what_comparing_all_pairs_finds() -> None:
     for number, each in enumerate(texts):
         for among in (range(number), range(60), range(60, 120)):
             near = [n for n in among if n != number and jaccard(texts[n], each) >= 0.7]
-            found = index.nearest(number, among)
-            assert (found in near) if near else found is None
+            nearest = index.find_nearest(number, among)
+            assert (nearest in near) if near else nearest is None
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=6))
@@ -77,7 +77,7 @@ def test_what_is_found_is_what_comparing_all_pairs_finds() -> None:
 def test_any_text_is_near_to_itself(texts: list[str]) -> None:
     rows = [Example("", "", question, "", each) for question in "qQ" for each in texts]
     index = NearDuplicates(rows, 1.0)
-    assert all(index.nearest(number, range(number)) is not None for number in range(len(texts), len(rows)))
+    assert all(index.find_nearest(number, range(number)) is not None for number in range(len(texts), len(rows)))
 
 
 def pools(tmp_path: Path) -> tuple[Rows, dict[str, np.ndarray]]:
@@ -85,7 +85,7 @@ def pools(tmp_path: Path) -> tuple[Rows, dict[str, np.ndarray]]:
     a, b, c, d, e = (text(seed) for seed in range(5))
     near = {name: changed(words, 3) for name, words in zip("acd", (a, c, d), strict=True)}
     rows = [a, near["a"], a, b, changed(a, 2), c, d, d, b, near["c"], near["d"], e]
-    stored = store([row(words, id=str(number)) for number, words in enumerate(rows)], tmp_path)
+    stored = store_rows([row(words, id=str(number)) for number, words in enumerate(rows)], tmp_path)
     return stored, {"train": np.arange(6, 12), "validation": np.arange(3, 6), "test": np.arange(3)}
 
 
@@ -95,8 +95,8 @@ def pools(tmp_path: Path) -> tuple[Rows, dict[str, np.ndarray]]:
 )
 def test_what_dedup_keeps(tmp_path: Path, dedup: str, train: list[int], validation: list[int]) -> None:
     rows, given = pools(tmp_path)
-    found = without_duplicates(rows, given, dedup, 0.8)
-    assert {name: pool.tolist() for name, pool in found.items()} == {
+    pools_left = remove_duplicates(rows, given, dedup, 0.8)
+    assert {name: pool.tolist() for name, pool in pools_left.items()} == {
         "train": train, "validation": validation, "test": [0, 1, 2],
     }  # fmt: skip
 
@@ -105,11 +105,11 @@ def test_what_dedup_keeps(tmp_path: Path, dedup: str, train: list[int], validati
 def test_rows_of_one_template_do_not_take_forever(tmp_path: Path) -> None:
     words = text(1, 200)
     rows = [row([*words, f"only{number}"], id=str(number)) for number in range(3000)]
-    stored = store(rows, tmp_path)
+    stored = store_rows(rows, tmp_path)
     pools = {"test": np.arange(500), "validation": np.arange(500, 1000), "train": np.arange(1000, 3000)}
-    found = without_duplicates(stored, pools, "near", 0.8)
-    assert {name: len(pool) for name, pool in found.items()} == {"test": 500, "validation": 0, "train": 0}
+    pools_left = remove_duplicates(stored, pools, "near", 0.8)
+    assert {name: len(pool) for name, pool in pools_left.items()} == {"test": 500, "validation": 0, "train": 0}
     parts = {name: Rows(stored.table, pool) for name, pool in pools.items()}
     overlap = Overlap(parts, compose_config().audit, 0.8)
-    assert overlap.between("train", "test").near == 500
-    assert overlap.inside("train") == (0, 1999)
+    assert overlap.compare("train", "test").near == 500
+    assert overlap.count_duplicates("train") == (0, 1999)

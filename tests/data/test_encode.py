@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from medft.config.schema import Config
-from medft.data.encode import encode_all, tokenize
+from medft.data.encode import encode_examples, tokenize
 from medft.data.module import MedicalQA
 from medft.data.readers.base import make_example
-from medft.data.rows import store
+from medft.data.rows import store_rows
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.runs.splits import read_splits
 
@@ -27,11 +27,11 @@ class Counting(Gpt2Tokenizer):
 
 @pytest.mark.parametrize("count", [1, 1000, 1203])
 def test_tokens_on_disk_are_those_in_memory(tmp_path: Path, count: int) -> None:
-    rows = store([make_example(f"q{n}", f"answer {n} " * (n % 5 + 1)) for n in range(count)], tmp_path)
+    rows = store_rows([make_example(f"q{n}", f"answer {n} " * (n % 5 + 1)) for n in range(count)], tmp_path)
     tokens = tokenize(rows, Gpt2Tokenizer(), "alpaca", tmp_path)
-    expected = encode_all(list(rows), Gpt2Tokenizer(), "alpaca")
+    expected = encode_examples(list(rows), Gpt2Tokenizer(), "alpaca")
     assert [tokens[number] for number in range(count)] == expected
-    assert list(tokens.answers()) == [row.answer for row in expected]
+    assert list(tokens.iterate_answers()) == [row.answer for row in expected]
     assert tokens.prompt_lengths.tolist() == [len(row.prompt) for row in expected]
     assert tokens.answer_lengths.tolist() == [len(row.answer) for row in expected]
 
@@ -53,11 +53,11 @@ def test_other_texts_prompts_and_tokenizers_are_encoded_anew(tmp_path: Path) -> 
     class Other(Counting):
         fingerprint = "other"
 
-    rows = store([make_example("q", "a")], tmp_path)
+    rows = store_rows([make_example("q", "a")], tmp_path)
     for tokenizer, style in ((Counting(), "alpaca"), (Other(), "alpaca")):
         assert tokenize(rows, tokenizer, style, tmp_path).prompt_lengths[0] > 0
         assert tokenizer.texts == 2
-    changed = store([make_example("q", "a!", id=rows[0].id)], tmp_path)
+    changed = store_rows([make_example("q", "a!", id=rows[0].id)], tmp_path)
     tokenizer = Counting()
     tokenize(changed, tokenizer, "alpaca", tmp_path)
     assert tokenizer.texts == 2
@@ -68,7 +68,7 @@ def test_tokenizing_that_fails_leaves_nothing(tmp_path: Path) -> None:
         def encode_batch(self, texts: list[str]) -> list[list[int]]:  # type: ignore[override]
             raise OSError("disk full")
 
-    rows = store([make_example("q", "a")], tmp_path / "rows")
+    rows = store_rows([make_example("q", "a")], tmp_path / "rows")
     with pytest.raises(OSError, match="disk full"):
         tokenize(rows, Failing(), "alpaca", tmp_path)
     assert [path.suffix for path in (tmp_path / "data").iterdir()] == [".lock"]

@@ -48,53 +48,53 @@ def texts(rows: Iterator[Example]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "parquet"])
 def test_alpaca_reads_the_same_from_every_format(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"data.{ending}", ROWS)
-    found = list(Alpaca(path=str(path)).read())
-    assert texts(iter(found)) == [tuple(row.values()) for row in ROWS]
-    assert [row.id for row in found] == [row.id for row in Alpaca(path=str(path)).read()]
+    examples = list(Alpaca(path=str(path)).read())
+    assert texts(iter(examples)) == [tuple(row.values()) for row in ROWS]
+    assert [row.id for row in examples] == [row.id for row in Alpaca(path=str(path)).read()]
 
 
 def test_alpaca_maps_columns_and_needs_no_input(tmp_path: Path) -> None:
     rows = [{"q": "Q", "a": "A", "key": "7", "doc": "d1"}]
     columns = Columns(instruction="q", output="a", id="key", group="doc")
-    [found] = Alpaca(path=str(write(tmp_path / "d.csv", rows)), columns=columns).read()
-    assert (found.instruction, found.input, found.output, found.id, found.group) == ("Q", "", "A", "7", "d1")
+    [example] = Alpaca(path=str(write(tmp_path / "d.csv", rows)), columns=columns).read()
+    assert (example.instruction, example.input, example.output, example.id, example.group) == ("Q", "", "A", "7", "d1")
 
 
 def test_long_and_bom_csv_is_read(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     long = "word " * 60_000
     path.write_bytes(b"\xef\xbb\xbf" + f'instruction,output\r\nQ,"{long}"\r\n'.encode())
-    [found] = Alpaca(path=str(path)).read()
-    assert found.output == long.strip()
+    [example] = Alpaca(path=str(path)).read()
+    assert example.output == long.strip()
 
 
 def test_empty_ids_and_groups_take_their_defaults(tmp_path: Path) -> None:
     rows = [{"instruction": f"Q{n}", "output": "A", "id": None, "group": None} for n in range(2)]
     (tmp_path / "d.json").write_text(json.dumps(rows))
-    found = list(Alpaca(path=str(tmp_path / "d.json"), columns=Columns(id="id", group="group")).read())
-    assert found[0].id != found[1].id
-    assert found[0].group != found[1].group
+    examples = list(Alpaca(path=str(tmp_path / "d.json"), columns=Columns(id="id", group="group")).read())
+    assert examples[0].id != examples[1].id
+    assert examples[0].group != examples[1].group
 
 
-def bad(found: Iterable[Example | BadRow]) -> list[str]:
-    return [f"{each.where}: {each.reason}" for each in found if isinstance(each, BadRow)]
+def bad(delivered: Iterable[Example | BadRow]) -> list[str]:
+    return [f"{each.where}: {each.reason}" for each in delivered if isinstance(each, BadRow)]
 
 
 @pytest.mark.parametrize("role", ["instruction", "input", "output", "id", "group", "document"])
 def test_a_mapped_column_must_be_there(tmp_path: Path, role: str) -> None:
     path = write(tmp_path / "d.csv", ROWS)
-    found = bad(Alpaca(path=str(path), columns=Columns(**{role: "contxt"})).read())
-    assert len(found) == 3
-    assert found[0].startswith(f"{path}:2: no column 'contxt' (there are: 'instruction', 'input', 'output')")
+    messages = bad(Alpaca(path=str(path), columns=Columns(**{role: "contxt"})).read())
+    assert len(messages) == 3
+    assert messages[0].startswith(f"{path}:2: no column 'contxt' (there are: 'instruction', 'input', 'output')")
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_bytes(b'\xef\xbb\xbfinstruction,output\r\n\r\n"Q\r\n1","A\r\n\r\n"\r\nQ2,\r\n\r\n\r\nQ3,A\r\n')
-    found = list(Alpaca(path=str(path)).read())
-    assert [each.where.removeprefix(f"{path}:") for each in found] == ["3", "7", "10"]
-    assert isinstance(found[1], BadRow)
-    assert [(each.instruction, each.output) for each in found if isinstance(each, Example)] == [
+    delivered = list(Alpaca(path=str(path)).read())
+    assert [each.where.removeprefix(f"{path}:") for each in delivered] == ["3", "7", "10"]
+    assert isinstance(delivered[1], BadRow)
+    assert [(each.instruction, each.output) for each in delivered if isinstance(each, Example)] == [
         ("Q\r\n1", "A"), ("Q3", "A"),
     ]  # fmt: skip
 
@@ -144,10 +144,10 @@ def test_a_hub_data_set_is_read_by_its_library(tmp_path: Path, monkeypatch: pyte
     table = datasets.Dataset.from_list(ROWS)
     asked = []
     monkeypatch.setattr(datasets, "load_dataset", lambda name, split: asked.append((name, split)) or table)
-    found = list(Alpaca(path="hub:owner/name", hub_split="test").read())
+    examples = list(Alpaca(path="hub:owner/name", hub_split="test").read())
     assert asked == [("owner/name", "test")]
-    assert texts(iter(found)) == [tuple(row.values()) for row in ROWS]
-    assert found[1].where == "hub:owner/name[test]: row 2"
+    assert texts(iter(examples)) == [tuple(row.values()) for row in ROWS]
+    assert examples[1].where == "hub:owner/name[test]: row 2"
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line() -> None:
@@ -240,15 +240,15 @@ def test_medquads_older_layout_is_read_too(tmp_path: Path) -> None:
 def test_every_xml_file_of_a_directory_counts_and_no_folder(release: Path, tmp_path: Path) -> None:
     (release / "folder.xml").mkdir()
     (release / "folder.xml" / "3.XML").write_text(DOCUMENT.format(id=3))
-    found = MedQuAD(path=str(release), cache_dir=str(tmp_path)).read()
-    assert sorted(row.id for row in found if isinstance(row, Example)) == ["Test-1-1", "Test-2-1", "Test-3-1"]
+    examples = MedQuAD(path=str(release), cache_dir=str(tmp_path)).read()
+    assert sorted(row.id for row in examples if isinstance(row, Example)) == ["Test-1-1", "Test-2-1", "Test-3-1"]
 
 
 def test_one_broken_document_can_be_skipped(release: Path, tmp_path: Path) -> None:
     (release / "0.xml").write_text("<Document>")
-    found = list(MedQuAD(path=str(release), cache_dir=str(tmp_path)).read())
-    assert len(found) == 3
-    assert bad(found) == [f"{release}/0.xml: not valid XML: no element found: line 1, column 10"]
+    delivered = list(MedQuAD(path=str(release), cache_dir=str(tmp_path)).read())
+    assert len(delivered) == 3
+    assert bad(delivered) == [f"{release}/0.xml: not valid XML: no element delivered: line 1, column 10"]
 
 
 def test_real_medquad(medquad_zip: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medft.config.compose import compose_config
 from medft.config.schema import DatasetConfig
-from medft.data.encode import Encoded, Tokens, encode_all
+from medft.data.encode import Encoded, Tokens, encode_examples
 from medft.data.example import Example
 from medft.data.samples import Sample, make_samples
 from medft.data.tokenizer import Gpt2Tokenizer
@@ -44,23 +44,23 @@ def learned(sample: Sample) -> list[int]:
 def test_split_learns_every_answer_token_once(
     rows: list[Encoded], max_length: int, overlap: int, mark: list[int], loss_on: str
 ) -> None:
-    samples, cuts = make_samples(Tokens.of(rows), config(max_length, "split", overlap, loss_on), mark)
+    samples, cuts = make_samples(Tokens.from_encoded(rows), config(max_length, "split", overlap, loss_on), mark)
     kept = [row for row in rows if len(row.prompt) < max_length]
-    found = [token for sample in samples for token in learned(sample) if token >= 1000]
-    assert found == [token for row in kept for token in row.answer]
+    tokens = [token for sample in samples for token in learned(sample) if token >= 1000]
+    assert tokens == [token for row in kept for token in row.answer]
     assert all(len(sample.input_ids) <= max_length for sample in samples)
     assert [len(sample.input_ids) for sample in samples] == samples.lengths.tolist()
     assert cuts.unsupervised == len(rows) - len(kept)
     assert cuts.answers_cut == 0
     assert cuts.answer_tokens_lost == sum(len(row.answer) for row in rows if row not in kept)
     assert cuts.tokens == sum(len(sample.input_ids) for sample in samples)
-    assert cuts.supervised_tokens == len(found)
+    assert cuts.supervised_tokens == len(tokens)
     prompt_tokens = Counter(token for sample in samples for token in learned(sample))[7]
     assert prompt_tokens == (sum(len(row.prompt) - 1 for row in kept) if loss_on == "all" else 0)
 
 
 def test_windows_made_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = Tokens.of([Encoded([7] * (row + 1), [*range(50), END]) for row in range(11)])
+    rows = Tokens.from_encoded([Encoded([7] * (row + 1), [*range(50), END]) for row in range(11)])
     whole = make_samples(rows, config(20, "split"), [5])[0].windows
     monkeypatch.setattr("medft.data.samples._ROWS", 3)
     assert make_samples(rows, config(20, "split"), [5])[0].windows.tolist() == whole.tolist()
@@ -71,7 +71,7 @@ def test_windows_made_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
 def test_each_continued_window_has_prompt_mark_and_what_came_before(
     rows: list[Encoded], max_length: int, overlap: int, mark: list[int]
 ) -> None:
-    samples, _ = make_samples(Tokens.of(rows), config(max_length, "split", overlap), mark)
+    samples, _ = make_samples(Tokens.from_encoded(rows), config(max_length, "split", overlap), mark)
     for number, sample in enumerate(samples):
         row = rows[samples.windows["row"][number]]
         start = int(samples.windows["start"][number])
@@ -94,10 +94,10 @@ def test_each_continued_window_has_prompt_mark_and_what_came_before(
 def test_what_split_learns_decodes_to_the_answers(texts: list[tuple[str, str]], max_length: int) -> None:
     tokenizer = Gpt2Tokenizer()
     examples = [Example("x", "g", question, "", answer) for question, answer in texts]
-    rows = encode_all(examples, tokenizer, "alpaca")
-    samples, _ = make_samples(Tokens.of(rows), config(max_length, "split"), tokenizer.encode("[...]"))
+    rows = encode_examples(examples, tokenizer, "alpaca")
+    samples, _ = make_samples(Tokens.from_encoded(rows), config(max_length, "split"), tokenizer.encode("[...]"))
     for number, (row, (_, answer)) in enumerate(zip(rows, texts, strict=True)):
-        own = samples.of_row(number)
+        own = samples.get_row_samples(number)
         ids = [token for sample in own for token in learned(sample)]
         if len(row.prompt) < max_length:
             assert tokenizer.decode(ids) == answer.encode("utf-8", "replace").decode() + "<|endoftext|>"
@@ -108,7 +108,7 @@ def test_what_split_learns_decodes_to_the_answers(texts: list[tuple[str, str]], 
 @given(encoded, lengths, losses)
 @settings(deadline=None)
 def test_truncate_keeps_or_counts_as_lost(rows: list[Encoded], max_length: int, loss_on: str) -> None:
-    samples, cuts = make_samples(Tokens.of(rows), config(max_length, "truncate", loss_on=loss_on), [])
+    samples, cuts = make_samples(Tokens.from_encoded(rows), config(max_length, "truncate", loss_on=loss_on), [])
     kept = [row for row in rows if len(row.prompt) < max_length]
     for row, sample in zip(kept, samples, strict=True):
         whole = row.prompt + row.answer
@@ -124,7 +124,7 @@ def test_truncate_keeps_or_counts_as_lost(rows: list[Encoded], max_length: int, 
 @given(encoded, lengths)
 @settings(deadline=None)
 def test_drop_keeps_whole_rows_only(rows: list[Encoded], max_length: int) -> None:
-    samples, cuts = make_samples(Tokens.of(rows), config(max_length, "drop"), [])
+    samples, cuts = make_samples(Tokens.from_encoded(rows), config(max_length, "drop"), [])
     whole = [row.prompt + row.answer for row in rows if len(row.prompt + row.answer) <= max_length]
     assert [sample.input_ids for sample in samples] == whole
     assert cuts.samples + cuts.dropped + cuts.unsupervised == cuts.rows
@@ -133,7 +133,7 @@ def test_drop_keeps_whole_rows_only(rows: list[Encoded], max_length: int) -> Non
 
 
 def test_max_length_counts_prompt_answer_and_end_of_text() -> None:
-    tokens = Tokens.of([Encoded([1, 2, 3], [4, 5, 6, 7, 8, END])])
+    tokens = Tokens.from_encoded([Encoded([1, 2, 3], [4, 5, 6, 7, 8, END])])
     assert make_samples(tokens, config(9, "error"), [])[1].answers_cut == 0
     [sample], cuts = make_samples(tokens, config(8, "truncate"), [])
     assert sample.input_ids == [1, 2, 3, 4, 5, 6, 7, 8]

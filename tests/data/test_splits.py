@@ -12,7 +12,7 @@ from medft.config.schema import Config, DatasetConfig
 from medft.data.example import Example
 from medft.data.readers.base import make_example
 from medft.data.readers.sample import Sample
-from medft.data.rows import Rows, store
+from medft.data.rows import Rows, store_rows
 from medft.data.splits import Splits, split
 from medft.errors import InputError
 from medft.runs.splits import read_splits
@@ -28,7 +28,7 @@ def config(size: int | None = None, dedup: str = "none", **changes: object) -> D
 
 
 def kept(examples: Iterable[Example]) -> Rows:
-    return store(examples, Path.cwd() / "rows")  # every test has a working directory of its own
+    return store_rows(examples, Path.cwd() / "rows")  # every test has a working directory of its own
 
 
 def rows(count: int = 400, groups: int = 60) -> Rows:
@@ -46,14 +46,14 @@ def ids(examples: Sequence[Example]) -> list[str]:
 @pytest.mark.parametrize("size", [40, 100, 399, None])
 @pytest.mark.parametrize(("test", "validation"), [(0.1, 0.05), (20, 10), (0.2, 10), (20, 0.1)])
 def test_no_group_is_on_two_sides(size: int | None, test: float, validation: float) -> None:
-    found = split(rows(), config(size, test=test, validation=validation))
-    for one, other in itertools.combinations(found.parts().values(), 2):
+    splits = split(rows(), config(size, test=test, validation=validation))
+    for one, other in itertools.combinations(splits.parts().values(), 2):
         assert not groups(one) & groups(other)
-    assert min(map(len, found.parts().values())) > 0
-    assert found.size_used == sum(map(len, found.parts().values()))
-    assert found.size_used + found.left_over == (size or 400)
+    assert min(map(len, splits.parts().values())) > 0
+    assert splits.size_used == sum(map(len, splits.parts().values()))
+    assert splits.size_used + splits.left_over == (size or 400)
     if size is None and isinstance(test, float) and isinstance(validation, float):
-        assert found.left_over == 0
+        assert splits.left_over == 0
 
 
 def test_size_moves_no_row_and_is_a_prefix() -> None:
@@ -85,23 +85,23 @@ def test_another_split_seed_is_another_split() -> None:
 
 def test_the_split_is_the_same_on_every_machine() -> None:
     # written down once: a change here makes older runs incomparable
-    found = split(kept(Sample().read()), config(test=21, validation=14))
-    assert groups(found.test) == {"Gastroesophageal Reflux Disease", "Shingles", "Type 2 Diabetes"}
-    assert groups(found.validation) == {"COPD", "Kidney Stones"}
-    assert ids(found.test)[:2] == ["shingles-outlook", "gastroesophageal-reflux-disease-causes"]
-    assert ids(found.train)[:2] == ["influenza-outlook", "high-blood-pressure-outlook"]
+    splits = split(kept(Sample().read()), config(test=21, validation=14))
+    assert groups(splits.test) == {"Gastroesophageal Reflux Disease", "Shingles", "Type 2 Diabetes"}
+    assert groups(splits.validation) == {"COPD", "Kidney Stones"}
+    assert ids(splits.test)[:2] == ["shingles-outlook", "gastroesophageal-reflux-disease-causes"]
+    assert ids(splits.train)[:2] == ["influenza-outlook", "high-blood-pressure-outlook"]
 
 
 def test_train_on_all_leaks_and_says_so() -> None:
-    found = split(rows(), config(100, **COUNTS, train_on_all=True))
-    assert found.leaking
-    assert len(found.train) == 100
-    assert set(ids(found.test)) <= set(ids(found.train))
+    splits = split(rows(), config(100, **COUNTS, train_on_all=True))
+    assert splits.leaking
+    assert len(splits.train) == 100
+    assert set(ids(splits.test)) <= set(ids(splits.train))
 
 
 def test_larger_size_than_data_uses_all() -> None:
-    found = split(rows(), config(5000))
-    assert found.size_used == found.available == 400
+    splits = split(rows(), config(5000))
+    assert splits.size_used == splits.available == 400
     exact = split(rows(), config(5000, **COUNTS))
     assert (len(exact.test), len(exact.validation)) == (20, 10)
     assert exact.size_used + exact.left_over == 400
@@ -138,14 +138,14 @@ def test_dedup_takes_nothing_from_test_and_leaves_no_copy_in_training(sizes: dic
     plain = split(with_copies(), config(None, **sizes))
     assert plain.duplicates == 0
     for dedup in ("exact", "near"):
-        found = split(with_copies(), config(None, dedup, **sizes))
-        assert ids(found.test) == ids(plain.test)
-        texts = {(row.instruction.lower(), row.output) for row in [*found.test, *found.validation]}
-        trained = [(row.instruction.lower(), row.output) for row in found.train]
+        splits = split(with_copies(), config(None, dedup, **sizes))
+        assert ids(splits.test) == ids(plain.test)
+        texts = {(row.instruction.lower(), row.output) for row in [*splits.test, *splits.validation]}
+        trained = [(row.instruction.lower(), row.output) for row in splits.train]
         assert not texts & set(trained)
         assert len(set(trained)) == len(trained)
-        assert found.duplicates > 0
-        assert found.size_used + found.duplicates + found.left_over >= found.available - len(plain.test)
+        assert splits.duplicates > 0
+        assert splits.size_used + splits.duplicates + splits.left_over >= splits.available - len(plain.test)
 
 
 @pytest.mark.parametrize(("validation", "missing"), [(10, "train"), (1, "validation")])
@@ -195,17 +195,17 @@ def test_no_setting_moves_a_row_to_or_from_the_test_side(
     expected = read_splits(compose(*fixed))
     test = set(ids(expected.test))
     for change in ELSEWHERE:
-        found = read_splits(compose(*fixed, change))
-        assert ids(found.test) == ids(expected.test), change
+        splits = read_splits(compose(*fixed, change))
+        assert ids(splits.test) == ids(expected.test), change
         if "train_on_all" not in change:
-            assert not test & {*ids(found.train), *ids(found.validation)}, change
+            assert not test & {*ids(splits.train), *ids(splits.validation)}, change
 
 
 def test_a_frozen_split_is_taken_whole_and_only_training_follows_size() -> None:
     whole = split(rows(), config(**COUNTS))
     frozen = {name: ids(part)[::-1] for name, part in whole.parts().items()}
-    found = split(rows(), config(seed=3, from_run="abc", test=5), frozen)
-    assert {name: ids(part) for name, part in found.parts().items()} == frozen
+    splits = split(rows(), config(seed=3, from_run="abc", test=5), frozen)
+    assert {name: ids(part) for name, part in splits.parts().items()} == frozen
     small = split(rows(), config(100, from_run="abc"), frozen)
     assert ids(small.train) == frozen["train"][:70]
     assert (ids(small.test), ids(small.validation)) == (frozen["test"], frozen["validation"])
@@ -216,14 +216,14 @@ def test_a_frozen_split_is_taken_whole_and_only_training_follows_size() -> None:
 def test_a_frozen_split_of_a_leaking_run_does_not_leak_by_itself() -> None:
     leaking = split(rows(), config(**COUNTS, train_on_all=True))
     frozen = {name: ids(part) for name, part in leaking.parts().items()}
-    found = split(rows(), config(from_run="abc"), frozen)
-    assert not set(ids(found.train)) & set(ids(found.test))
+    splits = split(rows(), config(from_run="abc"), frozen)
+    assert not set(ids(splits.train)) & set(ids(splits.test))
     again = split(rows(), config(from_run="abc", train_on_all=True), frozen)
     assert set(ids(again.test)) <= set(ids(again.train))
 
 
 def test_split_json_holds_the_ids(tmp_path: Path) -> None:
-    found: Splits = split(kept([*rows(), make_example('ä"\n', "b", id='x"\n', group="zz")]), config(**COUNTS))
-    found.write_ids(tmp_path / "split.json")
+    splits: Splits = split(kept([*rows(), make_example('ä"\n', "b", id='x"\n', group="zz")]), config(**COUNTS))
+    splits.write_ids(tmp_path / "split.json")
     written = json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))
-    assert written == {name: ids(part) for name, part in found.parts().items()}
+    assert written == {name: ids(part) for name, part in splits.parts().items()}

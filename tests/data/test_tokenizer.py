@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medft.config.schema import Config
-from medft.data.encode import Tokens, encode_all
+from medft.data.encode import Tokens, encode_examples
 from medft.data.example import Example
-from medft.data.prompt import alpaca_prompt, decode_answer, encode_prompts
+from medft.data.prompt import decode_answer, encode_prompts, format_alpaca_prompt
 from medft.data.readers.sample import Sample
 from medft.data.samples import make_samples
-from medft.data.tokenizer import Gpt2Tokenizer, OwnTokenizer, gpt2_files
+from medft.data.tokenizer import Gpt2Tokenizer, OwnTokenizer, find_gpt2_files
 from medft.errors import ModelError
 
 TRICKY = [
@@ -33,12 +33,12 @@ TRICKY = [
 def transformers_gpt2() -> object:
     from transformers import GPT2Tokenizer
 
-    files = gpt2_files()
+    files = find_gpt2_files()
     return GPT2Tokenizer(vocab=str(files["encoder.json"]), merges=str(files["vocab.bpe"]))
 
 
 def test_tiktoken_and_transformers_give_the_same_ids(transformers_gpt2: object) -> None:
-    texts = TRICKY + [alpaca_prompt(row) + row.output for row in Sample().read()]
+    texts = TRICKY + [format_alpaca_prompt(row) + row.output for row in Sample().read()]
     for text in texts:
         expected = transformers_gpt2.encode(text, split_special_tokens=True, add_special_tokens=False)
         assert Gpt2Tokenizer().encode(text) == expected, text
@@ -70,13 +70,13 @@ def test_saved_gpt2_tokenizer_is_read_by_transformers(tmp_path: Path) -> None:
 def test_border_between_prompt_and_answer_is_where_one_text_has_it() -> None:
     tokenizer = Gpt2Tokenizer()
     for row in list(Sample().read())[::10]:
-        prompt = alpaca_prompt(row)
+        prompt = format_alpaca_prompt(row)
         assert tokenizer.encode(prompt) + tokenizer.encode(row.output) == tokenizer.encode(prompt + row.output)
 
 
 def test_alpaca_prompt_has_an_input_only_where_there_is_one() -> None:
-    assert "### Input:\nabc\n\n### Response:\n" in alpaca_prompt(Example("", "", "Do.", "abc", ""))
-    assert "### Input" not in alpaca_prompt(Example("", "", "Do.", "", ""))
+    assert "### Input:\nabc\n\n### Response:\n" in format_alpaca_prompt(Example("", "", "Do.", "abc", ""))
+    assert "### Input" not in format_alpaca_prompt(Example("", "", "Do.", "", ""))
 
 
 def test_no_tokenizer_in_a_directory_is_said(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_smollm2_answers_end_with_the_token_on_which_generation_stops(
     from transformers import AutoModelForCausalLM
 
     tokenizer = OwnTokenizer(smollm2, None, None)
-    encoded = encode_all([Example("1", "g", "What is gout?", "", "A disease.")], tokenizer, "chat")
-    [sample] = make_samples(Tokens.of(encoded), compose().dataset, [])[0]
+    encoded = encode_examples([Example("1", "g", "What is gout?", "", "A disease.")], tokenizer, "chat")
+    [sample] = make_samples(Tokens.from_encoded(encoded), compose().dataset, [])[0]
     stops_on = AutoModelForCausalLM.from_pretrained(smollm2).generation_config.eos_token_id
     assert sample.input_ids[-1] == tokenizer.end_token_id == stops_on == 2
     chat = tokenizer.decode(encode_prompts([Example("1", "g", "What is gout?", "", "")], tokenizer, "chat")[0])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medft.config.schema import Config
-from medft.data.encode import encode_all
+from medft.data.encode import encode_examples
 from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
@@ -35,7 +35,7 @@ def network(config: Config, seed: int = 1) -> torch.nn.Module:
 def test_loss_is_that_of_transformers(tiny: Callable[..., Config]) -> None:
     config = tiny()
     model = network(config)
-    rows = encode_all(read_splits(config).test, TOKENIZER, "alpaca")
+    rows = encode_examples(read_splits(config).test, TOKENIZER, "alpaca")
     for row, found in zip(rows, answer_losses(model, rows, 1024), strict=True):
         ids = torch.tensor([row.prompt + row.answer])
         labels = ids.clone()
@@ -49,7 +49,7 @@ def test_loss_is_that_of_transformers(tiny: Callable[..., Config]) -> None:
 
 def test_tokens_beyond_the_limit_are_counted(tiny: Callable[..., Config]) -> None:
     config = tiny()
-    rows = encode_all(read_splits(config).test, TOKENIZER, "alpaca")
+    rows = encode_examples(read_splits(config).test, TOKENIZER, "alpaca")
     limit = max(len(row.prompt) for row in rows) + 10
     for row, found in zip(rows, answer_losses(network(config), rows, limit), strict=True):
         assert found.tokens + found.cut == len(row.answer)
@@ -109,12 +109,12 @@ TRAINING = ["dataset.max_length=16", "dataset.loss_on=all", "dataset.collate=pad
 
 def measure(model: torch.nn.Module, config: Config) -> Measurement:
     test = list(read_splits(config).test)
-    return evaluate(model, TOKENIZER, test, encode_all(test, TOKENIZER, config.dataset.prompt), config)
+    return evaluate(model, TOKENIZER, test, encode_examples(test, TOKENIZER, config.dataset.prompt), config)
 
 
 def key(config: Config, model: torch.nn.Module) -> str:
     test = list(read_splits(config).test)
-    encoded = encode_all(test, TOKENIZER, config.dataset.prompt)
+    encoded = encode_examples(test, TOKENIZER, config.dataset.prompt)
     return baseline_key(config, model, TOKENIZER, test, encoded, "cpu")
 
 

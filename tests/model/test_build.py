@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from medft.config.schema import Config
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import ModelError
-from medft.model.build import build_model, context_length, parameter_counts
-from medft.model.finetune import check_targets, merged, prepare
+from medft.model.build import build_model, count_parameters, get_context_length
+from medft.model.finetune import check_targets, merge_adapters, prepare
 from medft.model.sources.resolve import resolve
 
 SMALL = ("model.shape.n_layer=1", "model.shape.n_embd=16", "model.shape.n_head=2")
@@ -27,8 +27,8 @@ def saved(folder: Path, **shape: int) -> GPT2LMHeadModel:
 
 def test_nano_has_ten_million_parameters(compose: Callable[..., Config]) -> None:
     network = build_model(compose().model, None, Gpt2Tokenizer(), seed=0)
-    assert 9.5e6 < parameter_counts(network)["total"] < 10.5e6
-    assert context_length(network) == 1024
+    assert 9.5e6 < count_parameters(network)["total"] < 10.5e6
+    assert get_context_length(network) == 1024
     assert network.config.resid_pdrop == network.config.attn_pdrop == network.config.embd_pdrop == 0.0
     assert network.dtype == torch.float32
 
@@ -112,14 +112,14 @@ def test_lora_trains_little_and_merges_into_a_plain_model(compose: Callable[...,
                      "model.shape.n_head=2", "model.shape.n_embd=16", "finetune.rank=2")  # fmt: skip
     network = build_model(config.model, resolve(config.model, tmp_path), Gpt2Tokenizer(), seed=0)
     tuned = prepare(network, config.finetune)
-    counts = parameter_counts(tuned)
+    counts = count_parameters(tuned)
     assert 0 < counts["trainable"] < counts["total"] / 20
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)
     ids = torch.tensor([[5, 6, 7, 8]])
     expected = tuned.eval()(ids).logits
-    plain = merged(tuned)
+    plain = merge_adapters(tuned)
     torch.testing.assert_close(plain(ids).logits, expected, rtol=1e-4, atol=1e-4)
     plain.save_pretrained(tmp_path / "merged")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()

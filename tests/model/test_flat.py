@@ -11,7 +11,7 @@ from medft.data.collate import Batch, flatten, pad
 from medft.data.encode import Encoded, Tokens
 from medft.data.samples import Sample, make_samples
 from medft.errors import ModelError
-from medft.model.attention import check_flat, flat
+from medft.model.attention import check_flat_attention, use_flat_attention
 from medft.model.finetune import prepare
 from medft.model.loss import supervised_loss
 
@@ -41,7 +41,7 @@ def samples(loss_on: str) -> list[Sample]:
         ids = torch.randint(1, 101, (prompt + answer,), generator=generator).tolist()
         encoded.append(Encoded(ids[:prompt], [*ids[prompt:], 0]))
     config = compose_config(["dataset.max_length=32", f"dataset.loss_on={loss_on}"])
-    return list(make_samples(Tokens.of(encoded), config.dataset, [])[0])
+    return list(make_samples(Tokens.from_encoded(encoded), config.dataset, [])[0])
 
 
 def loss_and_gradients(network: PreTrainedModel, batches: list[Batch]) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -67,18 +67,18 @@ def assert_same(one: tuple[torch.Tensor, list[torch.Tensor]], other: tuple[torch
 def test_flatten_and_pad_agree(network: PreTrainedModel, loss_on: str) -> None:
     rows = samples(loss_on)
     expected = loss_and_gradients(network, [pad(rows, 0)])
-    with flat(network):
-        found = loss_and_gradients(network, [flatten(rows)])
-    assert_same(expected, found)
+    with use_flat_attention(network):
+        flattened = loss_and_gradients(network, [flatten(rows)])
+    assert_same(expected, flattened)
 
 
 @pytest.mark.parametrize("loss_on", ["response", "all"])
 def test_accumulation_is_weighted_by_supervised_tokens(network: PreTrainedModel, loss_on: str) -> None:
     rows = samples(loss_on)
     expected = loss_and_gradients(network, [pad(rows, 0)])
-    with flat(network):
-        found = loss_and_gradients(network, [flatten(rows[:2]), flatten(rows[2:])])
-    assert_same(expected, found)
+    with use_flat_attention(network):
+        flattened = loss_and_gradients(network, [flatten(rows[:2]), flatten(rows[2:])])
+    assert_same(expected, flattened)
 
 
 def test_padded_loss_is_that_of_transformers(network: PreTrainedModel) -> None:
@@ -94,7 +94,7 @@ def test_padded_loss_is_that_of_transformers(network: PreTrainedModel) -> None:
 def test_no_token_sees_another_sample(network: PreTrainedModel) -> None:
     first, second = Sample([3, 4, 5, 6], 1), Sample([7, 8, 9], 1)
     other = Sample([50, 51, 52, 53], 1)
-    with flat(network), torch.no_grad():
+    with use_flat_attention(network), torch.no_grad():
         one = network(**inputs(flatten([first, second]))).logits[0, 3:]
         two = network(**inputs(flatten([other, second]))).logits[0, 3:]
     torch.testing.assert_close(one, two, rtol=0, atol=0)
@@ -106,7 +106,7 @@ def inputs(batch: Batch) -> Batch:
 
 def test_generation_works_again_after_flat(network: PreTrainedModel) -> None:
     before = network.config._attn_implementation
-    with flat(network):
+    with use_flat_attention(network):
         assert network.config._attn_implementation == "medft_flat"
     assert network.config._attn_implementation == before
     written = network.generate(torch.tensor([[1, 2, 3]]), max_new_tokens=3, do_sample=False, pad_token_id=0)
@@ -116,7 +116,7 @@ def test_generation_works_again_after_flat(network: PreTrainedModel) -> None:
 def test_a_model_that_ignores_where_samples_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     config = AutoConfig.for_model("gpt2", **SHAPES["gpt2"])
     network = AutoModelForCausalLM.from_config(config).eval()
-    check_flat(network)
+    check_flat_attention(network)
 
     def one_long_sequence(module: object, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
                           attention_mask: object, **_: object) -> tuple[torch.Tensor, None]:  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_model_that_ignores_where_samples_end_is_refused(monkeypatch: pytest.M
         block.attn.c_attn.weight.data.mul_(40)
         block.attn.c_proj.weight.data.mul_(40)
     with pytest.raises(ModelError, match="set dataset.collate=pad"):
-        check_flat(network)
+        check_flat_attention(network)
 
 
 def test_lora_reads_flattened_batches(network: PreTrainedModel) -> None:
@@ -140,7 +140,7 @@ def test_lora_reads_flattened_batches(network: PreTrainedModel) -> None:
         if "lora_B" in name:  # zero at first, which would hide the adapters
             torch.nn.init.normal_(parameter, std=0.1)
     expected = loss_and_gradients(tuned, [pad(samples("response"), 0)])
-    with flat(network):
-        found = loss_and_gradients(tuned, [flatten(samples("response"))])
-    assert 0 < len(found[1]) < len(list(tuned.parameters()))
-    assert_same(expected, found)
+    with use_flat_attention(network):
+        flattened = loss_and_gradients(tuned, [flatten(samples("response"))])
+    assert 0 < len(flattened[1]) < len(list(tuned.parameters()))
+    assert_same(expected, flattened)

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from medft.config.schema import AdamWConfig, SchedulerConfig
-from medft.model.optimizer import build_optimizer, lr_factor
+from medft.model.optimizer import build_optimizer, compute_lr_factor
 
 
 def schedule(name: str, warmup: float = 0.1, floor: float = 0.1) -> list[float]:
     config = SchedulerConfig(name=name, warmup_ratio=warmup, min_lr_ratio=floor)
-    return [lr_factor(step, 100, config) for step in range(100)]
+    return [compute_lr_factor(step, 100, config) for step in range(100)]
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear"])

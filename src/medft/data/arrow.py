@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-PIECE = 1000  # rows written or read at once
+CHUNK_ROWS = 1000  # rows written or read at once
 
 
-class Writer:
+class ArrowWriter:
     """Writes columns piece by piece to a file that does not bear its name before it is whole.
 
     Use as a context manager; leaving it without `finish` removes what was written.
@@ -26,7 +26,7 @@ class Writer:
         os.close(handle)
         self.folder, self.schema, self._part = folder, schema, Path(name)
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> "ArrowWriter":
         self._stream = pa.ipc.new_stream(str(self._part), self.schema)
         return self
 
@@ -55,7 +55,7 @@ def _umask() -> int:
     return mask
 
 
-def on_disk(pieces: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
+def store_on_disk(pieces: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
     """One array out of pieces, in a nameless file in `folder` that goes with it: it can be larger than memory."""
     with tempfile.TemporaryFile(dir=folder) as file:
         for piece in pieces:
@@ -63,14 +63,14 @@ def on_disk(pieces: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> 
         return np.memmap(file, dtype, "r") if file.tell() else np.empty(0, dtype)
 
 
-def mapped(path: Path) -> Any:
+def open_mapped(path: Path) -> Any:
     """A `datasets.Dataset` over a memory map of the file."""
     from datasets import Dataset
 
     return Dataset.from_file(str(path))
 
 
-def values(table: Any, column: str) -> Iterator[Any]:
+def iterate_column(table: Any, column: str) -> Iterator[Any]:
     """A whole column of a mapped table, some rows in memory at a time."""
     for chunk in table.data.column(column).chunks:
         yield from chunk.to_pylist()

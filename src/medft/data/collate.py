@@ -36,7 +36,7 @@ def pad(samples: Sequence[Sample], pad_token_id: int) -> Batch:
     labels = torch.full((len(samples), length), IGNORE_INDEX)
     attention_mask = torch.zeros((len(samples), length), dtype=torch.long)
     for row, sample in enumerate(samples):
-        inputs, targets = _shifted(sample)
+        inputs, targets = _shift(sample)
         input_ids[row, : len(inputs)] = torch.tensor(inputs)
         labels[row, : len(inputs)] = torch.tensor(targets)
         attention_mask[row, : len(inputs)] = 1
@@ -56,7 +56,7 @@ def flatten(samples: Sequence[Sample]) -> Batch:
     positions: list[int] = []
     lengths: list[int] = []
     for sample in samples:
-        ids, targets = _shifted(sample)
+        ids, targets = _shift(sample)
         inputs += ids
         labels += targets
         positions += range(len(ids))
@@ -71,7 +71,7 @@ def flatten(samples: Sequence[Sample]) -> Batch:
     }
 
 
-def _shifted(sample: Sample) -> tuple[list[int], list[int]]:
+def _shift(sample: Sample) -> tuple[list[int], list[int]]:
     """Inputs and what each of them has to predict: the next token, if that one is supervised."""
     ids, first = sample.input_ids, max(sample.supervised_from, 1)
     return ids[:-1], [IGNORE_INDEX] * (first - 1) + ids[first:]

@@ -31,23 +31,23 @@ _MARGIN = 0.1
 _MOST = 50
 
 
-def content_keys(rows: Rows) -> Keys:
+def hash_rows(rows: Rows) -> Keys:
     """64 bits of a hash of each row's three texts, ignoring case and spacing."""
     texts = rows.columns("instruction", "input", "output")
-    return hashed(("\x1f".join(" ".join(text.lower().split()) for text in row) for row in texts), len(rows))
+    return hash_texts(("\x1f".join(" ".join(text.lower().split()) for text in row) for row in texts), len(rows))
 
 
-def among(keys: Keys, known: Keys) -> NDArray[np.bool_]:
+def isin_sorted(keys: Keys, known: Keys) -> NDArray[np.bool_]:
     """Which keys are among the known ones, which are sorted; in less memory than np.isin."""
     if not len(known):
         return np.zeros(len(keys), bool)
     places = np.searchsorted(known, keys)
     places[places == len(known)] = 0
-    found: NDArray[np.bool_] = known[places] == keys
-    return found
+    matches: NDArray[np.bool_] = known[places] == keys
+    return matches
 
 
-def without_duplicates(rows: Rows, pools: Mapping[str, Indices], dedup: str, threshold: float) -> dict[str, Indices]:
+def remove_duplicates(rows: Rows, pools: Mapping[str, Indices], dedup: str, threshold: float) -> dict[str, Indices]:
     """The pools without rows that repeat a test row, a validation row or an earlier training row.
 
     Test keeps every row it has: runs with and without `dataset.dedup` stay comparable.
@@ -58,31 +58,31 @@ def without_duplicates(rows: Rows, pools: Mapping[str, Indices], dedup: str, thr
     """
     if dedup == "none":
         return dict(pools)
-    kept = _without_copies(rows, pools)
+    kept = _remove_copies(rows, pools)
     if dedup == "near":
-        kept = _without_near(rows, kept, threshold)
+        kept = _remove_near(rows, kept, threshold)
     return {name: kept[name] for name in pools}
 
 
-def _without_copies(rows: Rows, pools: Mapping[str, Indices]) -> dict[str, Indices]:
+def _remove_copies(rows: Rows, pools: Mapping[str, Indices]) -> dict[str, Indices]:
     kept, seen = {}, np.empty(0, np.uint64)
     for name in _ORDER:
-        keys = content_keys(Rows(rows.table, pools[name]))
+        keys = hash_rows(Rows(rows.table, pools[name]))
         first = np.zeros(len(keys), bool)
         first[np.unique(keys, return_index=True)[1]] = True
-        keep = name == "test" or first & ~among(keys, seen)
+        keep = name == "test" or first & ~isin_sorted(keys, seen)
         kept[name] = pools[name][np.broadcast_to(keep, len(keys))]
         seen = np.union1d(seen, keys)
     return kept
 
 
-def _without_near(rows: Rows, pools: Mapping[str, Indices], threshold: float) -> dict[str, Indices]:
+def _remove_near(rows: Rows, pools: Mapping[str, Indices], threshold: float) -> dict[str, Indices]:
     order = np.concatenate([pools[name] for name in _ORDER])
     index = NearDuplicates(Rows(rows.table, order), threshold)
     keep = np.zeros(len(order), bool)
     keep[: len(pools["test"])] = True
     for number in track(range(len(pools["test"]), len(order)), "Comparing near duplicates", len(order)):
-        keep[number] = index.nearest(number, range(number), keep) is None
+        keep[number] = index.find_nearest(number, range(number), keep) is None
     borders = np.cumsum([len(pools[name]) for name in _ORDER])[:-1]
     parts = zip(_ORDER, np.split(order, borders), np.split(keep, borders), strict=True)
     return {name: pool[kept] for name, pool, kept in parts}
@@ -96,17 +96,16 @@ class NearDuplicates:
 
     def __init__(self, rows: Sequence[Example], threshold: float) -> None:
         self._threshold = threshold
-        self._triples = [_triples(example) for example in track(rows, "Word triples of rows", len(rows))]
+        self._triples = [_hash_triples(example) for example in track(rows, "Word triples of rows", len(rows))]
         self._signatures = np.empty((len(rows), _BANDS * _BAND), np.uint32)
-        for number, signature in enumerate(track(_signatures(self._triples), "Signatures of rows", len(rows))):
+        for number, signature in enumerate(track(_compute_signatures(self._triples), "Signatures of rows", len(rows))):
             self._signatures[number] = signature
         bands = np.split(self._signatures, _BANDS, axis=1)
         self._bands = [_Band(np.ascontiguousarray(band)) for band in bands] if len(rows) else []
 
-    def nearest(self, number: int, among: range, keep: NDArray[np.bool_] | None = None) -> int | None:
+    def find_nearest(self, number: int, among: range, keep: NDArray[np.bool_] | None = None) -> int | None:
         """The row of `among`, and of `keep`, that seems closest and is near; None if there is none."""
-        found = [band.rows(number, among, keep) for band in self._bands]
-        candidates = np.unique(np.concatenate(found))
+        candidates = np.unique(np.concatenate([band.find_rows(number, among, keep) for band in self._bands]))
         candidates = candidates[candidates != number]
         estimates = (self._signatures[candidates] == self._signatures[number]).mean(axis=1)
         closest = np.argsort(-estimates, kind="stable")[:_MOST]
@@ -126,7 +125,7 @@ class _Band:
         self._order = np.argsort(self._group, kind="stable").astype(np.int32)  # by group, inside it by number
         self._start = np.searchsorted(self._group[self._order], np.arange(self._group.max() + 2)).astype(np.int32)
 
-    def rows(self, number: int, among: range, keep: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+    def find_rows(self, number: int, among: range, keep: NDArray[np.bool_] | None) -> NDArray[np.int32]:
         """Rows with the same values as this one: the last `_MOST` of those asked for."""
         group = self._group[number]
         same = self._order[self._start[group] : self._start[group + 1]]
@@ -134,7 +133,7 @@ class _Band:
         return same[-_MOST:] if keep is None else same[keep[same]][-_MOST:]
 
 
-def _triples(example: Example) -> Hashes:
+def _hash_triples(example: Example) -> Hashes:
     """32 bits of a hash of each triple of words in the row's three texts, sorted, each once."""
     words = _WORD.findall(f"{example.instruction} {example.input} {example.output}".lower())
     shingles = {" ".join(words[start : start + _TRIPLE]) for start in range(max(1, len(words) - _TRIPLE + 1))}
@@ -147,7 +146,7 @@ def _jaccard(one: Hashes, other: Hashes) -> float:
     return both / (len(one) + len(other) - both)
 
 
-def _signatures(triples: Iterable[Hashes]) -> Iterator[NDArray[Any]]:
+def _compute_signatures(triples: Iterable[Hashes]) -> Iterator[NDArray[Any]]:
     """The MinHash signature of each set of triples, of `_BANDS * _BAND` numbers."""
     from datasketch import MinHash
 
@@ -158,7 +157,7 @@ def _signatures(triples: Iterable[Hashes]) -> Iterator[NDArray[Any]]:
         yield signature.hashvalues
 
 
-def hashed(names: Iterable[str], count: int) -> Keys:
+def hash_texts(names: Iterable[str], count: int) -> Keys:
     """64 bits of a hash of each name."""
     hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
     return np.fromiter((int.from_bytes(each, "big") for each in hashes), np.uint64, count)

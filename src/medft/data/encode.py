@@ -13,7 +13,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from medft.console import track
-from medft.data.arrow import PIECE, Writer, mapped, on_disk, values
+from medft.data.arrow import CHUNK_ROWS, ArrowWriter, iterate_column, open_mapped, store_on_disk
 from medft.data.example import Example
 from medft.data.prompt import encode_prompts
 from medft.data.rows import Rows
@@ -33,7 +33,7 @@ class Encoded:
     answer: list[int]
 
 
-def encode_all(examples: Sequence[Example], tokenizer: Tokenizer, prompt_style: str) -> list[Encoded]:
+def encode_examples(examples: Sequence[Example], tokenizer: Tokenizer, prompt_style: str) -> list[Encoded]:
     """Encode prompts and answers apart, so that the border between them never falls inside a token."""
     prompts = encode_prompts(examples, tokenizer, prompt_style)
     answers = tokenizer.encode_batch([example.output for example in examples])
@@ -52,14 +52,14 @@ class Tokens(Sequence[Encoded]):
     def __init__(self, table: Any, folder: Path | None) -> None:
         self._table, self.folder = table, folder
         self.prompt_lengths, self.answer_lengths = (
-            on_disk(
+            store_on_disk(
                 (pc.list_value_length(each).to_numpy() for each in table.data.column(name).chunks), np.int32, folder
             )
             for name in _SCHEMA.names
         )
 
     @classmethod
-    def of(cls, rows: Sequence[Encoded]) -> Self:
+    def from_encoded(cls, rows: Sequence[Encoded]) -> Self:
         """The same in memory, for a few rows."""
         from datasets import Dataset
 
@@ -72,9 +72,9 @@ class Tokens(Sequence[Encoded]):
     def __getitem__(self, key: Any) -> Any:
         return Encoded(**self._table[int(key)])
 
-    def answers(self) -> Iterator[list[int]]:
+    def iterate_answers(self) -> Iterator[list[int]]:
         """The answers, some rows in memory at a time."""
-        return values(self._table, "answer")
+        return iterate_column(self._table, "answer")
 
 
 def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -> Tokens:
@@ -90,12 +90,12 @@ def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -
     with FileLock(folder / f"{name}.lock"):
         if not (folder / name).exists():
             _write(rows, tokenizer, prompt_style, folder, name)
-    return Tokens(mapped(folder / name), folder)
+    return Tokens(open_mapped(folder / name), folder)
 
 
 def _write(rows: Rows, tokenizer: Tokenizer, prompt_style: str, folder: Path, name: str) -> None:
-    with Writer(folder, _SCHEMA) as writer:
-        for piece in track(rows.pieces(), "Tokenizing", -(-len(rows) // PIECE)):
-            encoded = encode_all(piece, tokenizer, prompt_style)
+    with ArrowWriter(folder, _SCHEMA) as writer:
+        for piece in track(rows.iterate_chunks(), "Tokenizing", -(-len(rows) // CHUNK_ROWS)):
+            encoded = encode_examples(piece, tokenizer, prompt_style)
             writer.write({"prompt": [row.prompt for row in encoded], "answer": [row.answer for row in encoded]})
         writer.finish(name)

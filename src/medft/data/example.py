@@ -31,7 +31,7 @@ class Example:
 
     def fingerprint(self) -> str:
         """SHA-256 (32 hex digits) over the id and the three texts."""
-        return _digest(self.id, self.instruction, self.input, self.output)[:32]
+        return _hash_texts(self.id, self.instruction, self.input, self.output)[:32]
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class BadRow:
     row: Any = None
 
 
-def content_id(instruction: str, input: str, output: str) -> str:
+def make_content_id(instruction: str, input: str, output: str) -> str:
     """A stable id for a row whose source has none: 16 hex digits of a SHA-256 over its three texts."""
-    return _digest(instruction, input, output)[:16]
+    return _hash_texts(instruction, input, output)[:16]
 
 
-def _digest(*texts: str) -> str:
+def _hash_texts(*texts: str) -> str:
     # surrogatepass: text that is no valid Unicode gets an id too, and is refused later with its file and line
     return hashlib.sha256("\x1f".join(texts).encode(errors="surrogatepass")).hexdigest()

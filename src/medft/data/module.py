@@ -51,21 +51,21 @@ class MedicalQA(LightningDataModule):
                     "left to learn; raise it"
                 )
 
-    def train_batches(self, processes: int = 1) -> int:
+    def count_train_batches(self, processes: int = 1) -> int:
         """Micro-batches of one epoch in one process."""
         rows = -(-len(self.samples["train"]) // processes)
         return -(-rows // self.config.batch_size)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches in the order of (seed, epoch)."""
-        rank, processes = _place(self.trainer)
+        rank, processes = _get_rank(self.trainer)
         self._order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
         self._order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
         return self._loader(self.samples["train"], self._order)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches in the fixed order of the split."""
-        rank, processes = _place(self.trainer)
+        rank, processes = _get_rank(self.trainer)
         rows = self.samples["validation"]
         return self._loader(rows, range(rank, len(rows), processes) or range(1))
 
@@ -76,7 +76,7 @@ class MedicalQA(LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Skip what the interrupted run had seen of its epoch."""
-        self._resume_at = state_dict["batches_done"] % self.train_batches(_place(self.trainer)[1])
+        self._resume_at = state_dict["batches_done"] % self.count_train_batches(_get_rank(self.trainer)[1])
 
     def _loader(self, samples: Sequence[Sample], order: Sampler[int] | range) -> DataLoader[Batch]:
         return DataLoader(
@@ -89,6 +89,6 @@ class MedicalQA(LightningDataModule):
         )
 
 
-def _place(trainer: Any) -> tuple[int, int]:
+def _get_rank(trainer: Any) -> tuple[int, int]:
     """(rank, processes) of this process."""
     return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)

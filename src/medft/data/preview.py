@@ -12,7 +12,7 @@ def preview(data: MedicalQA, split: str, rows: int) -> None:
     samples, examples = data.samples[split], data.splits.parts()[split]
     say(f"{split}: {len(examples):,} rows, {len(samples):,} samples; learned tokens are green, or between ⟦ and ⟧")
     for number in range(min(rows, len(examples))):
-        windows = samples.of_row(number)
+        windows = samples.get_row_samples(number)
         total = len(data.tokens[split][number].answer)
         learned = f"{sum(window.supervised for window in windows)} tokens learned, the answer has {total}"
         say(f"\n{'─' * 8} row {number + 1}: {examples[number].id} ({examples[number].group})")
@@ -20,4 +20,4 @@ def preview(data: MedicalQA, split: str, rows: int) -> None:
         for place, window in enumerate(windows, 1):
             say(f"{'·' * 8} sample {place} of {len(windows)}: {len(window.input_ids)} tokens")
             border = len(window.input_ids) - window.supervised
-            say_marked(*map(data.tokenizer.render, (window.input_ids[:border], window.input_ids[border:])))
+            say_marked(*map(data.tokenizer.decode_with_special, (window.input_ids[:border], window.input_ids[border:])))

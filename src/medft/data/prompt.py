@@ -20,13 +20,13 @@ _WITHOUT_INPUT = (
 )
 
 
-def alpaca_prompt(example: Example) -> str:
+def format_alpaca_prompt(example: Example) -> str:
     """The Alpaca prompt up to and including the response header."""
     template = _WITH_INPUT if example.input else _WITHOUT_INPUT
     return template.format(instruction=example.instruction, input=example.input)
 
 
-def user_turn(example: Example) -> str:
+def format_user_turn(example: Example) -> str:
     """The question as the user's turn of a chat."""
     return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
 
@@ -34,8 +34,8 @@ def user_turn(example: Example) -> str:
 def encode_prompts(examples: Sequence[Example], tokenizer: Tokenizer, style: str) -> list[list[int]]:
     """Token ids of everything before the answers, in style `alpaca` or `chat`."""
     if style == "chat":
-        return tokenizer.encode_chats([user_turn(example) for example in examples])
-    return tokenizer.encode_batch([alpaca_prompt(example) for example in examples])
+        return tokenizer.encode_chats([format_user_turn(example) for example in examples])
+    return tokenizer.encode_batch([format_alpaca_prompt(example) for example in examples])
 
 
 def decode_answer(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:

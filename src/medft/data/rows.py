@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig
 from medft.console import track, warn
-from medft.data.arrow import PIECE, Writer, mapped, values
+from medft.data.arrow import CHUNK_ROWS, ArrowWriter, iterate_column, open_mapped
 from medft.data.example import BadRow, Example
 from medft.errors import DataError
 
@@ -46,10 +46,10 @@ class Rows(Sequence[Example]):
     def __getitem__(self, key: int | slice) -> "Example | Rows":
         if isinstance(key, slice):
             return Rows(self.table, self.indices[key])
-        return _example(self.table[int(self.indices[key])])
+        return _to_example(self.table[int(self.indices[key])])
 
     def __iter__(self) -> Iterator[Example]:
-        for piece in self.pieces():
+        for piece in self.iterate_chunks():
             yield from piece
 
     def __eq__(self, other: object) -> bool:
@@ -57,11 +57,13 @@ class Rows(Sequence[Example]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def pieces(self) -> Iterator[list[Example]]:
+    def iterate_chunks(self) -> Iterator[list[Example]]:
         """The examples, some at a time."""
-        for start in range(0, len(self), PIECE):
-            columns = self.table[self.indices[start : start + PIECE]]
-            yield [_example(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+        for start in range(0, len(self), CHUNK_ROWS):
+            columns = self.table[self.indices[start : start + CHUNK_ROWS]]
+            yield [
+                _to_example(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)
+            ]
 
     def column(self, name: str) -> Iterator[str]:
         """One column, some rows in memory at a time."""
@@ -71,13 +73,13 @@ class Rows(Sequence[Example]):
         """Several columns, some rows in memory at a time."""
         # not pyarrow's take, which may copy a whole column first
         table = self.table.select_columns(list(names))
-        for start in range(0, len(self), PIECE):
-            piece = table[self.indices[start : start + PIECE]]
+        for start in range(0, len(self), CHUNK_ROWS):
+            piece = table[self.indices[start : start + CHUNK_ROWS]]
             yield from zip(*(piece[name] for name in names), strict=True)
 
-    def whole_column(self, name: str) -> Iterator[str]:
+    def iterate_table_column(self, name: str) -> Iterator[str]:
         """One column of all rows of the table, in its own order."""
-        return values(self.table, name)
+        return iterate_column(self.table, name)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -112,11 +114,11 @@ def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path | None) -> tu
     Raises:
         DataError: the source is missing, empty or cannot be used; under `dataset.on_bad_row=error` the first bad row.
     """
-    skip = _Skip(skipped_to) if config.on_bad_row == "skip" else None
-    examples = _checked(config.reader.read(), config.max_row_bytes, skip)
+    skip = _SkippedRows(skipped_to) if config.on_bad_row == "skip" else None
+    examples = _check_rows(config.reader.read(), config.max_row_bytes, skip)
     first = next(examples, None)
-    rows = store(chain([first], examples), cache / "data", f"Reading {config.name}") if first else None
-    skipped = skip.done() if skip else NOTHING_SKIPPED
+    rows = store_rows(chain([first], examples), cache / "data", f"Reading {config.name}") if first else None
+    skipped = skip.summarise() if skip else NOTHING_SKIPPED
     if rows is None:
         place = f" ({config.path})" if config.path else ""
         also = f"; all {skipped.count} were skipped, see {skipped.file}" if skipped.file else ""
@@ -126,29 +128,29 @@ def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path | None) -> tu
     return rows, skipped
 
 
-def store(examples: Iterable[Example], folder: Path, description: str = "Reading") -> Rows:
+def store_rows(examples: Iterable[Example], folder: Path, description: str = "Reading") -> Rows:
     """Write examples to a file in `folder` that is named after their content; a repeated id gets its occurrence
     appended (`abc`, `abc#2`), so that exact copies stay apart.
     """
     ids, digest = _UniqueIds(), hashlib.sha256()
     piece: list[dict[str, str]] = []
-    with Writer(folder, _SCHEMA) as writer:
+    with ArrowWriter(folder, _SCHEMA) as writer:
         for example in track(examples, description):
-            row = _stored(replace(example, id=ids.unique(example.id)))
+            row = _to_record(replace(example, id=ids.make_unique(example.id)))
             digest.update(("\x1f".join(row[key] for key in ("fingerprint", "group", "document", "meta"))).encode())
             piece.append(row)
-            if len(piece) == PIECE:
-                writer.write(_columns(piece))
+            if len(piece) == CHUNK_ROWS:
+                writer.write(_to_columns(piece))
                 piece = []
-        writer.write(_columns(piece))
-        return Rows(mapped(writer.finish(f"rows-{digest.hexdigest()[:32]}.arrow")))
+        writer.write(_to_columns(piece))
+        return Rows(open_mapped(writer.finish(f"rows-{digest.hexdigest()[:32]}.arrow")))
 
 
-def _columns(piece: list[dict[str, str]]) -> dict[str, list[str]]:
+def _to_columns(piece: list[dict[str, str]]) -> dict[str, list[str]]:
     return {name: [row[name] for row in piece] for name in _SCHEMA.names}
 
 
-def _stored(example: Example) -> dict[str, str]:
+def _to_record(example: Example) -> dict[str, str]:
     return vars(example) | {
         "document": example.document or example.group,
         "meta": json.dumps(example.meta, ensure_ascii=False),
@@ -156,7 +158,7 @@ def _stored(example: Example) -> dict[str, str]:
     }
 
 
-def _example(row: dict[str, str]) -> Example:
+def _to_example(row: dict[str, str]) -> Example:
     own = {key: value for key, value in row.items() if key != "fingerprint"}
     return Example(**own | {"meta": json.loads(row["meta"])})
 
@@ -174,13 +176,13 @@ class _UniqueIds:
         self._new: set[int] = set()
         self._repeated: dict[str, int] = {}
 
-    def unique(self, id: str) -> str:
+    def make_unique(self, id: str) -> str:
         """The id itself, or where it has come before the first of `id#2`, `id#3` ... that has not."""
-        found = id
-        while not self._add(found):
+        candidate = id
+        while not self._add(candidate):
             self._repeated[id] = self._repeated.get(id, 1) + 1
-            found = f"{id}#{self._repeated[id]}"
-        return found
+            candidate = f"{id}#{self._repeated[id]}"
+        return candidate
 
     def _add(self, id: str) -> bool:
         """False if the id is known already."""
@@ -195,7 +197,7 @@ class _UniqueIds:
         return True
 
 
-class _Skip:
+class _SkippedRows:
     """Counts bad rows and writes them to a file, if there is one; it is made with the first of them."""
 
     def __init__(self, file: Path | None) -> None:
@@ -211,13 +213,15 @@ class _Skip:
         with self._file.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(json.dumps(asdict(bad), ensure_ascii=False, default=repr) + "\n")
 
-    def done(self) -> Skipped:
+    def summarise(self) -> Skipped:
         return Skipped(self._count, self._file if self._count else None)
 
 
-def _checked(found: Iterable[Example | BadRow], max_row_bytes: int, skip: _Skip | None) -> Iterator[Example]:
-    for each in found:
-        bad = each if isinstance(each, BadRow) else _fault(each, max_row_bytes)
+def _check_rows(
+    delivered: Iterable[Example | BadRow], max_row_bytes: int, skip: _SkippedRows | None
+) -> Iterator[Example]:
+    for each in delivered:
+        bad = each if isinstance(each, BadRow) else _find_fault(each, max_row_bytes)
         if bad is None:
             assert isinstance(each, Example)
             yield each
@@ -227,7 +231,7 @@ def _checked(found: Iterable[Example | BadRow], max_row_bytes: int, skip: _Skip 
             skip.add(bad)
 
 
-def _fault(example: Example, max_row_bytes: int) -> BadRow | None:
+def _find_fault(example: Example, max_row_bytes: int) -> BadRow | None:
     """What is wrong with a row, whatever reader it comes from."""
     reason = None
     try:

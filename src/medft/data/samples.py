@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig
-from medft.data.arrow import on_disk
+from medft.data.arrow import store_on_disk
 from medft.data.encode import Lengths, Tokens
 from medft.errors import InputError
 
@@ -73,16 +73,16 @@ class Samples(Sequence[Sample]):
     def __init__(self, tokens: Tokens, config: DatasetConfig, mark: list[int], policy: str) -> None:
         self._tokens, self._config, self._mark = tokens, config, mark
         starts = range(0, len(tokens), _ROWS)
-        pieces = (_windows(tokens, start, config, len(mark), policy) for start in starts)
-        self.windows = on_disk(pieces, _WINDOW, tokens.folder)
+        pieces = (_make_windows(tokens, start, config, len(mark), policy) for start in starts)
+        self.windows = store_on_disk(pieces, _WINDOW, tokens.folder)
 
     @property
     def lengths(self) -> Numbers:
         """Tokens of each sample."""
-        found: Numbers = self.windows["length"]
-        return found
+        lengths: Numbers = self.windows["length"]
+        return lengths
 
-    def of_row(self, row: int) -> list[Sample]:
+    def get_row_samples(self, row: int) -> list[Sample]:
         """The samples made of one row."""
         return [self[int(number)] for number in np.flatnonzero(self.windows["row"] == row)]
 
@@ -102,7 +102,7 @@ class Samples(Sequence[Sample]):
             first = len(row.prompt) if self._config.loss_on == "response" else 1
             return Sample(row.prompt + row.answer[:stop], first)
         prompt = np.array(len(row.prompt), np.int32)
-        mark_room, overlap = context(
+        mark_room, overlap = compute_continuation_room(
             prompt, self._config.max_length, len(self._mark), self._config.continuation.overlap
         )
         before = row.prompt + self._mark[: int(mark_room)] + row.answer[start - int(overlap) : start]
@@ -131,15 +131,15 @@ def make_samples(
             "drop or split"
         )
     samples = Samples(tokens, config, mark, policy)
-    return samples, _cuts(tokens, samples, room, long, policy)
+    return samples, _count_truncation(tokens, samples, room, long, policy)
 
 
-def _windows(tokens: Tokens, begin: int, config: DatasetConfig, mark: int, policy: str) -> NDArray[np.void]:
+def _make_windows(tokens: Tokens, begin: int, config: DatasetConfig, mark: int, policy: str) -> NDArray[np.void]:
     """The windows of up to `_ROWS` rows from row `begin` on."""
     prompts, answers = (each[begin : begin + _ROWS] for each in (tokens.prompt_lengths, tokens.answer_lengths))
     room = np.maximum(0, config.max_length - prompts)
     first = np.minimum(answers, room)  # learned in a row's first window
-    mark_room, overlap = context(prompts, config.max_length, mark, config.continuation.overlap)
+    mark_room, overlap = compute_continuation_room(prompts, config.max_length, mark, config.continuation.overlap)
     step = np.maximum(1, room - mark_room - overlap)  # learned in each further window
     counts = (room > 0).astype(np.int32)
     if policy == "drop":
@@ -148,16 +148,16 @@ def _windows(tokens: Tokens, begin: int, config: DatasetConfig, mark: int, polic
         counts += np.where(room > 0, -(-(answers - first) // step), 0)
     row = np.repeat(np.arange(len(prompts), dtype=np.int32), counts)
     number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    found = np.empty(len(row), _WINDOW)
-    found["row"] = row + begin
-    found["start"] = np.where(number == 0, 0, first[row] + (number - 1) * step[row])
-    found["stop"] = np.where(number == 0, first[row], np.minimum(found["start"] + step[row], answers[row]))
+    windows = np.empty(len(row), _WINDOW)
+    windows["row"] = row + begin
+    windows["start"] = np.where(number == 0, 0, first[row] + (number - 1) * step[row])
+    windows["stop"] = np.where(number == 0, first[row], np.minimum(windows["start"] + step[row], answers[row]))
     before = np.where(number == 0, 0, (mark_room + overlap)[row])
-    found["length"] = prompts[row] + before + found["stop"] - found["start"]
-    return found
+    windows["length"] = prompts[row] + before + windows["stop"] - windows["start"]
+    return windows
 
 
-def context(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple[Numbers, Numbers]:
+def compute_continuation_room(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple[Numbers, Numbers]:
     """Tokens of mark and of overlap in the continued windows of rows with such prompts.
 
     Both together take half of the room beside the prompt at most, so that even a prompt that nearly fills
@@ -168,7 +168,7 @@ def context(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple
     return mark_room.astype(np.int32), np.minimum(overlap, half - mark_room).astype(np.int32)
 
 
-def _cuts(tokens: Tokens, samples: Samples, room: Lengths, long: Any, policy: str) -> TruncationStats:
+def _count_truncation(tokens: Tokens, samples: Samples, room: Lengths, long: Any, policy: str) -> TruncationStats:
     supervised = int((samples.windows["stop"] - samples.windows["start"]).sum(dtype=np.int64))
     total = int(tokens.answer_lengths.sum(dtype=np.int64))
     unsupervised = int((room == 0).sum())

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig, SplitConfig
-from medft.data.duplicates import without_duplicates
+from medft.data.duplicates import remove_duplicates
 from medft.data.rows import NOTHING_SKIPPED, Indices, Rows, Skipped, read_rows
 from medft.errors import DataError, InputError
 
@@ -88,13 +88,13 @@ def split(
     rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipped: Skipped = NOTHING_SKIPPED
 ) -> Splits:
     """Split rows into training, validation and test, and take `config.size` of them in all."""
-    pools = _frozen_pools(rows, frozen, config.split) if frozen else _pools(rows, config.split)
-    kept = without_duplicates(rows, pools, config.dedup, config.near_threshold)
+    pools = _select_frozen(rows, frozen, config.split) if frozen else _assign_sides(rows, config.split)
+    kept = remove_duplicates(rows, pools, config.dedup, config.near_threshold)
     sizes = {name: len(pool) for name, pool in kept.items()}
     wanted = min(config.size or len(rows), len(rows))
     if not frozen:
         everything = wanted == len(rows)
-        sizes |= {name: _rows(getattr(config.split, name), wanted, sizes[name], everything) for name in SIDES[1:]}
+        sizes |= {name: _count_rows(getattr(config.split, name), wanted, sizes[name], everything) for name in SIDES[1:]}
     left = wanted - sizes["validation"] - sizes["test"]
     if left < 1:
         raise InputError(
@@ -121,11 +121,11 @@ def split(
     )
 
 
-def _frozen_pools(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, Indices]:
+def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, Indices]:
     """The rows that another run's `split.json` names, in its order."""
     wanted = {each for ids in frozen.values() for each in ids}
-    found = {id: number for number, id in enumerate(rows.whole_column("id")) if id in wanted}
-    missing = [each for name in SIDES for each in frozen[name] if each not in found]
+    numbers = {id: number for number, id in enumerate(rows.iterate_table_column("id")) if id in wanted}
+    missing = [each for name in SIDES for each in frozen[name] if each not in numbers]
     if missing:
         raise InputError(
             f"dataset.split.from_run={config.from_run}: {len(missing)} of its {len(wanted)} rows are not in this data "
@@ -133,22 +133,22 @@ def _frozen_pools(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, 
         )
     held_out = {*frozen["validation"], *frozen["test"]}  # a run with train_on_all names them under train too
     ids = {name: [each for each in frozen[name] if name != "train" or each not in held_out] for name in SIDES}
-    return {name: np.array([found[each] for each in ids[name]], np.int32) for name in SIDES}
+    return {name: np.array([numbers[each] for each in ids[name]], np.int32) for name in SIDES}
 
 
-def _pools(rows: Rows, config: SplitConfig) -> dict[str, Indices]:
+def _assign_sides(rows: Rows, config: SplitConfig) -> dict[str, Indices]:
     """All rows of each side, in the side's fixed order."""
-    groups = _units(rows.whole_column("group"), len(rows), config.seed)
-    low, high = _borders(groups, config)
+    groups = _hash_to_places(rows.iterate_table_column("group"), len(rows), config.seed)
+    low, high = _find_borders(groups, config)
     sides = np.where(groups <= low, SIDES.index("test"), np.where(groups >= high, SIDES.index("validation"), 0))
     sides = sides.astype(np.int8)
     del groups  # at a million rows each array counts
-    order = _units((f"row:{id}" for id in rows.whole_column("id")), len(rows), config.seed)
+    order = _hash_to_places((f"row:{id}" for id in rows.iterate_table_column("id")), len(rows), config.seed)
     ordered = np.argsort(order, kind="stable").astype(np.int32)
     return {name: ordered[sides[ordered] == number] for number, name in enumerate(SIDES)}
 
 
-def _borders(groups: NDArray[np.uint64], config: SplitConfig) -> tuple[np.uint64, np.uint64]:
+def _find_borders(groups: NDArray[np.uint64], config: SplitConfig) -> tuple[np.uint64, np.uint64]:
     """The last place of the test side and the first of the validation side."""
     places, sizes = np.unique(groups, return_counts=True)
     if len(places) < 3:
@@ -156,8 +156,8 @@ def _borders(groups: NDArray[np.uint64], config: SplitConfig) -> tuple[np.uint64
             f"the data has {len(places)} group(s), but training, validation and test need one each: "
             "rows of one group (document, disease) stay together"
         )
-    test = _low_end(places / 2**56, sizes, config.test)
-    validation = _low_end(1 - places[::-1] / 2**56, sizes[::-1], config.validation)
+    test = _count_groups(places / 2**56, sizes, config.test)
+    validation = _count_groups(1 - places[::-1] / 2**56, sizes[::-1], config.validation)
     if test + validation >= len(places):
         raise InputError(
             f"dataset.split.test={config.test} and dataset.split.validation={config.validation} take all "
@@ -166,14 +166,14 @@ def _borders(groups: NDArray[np.uint64], config: SplitConfig) -> tuple[np.uint64
     return places[test - 1], places[-validation]
 
 
-def _low_end(places: NDArray[np.float64], sizes: NDArray[np.int64], wanted: int | float) -> int:
+def _count_groups(places: NDArray[np.float64], sizes: NDArray[np.int64], wanted: int | float) -> int:
     """How many groups from the low end: enough for a count of rows, or those below a share (one at least)."""
     if isinstance(wanted, float):
         return max(1, int((places < wanted).sum()))
     return min(len(sizes), int(np.searchsorted(np.cumsum(sizes), wanted)) + 1)
 
 
-def _rows(wanted: int | float, size: int, available: int, everything: bool) -> int:
+def _count_rows(wanted: int | float, size: int, available: int, everything: bool) -> int:
     """How many rows a side gives: a count as it is, a share of `size`, or of all rows all that the side has."""
     if everything and isinstance(wanted, float):
         return available
@@ -181,7 +181,7 @@ def _rows(wanted: int | float, size: int, available: int, everything: bool) -> i
     return min(count, available)
 
 
-def _units(names: Iterable[str], count: int, seed: int) -> NDArray[np.uint64]:
+def _hash_to_places(names: Iterable[str], count: int, seed: int) -> NDArray[np.uint64]:
     """56 bits of a SHA-256 of (seed, name) for each name: places on a line, the same on every machine and Python."""
     hashes = (hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7] for name in names)
     return np.fromiter((int.from_bytes(each, "big") for each in hashes), np.uint64, count)

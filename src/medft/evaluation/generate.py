@@ -8,7 +8,7 @@ import torch
 
 from medft.config.schema import GenerationConfig
 from medft.console import track
-from medft.model.build import context_length
+from medft.model.build import get_context_length
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def generate(
 
     A prompt that leaves less than `max_new_tokens` of the model's context is answered alone, with what is left.
     """
-    room = context_length(network) - config.max_new_tokens
+    room = get_context_length(network) - config.max_new_tokens
     order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
     tight = [row for row in order if len(prompts[row]) > room]
     roomy = order[len(tight) :]
@@ -49,7 +49,7 @@ def generate(
 def _generate_batch(network: Any, prompts: list[Sequence[int]], config: GenerationConfig) -> list[Generated]:
     """Answers to one batch of prompts, padded on the left."""
     longest = max(map(len, prompts))
-    limit = min(config.max_new_tokens, context_length(network) - longest)
+    limit = min(config.max_new_tokens, get_context_length(network) - longest)
     if limit < 1:
         return [Generated([], True) for _ in prompts]
     settings = network.generation_config

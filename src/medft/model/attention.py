@@ -17,7 +17,7 @@ from medft.data.samples import Sample
 from medft.errors import ModelError
 from medft.model.loss import supervised_loss
 
-NAME = "medft_flat"
+ATTENTION_NAME = "medft_flat"
 
 
 def flat_attention(
@@ -45,7 +45,7 @@ def flat_attention(
         (1, tokens, heads, head size), and None for the weights, which are not computed.
     """
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout:
-        return _fused(query, key, value, sequence_lengths, cu_seqlens, scaling), None
+        return _attend_varlen(query, key, value, sequence_lengths, cu_seqlens, scaling), None
     pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in (query, key, value))
     grouped = query.shape[1] != key.shape[1]
     outputs = [
@@ -55,7 +55,7 @@ def flat_attention(
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _fused(
+def _attend_varlen(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -78,18 +78,18 @@ def _fused(
 
 
 @contextmanager
-def flat(network: PreTrainedModel) -> Iterator[None]:
+def use_flat_attention(network: PreTrainedModel) -> Iterator[None]:
     """While in this context the model reads flattened batches; after it, it generates as before."""
     before = network.config._attn_implementation
-    AttentionInterface.register(NAME, flat_attention)
-    network.set_attn_implementation(NAME)
+    AttentionInterface.register(ATTENTION_NAME, flat_attention)
+    network.set_attn_implementation(ATTENTION_NAME)
     try:
         yield
     finally:
         network.set_attn_implementation(before)
 
 
-def check_flat(network: PreTrainedModel) -> None:
+def check_flat_attention(network: PreTrainedModel) -> None:
     """Make sure that a model computes the same from a flattened batch as from a padded one.
 
     Raises:
@@ -101,11 +101,11 @@ def check_flat(network: PreTrainedModel) -> None:
     try:
         with torch.no_grad():
             expected, _ = supervised_loss(network, pad(samples, pad_token_id=0))
-            with flat(network):
-                found, _ = supervised_loss(network, flatten(samples))
+            with use_flat_attention(network):
+                flattened, _ = supervised_loss(network, flatten(samples))
     except (TypeError, ValueError) as error:
         raise ModelError(f"this model cannot read flattened batches ({error}): set dataset.collate=pad") from None
     finally:
         network.train(was_training)
-    if not torch.allclose(found, expected, rtol=1e-3):
+    if not torch.allclose(flattened, expected, rtol=1e-3):
         raise ModelError("this model computes something else from flattened batches: set dataset.collate=pad")

@@ -17,7 +17,7 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
     Raises:
         ModelError: its weights or shape are not what the config says.
     """
-    config = _config(model, directory)
+    config = _load_config(model, directory)
     _set_dropout(config, model)
     config.eos_token_id, config.pad_token_id = tokenizer.end_token_id, tokenizer.pad_token_id
     if directory is None:
@@ -33,12 +33,12 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
     return network
 
 
-def context_length(network: PreTrainedModel) -> int:
+def get_context_length(network: PreTrainedModel) -> int:
     """The longest sequence in tokens that a model reads."""
     return int(network.config.max_position_embeddings)
 
 
-def parameter_counts(network: torch.nn.Module) -> dict[str, int]:
+def count_parameters(network: torch.nn.Module) -> dict[str, int]:
     """Parameters in all and those that training changes."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
     return {
@@ -47,7 +47,7 @@ def parameter_counts(network: torch.nn.Module) -> dict[str, int]:
     }
 
 
-def _config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig:
+def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig:
     if directory is None:
         try:
             return AutoConfig.for_model(model.type, **model.shape)
@@ -55,10 +55,10 @@ def _config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig:
             raise ModelError(f"model.type={model.type}: {str(error).splitlines()[0]}") from None
     config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     for key, expected in model.shape.items():
-        if (found := getattr(config, key, None)) != expected:
+        if (actual := getattr(config, key, None)) != expected:
             raise ModelError(
-                f"model.source={model.source} has {key}={found}, but model={model.name} has {expected}: "
-                f"choose the preset that fits, or say model.shape.{key}={found}"
+                f"model.source={model.source} has {key}={actual}, but model={model.name} has {expected}: "
+                f"choose the preset that fits, or say model.shape.{key}={actual}"
             )
     return config
 

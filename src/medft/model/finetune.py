@@ -50,6 +50,6 @@ def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
         raise ModelError(f"finetune.target_modules={finetune.target_modules}: {str(error).splitlines()[0]}") from None
 
 
-def merged(network: Any) -> PreTrainedModel:
+def merge_adapters(network: Any) -> PreTrainedModel:
     """The plain model after training, adapters merged into its weights."""
     return network.merge_and_unload() if hasattr(network, "merge_and_unload") else network

@@ -41,7 +41,7 @@ class CausalLM(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the summed gradients by the supervised tokens of the whole step, then report the step."""
-        loss, tokens = self._totals(self._window)
+        loss, tokens = self._sum_over_processes(self._window)
         self._window = {"loss": 0.0, "tokens": 0.0}
         scale = self.trainer.world_size / tokens.clamp(min=1)  # several processes average what should be summed
         gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
@@ -62,7 +62,7 @@ class CausalLM(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Report val/loss, in nats a token."""
-        loss, tokens = self._totals(self._validation)
+        loss, tokens = self._sum_over_processes(self._validation)
         self._validation = {"loss": 0.0, "tokens": 0.0}
         self.log("val/loss", loss / tokens, prog_bar=True, logger=False)
         if self.logger and not self.trainer.sanity_checking:
@@ -75,7 +75,7 @@ class CausalLM(LightningModule):
         scheduler = build_scheduler(optimizer, self._scheduler_config, total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _totals(self, sums: dict[str, torch.Tensor | float]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _sum_over_processes(self, sums: dict[str, torch.Tensor | float]) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of loss and tokens over all processes."""
         pair = torch.stack([torch.as_tensor(sums[key], device=self.device).float() for key in ("loss", "tokens")])
         if self.trainer.world_size > 1:

@@ -29,10 +29,10 @@ def build_optimizer(parameters: Iterable[Parameter], config: AdamWConfig | SgdCo
 
 def build_scheduler(optimizer: torch.optim.Optimizer, config: SchedulerConfig, total_steps: int) -> LambdaLR:
     """The learning rate over `total_steps` optimizer steps."""
-    return LambdaLR(optimizer, lambda step: lr_factor(step, total_steps, config))
+    return LambdaLR(optimizer, lambda step: compute_lr_factor(step, total_steps, config))
 
 
-def lr_factor(step: int, total_steps: int, config: SchedulerConfig) -> float:
+def compute_lr_factor(step: int, total_steps: int, config: SchedulerConfig) -> float:
     """The rate of a step (from 0) as a share of the peak: linear warm-up, then cosine, linear or constant."""
     warmup = math.ceil(config.warmup_ratio * total_steps)
     if step < warmup:

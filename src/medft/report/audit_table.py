@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from medft.console import say, table, warn
-from medft.data.audit.audit import Audit, Part
+from medft.console import print_table, say, warn
+from medft.data.audit.audit import Audit, SplitAudit
 from medft.data.module import MedicalQA
 from medft.data.samples import TruncationStats
 from medft.errors import InputError
 from medft.report.plots import plot_lengths
 
-_LINES: list[tuple[str, Callable[[Part], str]]] = [
+_LINES: list[tuple[str, Callable[[SplitAudit], str]]] = [
     ("rows", lambda part: f"{part.cuts.rows:,}"),
     ("groups", lambda part: f"{part.groups:,}"),
     ("documents", lambda part: f"{part.documents:,}"),
@@ -32,13 +32,13 @@ def print_audit(audit: Audit) -> None:
     """Print what each split holds and what two of them share."""
     title = f"data audit (training: long_answers={audit.long_answers})"
     rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
-    table(title, ("", *audit.parts), rows)
+    print_table(title, ("", *audit.parts), rows)
     shared = [
         (pair, *(f"{count:,}" for count in (both.exact, both.near, both.groups, both.documents)))
         for pair, both in audit.shared.items()
     ]
-    if audit.leaks():
-        table("on both sides", ("splits", "exact duplicates", "near duplicates", "groups", "documents"), shared)
+    if audit.describe_leaks():
+        print_table("on both sides", ("splits", "exact duplicates", "near duplicates", "groups", "documents"), shared)
     else:
         say("no row, group or document is on two sides of the split")
     if audit.near_sampled:
@@ -51,7 +51,7 @@ def print_lengths(audit: Audit) -> None:
     """Print what `truncate` would cost the training rows at each length tried."""
     columns = ("max_length", "answers cut", "answer tokens lost", "rows with nothing to learn", "tokens an epoch")
     rows = [(str(length), *_length_cells(cuts)) for length, cuts in audit.lengths.items()]
-    table("training rows, cut at", columns, rows)
+    print_table("training rows, cut at", columns, rows)
 
 
 def write_audit(folder: Path, audit: Audit, data: MedicalQA, cuts: Mapping[int, TruncationStats]) -> list[Path]:
@@ -70,7 +70,7 @@ def warn_of_leaks(audit: Audit, on_leak: str) -> None:
     Raises:
         InputError: there are any and `dataset.on_leak` is `error`.
     """
-    leaks = audit.leaks()
+    leaks = audit.describe_leaks()
     if leaks and on_leak == "error":
         raise InputError(
             "\n".join(f"dataset.on_leak=error: {leak}" for leak in leaks)

@@ -43,7 +43,7 @@ def print_summary(record: RunRecord) -> None:
         for row in shown
     ]
     title = f"{len(answers)} of {len(predictions)} answers, {_CHARACTERS} characters of each"
-    console.table(title, ("question", "expected", "before", "after"), answers, wrap=True)
+    console.print_table(title, ("question", "expected", "before", "after"), answers, wrap=True)
 
 
 def print_judge(judge: str, metrics: Mapping[str, float]) -> None:

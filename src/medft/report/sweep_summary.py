@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medft.config.schema import Config
-from medft.console import say, table
+from medft.console import print_table, say
 from medft.report.table import Table
 from medft.runs.store import ui_command
 from medft.runs.sweeps import JobRun
@@ -21,7 +21,9 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
         commands: by label, the command that runs the job alone.
     """
     metric = config.sweep.metric
-    table(f"{len(jobs)} jobs", ("job", "state", metric), [_row(label, child, metric) for label, child in jobs.items()])
+    print_table(
+        f"{len(jobs)} jobs", ("job", "state", metric), [_row(label, child, metric) for label, child in jobs.items()]
+    )
     bad = {label: child for label, child in jobs.items() if child is None or child.status != "FINISHED"}
     for label, child in bad.items():
         say(f"{child.status if child else _NEVER}: {label}: {_why(child)}")

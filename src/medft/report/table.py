@@ -21,7 +21,7 @@ class Table:
 
     def print(self) -> None:
         """Print it in the terminal."""
-        console.table(self.title, self.columns, self.rows)
+        console.print_table(self.title, self.columns, self.rows)
 
     def to_markdown(self) -> str:
         """As Markdown, without its title."""

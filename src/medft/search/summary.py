@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medft.console import say, table
+from medft.console import print_table, say
 from medft.jobs.job import job_command, short_names
 from medft.report.plots import plot_trials
 from medft.runs.store import ui_command
@@ -31,7 +31,7 @@ def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun
     """
     ranked = _ranked(study)
     columns, rows = _columns(plan), [_row(plan, trial) for trial in ranked[:_SHOWN]]
-    table(f"{len(rows)} best of {len(ranked)} trials ({_counts(study)})", columns, rows)
+    print_table(f"{len(rows)} best of {len(ranked)} trials ({_counts(study)})", columns, rows)
     for trial in study.trials(FAIL):
         child = runs.get(trial.number)
         say(f"FAILED: trial {trial.number}: {child.error if child else 'it was not begun'}")

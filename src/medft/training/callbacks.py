@@ -178,9 +178,9 @@ class Progress(RichProgressBar):
 
     def get_metrics(self, *arguments: Any) -> dict[str, Any]:
         """Without the run's id, which Lightning would show as `v_num`."""
-        found: dict[str, Any] = super().get_metrics(*arguments)
-        found.pop("v_num", None)
-        return found
+        metrics: dict[str, Any] = super().get_metrics(*arguments)
+        metrics.pop("v_num", None)
+        return metrics
 
 
 def _trained(network: torch.nn.Module) -> dict[str, torch.Tensor]:

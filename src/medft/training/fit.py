@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 from medft.config.schema import Config, TrainerConfig
 from medft.data.module import MedicalQA
 from medft.errors import InputError
-from medft.model.attention import flat
-from medft.model.finetune import merged, prepare
+from medft.model.attention import use_flat_attention
+from medft.model.finetune import merge_adapters, prepare
 from medft.model.module import CausalLM
 from medft.training.callbacks import BestWeights, Costs, Progress, RandomState, ValidationPoints
 from medft.training.costs import TrainingCosts
@@ -53,12 +53,14 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     tuned = prepare(network, config.finetune)
     module = CausalLM(tuned, config.optimizer, config.scheduler)
-    folder = _checkpoints(config)
+    folder = _get_checkpoint_folder(config)
     best = BestWeights(folder / "best.safetensors")
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
-    memory = PeakMemory(device_name(config.trainer))
+    memory = PeakMemory(choose_device(config.trainer))
     costs = Costs(memory)
-    trainer = _trainer(config, logger, [points, best, costs, RandomState(), Progress(), _last_checkpoint(folder)])
+    trainer = _make_trainer(
+        config, logger, [points, best, costs, RandomState(), Progress(), _make_checkpoint_callback(folder)]
+    )
     tuned.train()  # what was loaded or measured comes in evaluation mode, which has no dropout
     with memory, _reading(config, network):
         _run(trainer, module, data, config.trainer.resume_from)
@@ -68,7 +70,7 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     if config.evaluation.weights == "best":
         best.load(tuned)
     return FitResult(
-        network=merged(tuned).float().to("cpu"),
+        network=merge_adapters(tuned).float().to("cpu"),
         steps=trainer.global_step,
         best_step=best.step,
         costs=TrainingCosts(
@@ -83,7 +85,7 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
 def remove_checkpoints(config: Config) -> None:
     """Remove the checkpoints of a run that has finished: what it was made for is logged."""
     for name in ("last.ckpt", "best.safetensors"):
-        (_checkpoints(config) / name).unlink(missing_ok=True)
+        (_get_checkpoint_folder(config) / name).unlink(missing_ok=True)
 
 
 def check_devices(config: TrainerConfig) -> None:
@@ -92,14 +94,14 @@ def check_devices(config: TrainerConfig) -> None:
     Raises:
         InputError: they are not.
     """
-    if device_name(config) == "cuda" and torch.cuda.device_count() < config.devices:
+    if choose_device(config) == "cuda" and torch.cuda.device_count() < config.devices:
         raise InputError(
             f"trainer.devices={config.devices}: this machine has {torch.cuda.device_count()} NVIDIA GPU(s); "
             "use trainer=auto"
         )
 
 
-def device_name(config: TrainerConfig) -> str:
+def choose_device(config: TrainerConfig) -> str:
     """The device a run uses, as torch names it: `cpu`, `cuda` or `mps`."""
     if config.accelerator != "auto":
         return config.accelerator
@@ -108,15 +110,15 @@ def device_name(config: TrainerConfig) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _checkpoints(config: Config) -> Path:
+def _get_checkpoint_folder(config: Config) -> Path:
     """Where checkpoints are: a resumed run goes on where it has left them."""
     resumed = config.trainer.resume_from
     return Path(resumed).parent if resumed else config.paths.output / "checkpoints"
 
 
-def _trainer(config: Config, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
+def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
     settings = config.trainer
-    device = device_name(settings)
+    device = choose_device(settings)
     return pl.Trainer(
         accelerator=device,
         devices=settings.devices,
@@ -144,7 +146,7 @@ def _precision(asked: str, device: str) -> Any:
     return "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
 
 
-def _last_checkpoint(folder: Path) -> ModelCheckpoint:
+def _make_checkpoint_callback(folder: Path) -> ModelCheckpoint:
     """After each validation, all that a resumed run needs; it loads with `weights_only=True`."""
     return ModelCheckpoint(
         dirpath=folder,
@@ -159,7 +161,7 @@ def _reading(config: Config, network: PreTrainedModel) -> contextlib.AbstractCon
     """How the model reads batches while it trains."""
     if config.dataset.collate == "pad":
         return contextlib.nullcontext()
-    return flat(network)
+    return use_flat_attention(network)
 
 
 def _run(trainer: pl.Trainer, module: CausalLM, data: MedicalQA, resume_from: str | None) -> None:

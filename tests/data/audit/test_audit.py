@@ -63,52 +63,52 @@ def planted(compose: Callable[..., Config]) -> None:
 
 def test_planted_leaks_are_all_found(compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
     planted(compose)
-    found, _ = audited(compose(*COLUMNS))
-    leak = found.shared["train-test"]
+    report, _ = audited(compose(*COLUMNS))
+    leak = report.shared["train-test"]
     assert (leak.exact, leak.near, leak.documents, leak.groups) == (20, 20, 5, 0)
-    assert not found.shared["train-validation"]
+    assert not report.shared["train-validation"]
     pairs = {kind: {each["second"] for each in leak.examples if each["kind"] == kind} for kind in ("exact", "near")}
     assert pairs == {"exact": {f"exact{n}" for n in range(20)}, "near": {f"near{n}" for n in range(20)}}
     named = [each["name"] for each in leak.examples if each["kind"] == "document"]
     assert len(named) == 5
-    print_audit(found)
-    warn_of_leaks(found, "warn")
+    print_audit(report)
+    warn_of_leaks(report, "warn")
     told = "train-test: 20 exact and 20 near duplicates, 0 groups and 5 documents on both sides"
     assert told in capsys.readouterr().err
     with pytest.raises(InputError, match=f"dataset.on_leak=error: {told}"):
-        warn_of_leaks(found, "error")
+        warn_of_leaks(report, "error")
 
 
 @pytest.mark.parametrize("dedup", ["exact", "near"])
 def test_dedup_takes_planted_duplicates_away(compose: Callable[..., Config], dedup: str) -> None:
     planted(compose)
-    found, _ = audited(compose(*COLUMNS, f"dataset.dedup={dedup}"))
-    leak = found.shared["train-test"]
+    report, _ = audited(compose(*COLUMNS, f"dataset.dedup={dedup}"))
+    leak = report.shared["train-test"]
     assert (leak.exact, leak.near, leak.documents) == (0, 0 if dedup == "near" else 20, 5)
-    assert found.deduplicated == (40 if dedup == "near" else 20)
+    assert report.deduplicated == (40 if dedup == "near" else 20)
 
 
 def test_copies_inside_a_split_are_counted(compose: Callable[..., Config]) -> None:
     copies = [row | {"id": f"{row['id']}x"} for row in plain()[:10]] + [plain()[0] | {"id": "y"}]
     near = [row | {"id": f"{row['id']}n", "output": row["output"] + " more"} for row in plain()[:4]]
     write([*plain(), *copies, *near])
-    found, _ = audited(compose(*COLUMNS))
-    assert sum(part.exact_duplicates for part in found.parts.values()) == 11
-    assert sum(part.near_duplicates for part in found.parts.values()) == 4
-    assert not found.leaks()
+    report, _ = audited(compose(*COLUMNS))
+    assert sum(part.exact_duplicates for part in report.parts.values()) == 11
+    assert sum(part.near_duplicates for part in report.parts.values()) == 4
+    assert not report.describe_leaks()
 
 
 def test_the_sample_data_leaks_nothing(compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
-    found, _ = audited(compose())
-    assert found.leaks() == []
-    assert [part.exact_duplicates + part.near_duplicates for part in found.parts.values()] == [0, 0, 0]
-    print_audit(found)
+    report, _ = audited(compose())
+    assert report.describe_leaks() == []
+    assert [part.exact_duplicates + part.near_duplicates for part in report.parts.values()] == [0, 0, 0]
+    print_audit(report)
     assert "no row, group or document is on two sides of the split" in capsys.readouterr().out
 
 
 def test_training_on_all_is_a_leak(compose: Callable[..., Config]) -> None:
-    found, _ = audited(compose("dataset.split.train_on_all=true"))
-    leak = found.shared["train-test"]
+    report, _ = audited(compose("dataset.split.train_on_all=true"))
+    leak = report.shared["train-test"]
     assert (leak.exact, leak.groups, leak.documents) == (21, 3, 3)
 
 
@@ -116,13 +116,13 @@ def test_a_sample_is_searched_above_max_rows_and_it_says_so(
     compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted(compose)
-    found, _ = audited(compose(*COLUMNS, "audit.max_rows=100"))
+    report, _ = audited(compose(*COLUMNS, "audit.max_rows=100"))
     again, _ = audited(compose(*COLUMNS, "audit.max_rows=100"))
-    assert found.to_dict() == again.to_dict()
-    assert (found.near_searched, found.near_sampled) == (100, True)
-    assert found.shared["train-test"].exact == 20  # always over all rows
-    assert found.shared["train-test"].near < 20
-    print_audit(found)
+    assert report.to_dict() == again.to_dict()
+    assert (report.near_searched, report.near_sampled) == (100, True)
+    assert report.shared["train-test"].exact == 20  # always over all rows
+    assert report.shared["train-test"].near < 20
+    print_audit(report)
     assert "sought among 100 rows (audit.max_rows): there may be more" in capsys.readouterr().out
     assert not audited(compose(*COLUMNS))[0].near_sampled
 
@@ -131,8 +131,8 @@ def test_a_sample_is_searched_above_max_rows_and_it_says_so(
 @pytest.mark.parametrize("collate", ["flatten", "pad"])
 def test_what_is_counted_is_what_the_batches_hold(compose: Callable[..., Config], policy: str, collate: str) -> None:
     config = compose("dataset.max_length=160", f"dataset.long_answers={policy}", f"dataset.collate={collate}")
-    found, data = audited(config)
-    part = found.parts["train"]
+    report, data = audited(config)
+    part = report.parts["train"]
     samples = list(data.samples["train"])
     assert part.cuts.samples == len(samples)
     assert part.cuts.tokens == sum(len(sample.input_ids) for sample in samples)
@@ -142,7 +142,7 @@ def test_what_is_counted_is_what_the_batches_hold(compose: Callable[..., Config]
         for name, loader in loaders.items():
             batches = list(loader)
             padded = sum(int((batch["attention_mask"] == 0).sum()) for batch in batches)
-            share = found.parts[name].padding_share
+            share = report.parts[name].padding_share
             assert share == pytest.approx(padded / sum(batch["input_ids"].numel() for batch in batches))
             assert share > 0.01
     else:
@@ -152,28 +152,28 @@ def test_what_is_counted_is_what_the_batches_hold(compose: Callable[..., Config]
 def test_lengths_tried_are_those_of_a_run_at_that_length(
     compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found, _ = audited(compose("audit.max_lengths=[96,64,512]"))
-    assert list(found.lengths) == [64, 96, 512]
-    for length, cuts in found.lengths.items():
+    report, _ = audited(compose("audit.max_lengths=[96,64,512]"))
+    assert list(report.lengths) == [64, 96, 512]
+    for length, cuts in report.lengths.items():
         alone, _ = audited(compose(f"dataset.max_length={length}"))
         assert alone.at_max_length == cuts == alone.parts["train"].cuts
-    assert found.lengths[64].answer_tokens_lost > found.lengths[512].answer_tokens_lost
-    print_lengths(found)
+    assert report.lengths[64].answer_tokens_lost > report.lengths[512].answer_tokens_lost
+    print_lengths(report)
     assert "64" in capsys.readouterr().out
 
 
 def test_validation_and_test_do_not_follow_the_policy(compose: Callable[..., Config]) -> None:
     seen = []
     for policy in ("truncate", "drop", "split"):
-        found, data = audited(compose("dataset.max_length=160", f"dataset.long_answers={policy}"))
-        seen.append((list(data.samples["validation"]), found.parts["validation"], found.parts["test"]))
+        report, data = audited(compose("dataset.max_length=160", f"dataset.long_answers={policy}"))
+        seen.append((list(data.samples["validation"]), report.parts["validation"], report.parts["test"]))
     assert seen[0] == seen[1] == seen[2]
 
 
 @pytest.mark.parametrize(("max_rows", "searched"), [(1, 1), (3, 3), (209, 209), (210, 210), (500, 210)])
 def test_as_many_rows_are_searched_as_asked_for(compose: Callable[..., Config], max_rows: int, searched: int) -> None:
-    found, _ = audited(compose("dataset.split.test=0.4", f"audit.max_rows={max_rows}"))
-    assert (found.near_searched, found.near_sampled) == (searched, searched < 210)
+    report, _ = audited(compose("dataset.split.test=0.4", f"audit.max_rows={max_rows}"))
+    assert (report.near_searched, report.near_sampled) == (searched, searched < 210)
 
 
 def test_test_rows_are_counted_where_the_evaluation_cuts_them(compose: Callable[..., Config]) -> None:

@@ -88,7 +88,7 @@ def central(data: bytearray) -> int:
 
 
 def broken_zips() -> dict[str, bytes]:
-    found = {
+    archives = {
         "leads_out.zip": zipped("../../evil.xml"),
         "absolute.zip": zipped("/tmp/evil.xml"),
         "cut_off.zip": zipped()[:-30],
@@ -100,14 +100,14 @@ def broken_zips() -> dict[str, bytes]:
         "lying.zip": zipped(content=b" " * (33 * 2**20)),
     }
     middle = 30 + len("a.xml") + 20  # inside the compressed bytes
-    found["damaged.zip"][middle] ^= 0xFF
-    for place, flag in ((6, 0), (8, central(found["secret.zip"]))):  # the bit that says a password is needed
-        found["secret.zip"][flag + place] |= 1
-    for place, start in ((8, 0), (10, central(found["odd_method.zip"]))):
-        struct.pack_into("<H", found["odd_method.zip"], start + place, 99)
-    for place, start in ((22, 0), (24, central(found["lying.zip"]))):  # says that it unpacks to 100 bytes
-        struct.pack_into("<I", found["lying.zip"], start + place, 100)
-    return {name: bytes(content) for name, content in found.items()}
+    archives["damaged.zip"][middle] ^= 0xFF
+    for place, flag in ((6, 0), (8, central(archives["secret.zip"]))):  # the bit that says a password is needed
+        archives["secret.zip"][flag + place] |= 1
+    for place, start in ((8, 0), (10, central(archives["odd_method.zip"]))):
+        struct.pack_into("<H", archives["odd_method.zip"], start + place, 99)
+    for place, start in ((22, 0), (24, central(archives["lying.zip"]))):  # says that it unpacks to 100 bytes
+        struct.pack_into("<I", archives["lying.zip"], start + place, 100)
+    return {name: bytes(content) for name, content in archives.items()}
 
 
 def parquet(answers: list[object]) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 
 from medft.config.schema import Config, DatasetConfig
 from medft.data.audit.overlap import Overlap, Shared
-from medft.data.duplicates import hashed
+from medft.data.duplicates import hash_texts
 from medft.data.encode import Tokens
 from medft.data.module import MedicalQA
 from medft.data.rows import Rows
@@ -18,7 +18,7 @@ _PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitAudit:
     """One split.
 
     Attributes:
@@ -57,7 +57,7 @@ class Audit:
 
     max_length: int
     long_answers: str
-    parts: dict[str, Part]
+    parts: dict[str, SplitAudit]
     shared: dict[str, Shared]
     lengths: dict[int, TruncationStats]
     at_max_length: TruncationStats
@@ -66,13 +66,13 @@ class Audit:
     skipped: int
     deduplicated: int
 
-    def leaks(self) -> list[str]:
+    def describe_leaks(self) -> list[str]:
         """One sentence for each two splits that share something."""
         return [
-            f"{pair}: {found.exact} exact and {found.near} near duplicates, {found.groups} groups and "
-            f"{found.documents} documents on both sides"
-            for pair, found in self.shared.items()
-            if found
+            f"{pair}: {shared.exact} exact and {shared.near} near duplicates, {shared.groups} groups and "
+            f"{shared.documents} documents on both sides"
+            for pair, shared in self.shared.items()
+            if shared
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,24 +86,26 @@ def audit(config: Config, data: MedicalQA, context_length: int | None = None) ->
     overlap = Overlap(parts, config.audit, dataset.near_threshold)
     longest = dict.fromkeys(parts, dataset.max_length)
     longest["test"] = min(config.evaluation.max_length, context_length or config.evaluation.max_length)
-    cuts = data.cuts | {"test": cuts_at(longest["test"], data.tokens["test"], dataset)}
+    cuts = data.cuts | {"test": compute_truncation(longest["test"], data.tokens["test"], dataset)}
     return Audit(
         max_length=dataset.max_length,
         long_answers=dataset.long_answers,
         parts={
-            name: Part(
+            name: SplitAudit(
                 longest[name],
                 cuts[name],
-                _padding_share(data, name),
-                _distinct(rows, "group"),
-                _distinct(rows, "document"),
-                *overlap.inside(name),
+                _compute_padding_share(data, name),
+                _count_distinct(rows, "group"),
+                _count_distinct(rows, "document"),
+                *overlap.count_duplicates(name),
             )
             for name, rows in parts.items()
         },
-        shared={f"{one}-{other}": overlap.between(one, other) for one, other in _PAIRS},
-        lengths={each: cuts_at(each, data.tokens["train"], dataset) for each in sorted(config.audit.max_lengths)},
-        at_max_length=cuts_at(dataset.max_length, data.tokens["train"], dataset),
+        shared={f"{one}-{other}": overlap.compare(one, other) for one, other in _PAIRS},
+        lengths={
+            each: compute_truncation(each, data.tokens["train"], dataset) for each in sorted(config.audit.max_lengths)
+        },
+        at_max_length=compute_truncation(dataset.max_length, data.tokens["train"], dataset),
         near_searched=overlap.searched,
         near_sampled=overlap.searched < sum(map(len, parts.values())),
         skipped=data.splits.skipped.count,
@@ -111,16 +113,16 @@ def audit(config: Config, data: MedicalQA, context_length: int | None = None) ->
     )
 
 
-def cuts_at(max_length: int, tokens: Tokens, config: DatasetConfig) -> TruncationStats:
+def compute_truncation(max_length: int, tokens: Tokens, config: DatasetConfig) -> TruncationStats:
     """What cutting these rows at another length would cost."""
     return make_samples(tokens, config.model_copy(update={"max_length": max_length}), [], "truncate")[1]
 
 
-def _distinct(rows: Rows, column: str) -> int:
-    return len(np.unique(hashed(rows.column(column), len(rows))))
+def _count_distinct(rows: Rows, column: str) -> int:
+    return len(np.unique(hash_texts(rows.column(column), len(rows))))
 
 
-def _padding_share(data: MedicalQA, name: str) -> float:
+def _compute_padding_share(data: MedicalQA, name: str) -> float:
     """Of training the first epoch's batches, of validation its only ones."""
     if data.config.collate != "pad" or name == "test":
         return 0.0

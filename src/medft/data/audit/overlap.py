@@ -7,7 +7,7 @@ import numpy as np
 
 from medft.config.schema import AuditConfig
 from medft.console import track
-from medft.data.duplicates import NearDuplicates, among, content_keys, hashed
+from medft.data.duplicates import NearDuplicates, hash_rows, hash_texts, isin_sorted
 from medft.data.rows import Indices, Rows
 
 _SHOWN = 100  # pairs, groups and documents named for each two splits
@@ -42,32 +42,32 @@ class Overlap:
 
     def __init__(self, parts: Mapping[str, Rows], config: AuditConfig, threshold: float) -> None:
         self._parts = parts
-        self._keys = {name: content_keys(rows) for name, rows in parts.items()}
+        self._keys = {name: hash_rows(rows) for name, rows in parts.items()}
         self._distinct = {name: np.unique(keys) for name, keys in self._keys.items()}
         self._texts: dict[str, list[list[str]]] = {}  # by split: for each text compared, the ids that have it
         self._text_keys: dict[str, list[int]] = {}
         self._first: dict[str, int] = {}  # by split: the number of its first text in the index
-        self._index = self._search(config, threshold)
+        self._index = self._build_index(config, threshold)
         self.searched = sum(len(ids) for texts in self._texts.values() for ids in texts)
 
-    def inside(self, name: str) -> tuple[int, int]:
+    def count_duplicates(self, name: str) -> tuple[int, int]:
         """Rows of a split that repeat an earlier row of it, exactly and nearly."""
         first, count = self._first[name], len(self._texts[name])
         numbers = track(range(first, first + count), f"Near duplicates inside {name}", count)
-        near = sum(self._index.nearest(number, range(first, number)) is not None for number in numbers)
+        near = sum(self._index.find_nearest(number, range(first, number)) is not None for number in numbers)
         return len(self._keys[name]) - len(self._distinct[name]), near
 
-    def between(self, one: str, other: str) -> Shared:
+    def compare(self, one: str, other: str) -> Shared:
         """What two splits share."""
-        exact, near = list(self._exact(one, other)), list(self._near_pairs(one, other))
+        exact, near = list(self._find_copies(one, other)), list(self._find_near(one, other))
         examples = [{"kind": "exact", "first": a, "second": b} for a, b in exact[:_SHOWN]]
         examples += [{"kind": "near", "first": a, "second": b} for a, b in near[:_SHOWN]]
-        names = {kind: self._common(one, other, kind) for kind in ("group", "document")}
-        examples += [{"kind": kind, "name": name} for kind, found in names.items() for name in found[:_SHOWN]]
-        count = int(among(self._keys[other], self._distinct[one]).sum())
+        names = {kind: self._find_common(one, other, kind) for kind in ("group", "document")}
+        examples += [{"kind": kind, "name": name} for kind, both in names.items() for name in both[:_SHOWN]]
+        count = int(isin_sorted(self._keys[other], self._distinct[one]).sum())
         return Shared(count, len(near), len(names["group"]), len(names["document"]), examples)
 
-    def _search(self, config: AuditConfig, threshold: float) -> NearDuplicates:
+    def _build_index(self, config: AuditConfig, threshold: float) -> NearDuplicates:
         """Index the distinct texts of each split, those of one split after those of another."""
         indices: list[int] = []
         for name, numbers in _sample(self._parts, config):
@@ -84,27 +84,29 @@ class Overlap:
         table = self._parts["train"].table
         return NearDuplicates(Rows(table, np.array(indices, np.int32)), threshold)
 
-    def _exact(self, one: str, other: str) -> Iterator[tuple[str, str]]:
+    def _find_copies(self, one: str, other: str) -> Iterator[tuple[str, str]]:
         """Ids of the first rows with a copy on the other side."""
         keys, others = self._keys[one], self._keys[other]
-        for number in np.flatnonzero(among(others, self._distinct[one]))[:_SHOWN]:
+        for number in np.flatnonzero(isin_sorted(others, self._distinct[one]))[:_SHOWN]:
             first = int(np.flatnonzero(keys == others[number])[0])
             yield self._parts[one][first].id, self._parts[other][int(number)].id
 
-    def _near_pairs(self, one: str, other: str) -> Iterator[tuple[str, str]]:
+    def _find_near(self, one: str, other: str) -> Iterator[tuple[str, str]]:
         """For each row of the second split that has a near duplicate but no copy in the first: both ids."""
         first, texts = self._first[one], self._texts[one]
         keys = np.array(self._text_keys[other], np.uint64)
-        new = np.flatnonzero(~among(keys, self._distinct[one])).tolist()
+        new = np.flatnonzero(~isin_sorted(keys, self._distinct[one])).tolist()
         for number in track(new, f"Near duplicates of {other} in {one}", len(new)):
-            partner = self._index.nearest(self._first[other] + number, range(first, first + len(texts)))
+            partner = self._index.find_nearest(self._first[other] + number, range(first, first + len(texts)))
             if partner is not None:
                 yield from ((texts[partner - first][0], id) for id in self._texts[other][number])
 
-    def _common(self, one: str, other: str, kind: str) -> list[str]:
-        here = np.unique(hashed(self._parts[one].column(kind), len(self._parts[one])))
+    def _find_common(self, one: str, other: str, kind: str) -> list[str]:
+        here = np.unique(hash_texts(self._parts[one].column(kind), len(self._parts[one])))
         names = sorted(set(self._parts[other].column(kind)))
-        return [name for name, shared in zip(names, among(hashed(names, len(names)), here), strict=True) if shared]
+        return [
+            name for name, shared in zip(names, isin_sorted(hash_texts(names, len(names)), here), strict=True) if shared
+        ]
 
 
 def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[str, Indices]]:

@@ -10,12 +10,12 @@ from medft.data.readers.base import (
     Reader,
     Row,
     RowError,
-    each_row,
-    existing_files,
+    convert_rows,
+    list_files,
     make_example,
-    text_of,
+    read_cell,
 )
-from medft.data.readers.tables import rows_of
+from medft.data.readers.tables import read_table
 from medft.errors import DataError
 
 
@@ -39,43 +39,43 @@ class Alpaca(Reader):
 
     def read(self) -> Iterator[Example | BadRow]:
         """Yield the rows in the source's order, several files one after the other."""
-        yield from each_row(self._rows(), self._example)
+        yield from convert_rows(self._read_rows(), self._to_example)
 
-    def _rows(self) -> Iterator[Located | BadRow]:
+    def _read_rows(self) -> Iterator[Located | BadRow]:
         if isinstance(self.path, str) and self.path.startswith("hub:"):
-            yield from _hub_rows(self.path.removeprefix("hub:"), self.hub_split)
+            yield from _read_hub(self.path.removeprefix("hub:"), self.hub_split)
             return
-        for path in existing_files(self.path):
-            yield from rows_of(path)
+        for path in list_files(self.path):
+            yield from read_table(path)
 
-    def _example(self, row: Row) -> Example:
+    def _to_example(self, row: Row) -> Example:
         names = self.columns
         input_is_mapped = names.input not in (None, "input")  # a column that was mapped must be there
         if input_is_mapped and names.input not in row:
-            text_of(row, str(names.input))
+            read_cell(row, str(names.input))
         return make_example(
-            text_of(row, names.instruction),
-            text_of(row, names.output),
-            input=text_of(row, names.input, required=False) if names.input else "",
-            id=_name(row, names.id),
-            group=_name(row, names.group),
-            document=_name(row, names.document),
+            read_cell(row, names.instruction),
+            read_cell(row, names.output),
+            input=read_cell(row, names.input, required=False) if names.input else "",
+            id=_read_name(row, names.id),
+            group=_read_name(row, names.group),
+            document=_read_name(row, names.document),
         )
 
 
-def _name(row: Row, column: str | None) -> str:
+def _read_name(row: Row, column: str | None) -> str:
     """An id, a group or a document as text; empty where the cell is, so that the default takes its place."""
     if column is None:
         return ""
     if column not in row:
-        text_of(row, column)  # says which columns there are
+        read_cell(row, column)  # says which columns there are
     value = row[column]
     if isinstance(value, dict | list):
         raise RowError(f"column {column!r} is {type(value).__name__}, not a name")
     return "" if value is None else str(value).strip()
 
 
-def _hub_rows(name: str, split: str) -> Iterator[Located]:
+def _read_hub(name: str, split: str) -> Iterator[Located]:
     from datasets import load_dataset
 
     try:

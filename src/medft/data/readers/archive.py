@@ -13,7 +13,7 @@ _LARGEST_SUM = 4 * 2**30  # bytes of all files
 _MOST = 1_000_000  # files
 
 
-def documents(path: Path) -> Iterator[Document]:
+def read_documents(path: Path) -> Iterator[Document]:
     """Yield name and content of each XML file, ordered by name so that the order of rows is fixed.
 
     Nothing is written anywhere, and sizes are checked while unpacking: a zip may lie about them.
@@ -24,16 +24,16 @@ def documents(path: Path) -> Iterator[Document]:
     if path.is_dir():
         for file in sorted(each for each in path.rglob("*") if each.suffix.lower() == ".xml" and each.is_file()):
             with file.open("rb") as content:
-                yield file.relative_to(path).as_posix(), _limited(content.read(_LARGEST + 1), str(file))
+                yield file.relative_to(path).as_posix(), _check_size(content.read(_LARGEST + 1), str(file))
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            yield from _zipped(archive, path)
+            yield from _read_zip(archive, path)
     except (zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{path}: neither a directory nor a whole zip file ({error})") from None
 
 
-def _zipped(archive: zipfile.ZipFile, path: Path) -> Iterator[Document]:
+def _read_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Document]:
     names = sorted(archive.namelist())
     if len(names) > _MOST:
         raise DataError(f"{path}: holds more than {_MOST:,} files")
@@ -47,14 +47,14 @@ def _zipped(archive: zipfile.ZipFile, path: Path) -> Iterator[Document]:
         if not name.lower().endswith(".xml") or name.startswith("__MACOSX/"):
             continue
         where = f"{path}/{name}"
-        content = _limited(_unpacked(archive, name, where), where)
+        content = _check_size(_unpack(archive, name, where), where)
         total += len(content)
         if total > _LARGEST_SUM:
             raise DataError(f"{path}: unpacks to more than {_LARGEST_SUM:,} bytes")
         yield name, content
 
 
-def _unpacked(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
+def _unpack(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
     """One byte more than allowed at most."""
     try:
         with archive.open(name) as file:
@@ -67,7 +67,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
         raise DataError(f"{where}: damaged ({error})") from None
 
 
-def _limited(content: bytes, where: str) -> bytes:
+def _check_size(content: bytes, where: str) -> bytes:
     if len(content) > _LARGEST:
         raise DataError(f"{where}: larger than {_LARGEST:,} bytes")
     return content

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medft.config.instantiate import Component
-from medft.data.example import BadRow, Example, content_id
+from medft.data.example import BadRow, Example, make_content_id
 from medft.errors import DataError
 
 Row = dict[str, Any]
@@ -42,54 +42,54 @@ class RowError(Exception):
     """Why one row cannot be used; whoever catches it knows the file and line."""
 
 
-def each_row(rows: Iterable[Located | BadRow], make: Callable[[Row], Example]) -> Iterator[Example | BadRow]:
+def convert_rows(rows: Iterable[Located | BadRow], make: Callable[[Row], Example]) -> Iterator[Example | BadRow]:
     """Turn table rows into examples that know their place, and rows that `make` refuses into `BadRow`."""
-    for found in rows:
-        if isinstance(found, BadRow):
-            yield found
+    for located in rows:
+        if isinstance(located, BadRow):
+            yield located
             continue
-        where, row = found
+        where, row = located
         try:
             yield replace(make(row), where=where)
         except RowError as error:
             yield BadRow(where, str(error), row)
 
 
-def existing(path: str, what: str = "file") -> Path:
+def require_path(path: str, what: str = "file") -> Path:
     """The path with `~` expanded.
 
     Raises:
         DataError: nothing is there.
     """
-    found = Path(path).expanduser()
-    if not found.exists():
+    expanded = Path(path).expanduser()
+    if not expanded.exists():
         raise DataError(f"dataset.path={path}: no such {what}")
-    return found
+    return expanded
 
 
-def existing_files(paths: Paths) -> list[Path]:
+def list_files(paths: Paths) -> list[Path]:
     """The files of a path, of a list of them, or of patterns such as `data/*.csv`, each pattern's in order of name.
 
     Raises:
         DataError: one is not there, or a pattern fits nothing.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in [paths] if isinstance(paths, str) else paths:
         pattern = str(Path(path).expanduser())
         if Path(pattern).exists() or not glob.has_magic(pattern):
-            found.append(existing(path))
+            files.append(require_path(path))
             continue
-        found_here = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (the pattern may be absolute)
-        matches = sorted(each for each in found_here if each.is_file())
+        matching = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (the pattern may be absolute)
+        matches = sorted(each for each in matching if each.is_file())
         if not matches:
             raise DataError(f"dataset.path={path}: no file fits this pattern")
-        found += matches
-    if not found:
+        files += matches
+    if not files:
         raise DataError("dataset.path=[]: name a file")
-    return found
+    return files
 
 
-def text_of(row: Row, column: str, required: bool = True) -> str:
+def read_cell(row: Row, column: str, required: bool = True) -> str:
     """A cell as stripped text; empty where the column may be missing and is.
 
     Raises:
@@ -126,7 +126,7 @@ def make_example(
     """
     group = group or " ".join(f"{instruction} {input}".lower().split())
     return Example(
-        id=id or content_id(instruction, input, output),
+        id=id or make_content_id(instruction, input, output),
         group=group,
         instruction=instruction,
         input=input,

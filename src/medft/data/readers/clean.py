@@ -22,18 +22,18 @@ _INLINE = re.compile(
 _INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufeff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Text without HTML tags, comments, entities and invisible characters, each run of white space made one space.
 
     Entities are resolved once: `&amp;lt;` becomes `&lt;`, which is what its author wrote.
     """
     for opening, closing in _HIDDEN:
-        text = _without(text, opening, closing)
+        text = _remove_between(text, opening, closing)
     text = _TAG.sub(lambda tag: "" if _INLINE.match(tag[0]) else " ", text)
     return " ".join(_INVISIBLE.sub("", html.unescape(text)).split())
 
 
-def _without(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
+def _remove_between(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
     """Text without all that stands between an opening and the closing after it; one that is never closed stays."""
     kept, at = [], 0
     while (begin := opening.search(text, at)) and (end := closing.search(text, begin.end())):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import chain
 
 from medft.data.example import BadRow, Example
-from medft.data.readers.base import Paths, Reader, Row, each_row, existing_files, make_example, text_of
-from medft.data.readers.tables import rows_of
+from medft.data.readers.base import Paths, Reader, Row, convert_rows, list_files, make_example, read_cell
+from medft.data.readers.tables import read_table
 
 
 class Diseases(Reader):
@@ -15,11 +15,11 @@ class Diseases(Reader):
 
     def read(self) -> Iterator[Example | BadRow]:
         """Yield the rows in the file's order; the group is the focus area."""
-        yield from each_row(chain.from_iterable(map(rows_of, existing_files(self.path))), _example)
+        yield from convert_rows(chain.from_iterable(map(read_table, list_files(self.path))), _to_example)
 
 
-def _example(row: Row) -> Example:
-    question, answer = text_of(row, "question"), text_of(row, "answer")
+def _to_example(row: Row) -> Example:
+    question, answer = read_cell(row, "question"), read_cell(row, "answer")
     # the columns must be there, their cells may be empty
-    source, focus = (text_of(row, name, required=name not in row) for name in ("source", "focus_area"))
+    source, focus = (read_cell(row, name, required=name not in row) for name in ("source", "focus_area"))
     return make_example(question, answer, group=focus.lower(), source=source, focus=focus)

@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from medft.console import say, track
 from medft.data.example import BadRow, Example
-from medft.data.readers.archive import documents
-from medft.data.readers.base import Reader, existing, make_example
-from medft.data.readers.clean import clean
+from medft.data.readers.archive import read_documents
+from medft.data.readers.base import Reader, make_example, require_path
+from medft.data.readers.clean import clean_text
 from medft.errors import DataError
 
 
@@ -36,22 +36,22 @@ class MedQuAD(Reader):
         Three collections were released without answers; their pairs are left out and counted.
         """
         answered = left_out = bad = 0
-        for found in self._pairs():
-            if isinstance(found, BadRow):
+        for pair in self._read_pairs():
+            if isinstance(pair, BadRow):
                 bad += 1
-            elif not found.output:
+            elif not pair.output:
                 left_out += 1
                 continue
             else:
                 answered += 1
-            yield found
+            yield pair
         if not answered and not bad:
             raise DataError(f"dataset.path={self.path}: no MedQuAD XML file with an answered question in it")
         say(f"medquad: {answered:,} answered pairs, {left_out:,} without an answer left out")
 
-    def _pairs(self) -> Iterator[Example | BadRow]:
-        path = _download(self.path, Path(self.cache_dir)) if _is_url(self.path) else existing(self.path)
-        for name, content in track(documents(path), "Reading MedQuAD"):
+    def _read_pairs(self) -> Iterator[Example | BadRow]:
+        path = _download(self.path, Path(self.cache_dir)) if _is_url(self.path) else require_path(self.path)
+        for name, content in track(read_documents(path), "Reading MedQuAD"):
             yield from self._parse(content, f"{path}/{name}")
 
     def _parse(self, content: bytes, where: str) -> Iterator[Example | BadRow]:
@@ -66,15 +66,15 @@ class MedQuAD(Reader):
         # four files of the release have an older layout: doc, pair, question, answer
         document = root.get("id") or root.get("docid") or ""
         source = root.get("source") or root.get("corpus") or ""
-        focus = self._text(_first(root, "Focus", "doctitle-focus"))
+        focus = self._read_text(_find_first(root, "Focus", "doctitle-focus"))
         for number, pair in enumerate([*root.iter("QAPair"), *root.iter("pair")], 1):
-            question = _first(pair, "Question", "question")
-            if question is None or not self._text(question):
+            question = _find_first(pair, "Question", "question")
+            if question is None or not self._read_text(question):
                 yield BadRow(f"{where}: pair {number}", "the question is empty")
                 continue
             example = make_example(
-                self._text(question),
-                self._text(_first(pair, "Answer", "answer")),
+                self._read_text(question),
+                self._read_text(_find_first(pair, "Answer", "answer")),
                 id=f"{source}-{question.get('qid') or document}",
                 group=focus.lower() or f"{source}-{document}",
                 document=f"{source}-{document}",
@@ -85,13 +85,13 @@ class MedQuAD(Reader):
             )
             yield replace(example, where=f"{where}: pair {number}")
 
-    def _text(self, element: Element | None) -> str:
+    def _read_text(self, element: Element | None) -> str:
         text = "" if element is None else "".join(element.itertext())
-        return clean(text) if self.normalise else text.strip()
+        return clean_text(text) if self.normalise else text.strip()
 
 
-def _first(element: Element, *names: str) -> Element | None:
-    return next((found for name in names if (found := element.find(name)) is not None), None)
+def _find_first(element: Element, *names: str) -> Element | None:
+    return next((child for name in names if (child := element.find(name)) is not None), None)
 
 
 def _is_url(path: str) -> bool:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from importlib.resources import as_file, files
 
 from medft.data.example import BadRow, Example
-from medft.data.readers.base import Reader, Row, each_row, make_example
-from medft.data.readers.tables import rows_of
+from medft.data.readers.base import Reader, Row, convert_rows, make_example
+from medft.data.readers.tables import read_table
 
 
 class Sample(Reader):
@@ -14,10 +14,10 @@ class Sample(Reader):
     def read(self) -> Iterator[Example | BadRow]:
         """Yield them in the file's order; the group is the disease."""
         with as_file(files("medft.data") / "bundled" / "sample.jsonl") as path:
-            yield from each_row(rows_of(path), _example)
+            yield from convert_rows(read_table(path), _to_example)
 
 
-def _example(row: Row) -> Example:
+def _to_example(row: Row) -> Example:
     return make_example(
         row["instruction"],
         row["output"],

@@ -18,7 +18,7 @@ _LONGEST_LINE = 64 * 2**20  # characters
 _LARGEST_JSON = 2**30  # characters: a .json file is read whole
 
 
-def rows_of(path: Path) -> Iterator[Located | BadRow]:
+def read_table(path: Path) -> Iterator[Located | BadRow]:
     """Yield (`file:line`, row) for every row of a table file, chosen by its ending; `.gz` after it is allowed.
 
     A row that cannot be read becomes a `BadRow` where the next one can still be found.
@@ -26,10 +26,10 @@ def rows_of(path: Path) -> Iterator[Located | BadRow]:
     Raises:
         DataError: the ending is unknown, or the content is not what the ending says.
     """
-    readers = {".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".parquet": _parquet}
+    readers = {".csv": _read_csv, ".json": _read_json, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     ending = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
     reader = readers.get(ending.lower())
-    if reader is None or (reader is _parquet and ending != path.suffix):
+    if reader is None or (reader is _read_parquet and ending != path.suffix):
         raise DataError(
             f"{path}: unknown ending {path.suffix!r}; use {', '.join(readers)}, or .gz after the first three"
         )
@@ -38,14 +38,14 @@ def rows_of(path: Path) -> Iterator[Located | BadRow]:
     try:
         yield from reader(path)
     except UnicodeDecodeError:
-        raise DataError(f"{path}:{_not_utf8(path)}: is not UTF-8 text; convert the file first") from None
+        raise DataError(f"{path}:{_find_not_utf8(path)}: is not UTF-8 text; convert the file first") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file: {error}") from None
     except PermissionError:
         raise DataError(f"{path}: may not be read (permission denied)") from None
 
 
-def _not_utf8(path: Path) -> int:
+def _find_not_utf8(path: Path) -> int:
     """The first line that is not UTF-8."""
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -63,7 +63,7 @@ def _open(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _lines(file: TextIO, path: Path) -> Iterator[str]:
+def _read_lines(file: TextIO, path: Path) -> Iterator[str]:
     number = 0
     while line := file.readline(_LONGEST_LINE + 1):
         number += 1
@@ -72,9 +72,9 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
         yield line
 
 
-def _csv(path: Path) -> Iterator[Located | BadRow]:
+def _read_csv(path: Path) -> Iterator[Located | BadRow]:
     with _open(path) as file:
-        table = csv.reader(_lines(file, path), strict=True)
+        table = csv.reader(_read_lines(file, path), strict=True)
         header: list[str] = []
         while True:
             where = f"{path}:{table.line_num + 1}"
@@ -85,12 +85,12 @@ def _csv(path: Path) -> Iterator[Located | BadRow]:
             if cells is None:
                 return
             if not header:
-                header = _header(cells, where)
+                header = _check_header(cells, where)
             elif cells:  # an empty line has none
-                yield _csv_row(header, cells, where)
+                yield _pair_cells(header, cells, where)
 
 
-def _header(cells: list[str], where: str) -> list[str]:
+def _check_header(cells: list[str], where: str) -> list[str]:
     names = [name.strip() for name in cells]
     repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated:
@@ -98,7 +98,7 @@ def _header(cells: list[str], where: str) -> list[str]:
     return names
 
 
-def _csv_row(header: list[str], cells: list[str], where: str) -> Located | BadRow:
+def _pair_cells(header: list[str], cells: list[str], where: str) -> Located | BadRow:
     if len(cells) > len(header):
         return BadRow(where, f"{len(cells)} cells, but the header has {len(header)} columns", cells)
     row = dict.fromkeys(header) | dict(zip(header, cells, strict=False))
@@ -106,14 +106,14 @@ def _csv_row(header: list[str], cells: list[str], where: str) -> Located | BadRo
     return where, row
 
 
-def _jsonl(path: Path) -> Iterator[Located | BadRow]:
+def _read_jsonl(path: Path) -> Iterator[Located | BadRow]:
     with _open(path) as file:
-        for number, line in enumerate(_lines(file, path), 1):
+        for number, line in enumerate(_read_lines(file, path), 1):
             if line.strip():
-                yield _parsed(line, f"{path}:{number}")
+                yield _parse(line, f"{path}:{number}")
 
 
-def _json(path: Path) -> Iterator[Located | BadRow]:
+def _read_json(path: Path) -> Iterator[Located | BadRow]:
     with _open(path) as file:
         text = file.read(_LARGEST_JSON + 1)
     if len(text) > _LARGEST_JSON:
@@ -122,14 +122,14 @@ def _json(path: Path) -> Iterator[Located | BadRow]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DataError(f"{path}{place}: not valid JSON: {_reason(error)}") from None
+        raise DataError(f"{path}{place}: not valid JSON: {_describe(error)}") from None
     if not isinstance(content, list):
         raise DataError(f"{path}: expected a list of objects; one object a line is .jsonl")
     for number, row in enumerate(content, 1):
-        yield _located(row, f"{path}: row {number}")
+        yield _locate(row, f"{path}: row {number}")
 
 
-def _parquet(path: Path) -> Iterator[Located]:
+def _read_parquet(path: Path) -> Iterator[Located]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -146,21 +146,21 @@ def _parquet(path: Path) -> Iterator[Located]:
         raise DataError(f"{path}: not a whole Parquet file{place}: {str(error).splitlines()[0]}") from None
 
 
-def _parsed(text: str, where: str) -> Located | BadRow:
+def _parse(text: str, where: str) -> Located | BadRow:
     try:
-        return _located(json.loads(text), where)
+        return _locate(json.loads(text), where)
     except (ValueError, RecursionError) as error:
-        return BadRow(where, f"not valid JSON: {_reason(error)}", text[:1000])
+        return BadRow(where, f"not valid JSON: {_describe(error)}", text[:1000])
 
 
-def _reason(error: ValueError | RecursionError) -> str:
+def _describe(error: ValueError | RecursionError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} (character {error.colno} of the line)"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
 
 
-def _located(row: Any, where: str) -> Located | BadRow:
+def _locate(row: Any, where: str) -> Located | BadRow:
     if isinstance(row, dict):
-        found: Row = row
-        return where, found
+        located: Row = row
+        return where, located
     return BadRow(where, f"expected an object, got {type(row).__name__}", row)

@@ -9,7 +9,7 @@ _FILES = ["config.json", "generation_config.json", "*.safetensors", "*.safetenso
           "vocab*", "merges.txt", "special_tokens_map.json", "chat_template*"]  # fmt: skip
 
 
-def snapshot(name: str) -> Path:
+def fetch(name: str) -> Path:
     """The local copy of a hub model, downloaded unless it is in the hub's cache.
 
     Raises:

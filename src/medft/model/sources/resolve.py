@@ -24,13 +24,13 @@ def resolve(model: ModelConfig, cache: Path) -> Path | None:
             raise ModelError(f"model.source={model.source}: no such file")
         return gguf.convert(path, model, cache)
     if path.is_dir():
-        return _checked(path)
+        return _check_files(path)
     if path.is_absolute() or model.source.startswith((".", "~")) or model.source.count("/") > 1:
         raise ModelError(f"model.source={model.source}: no such directory")
-    return _checked(hub.snapshot(model.source))
+    return _check_files(hub.fetch(model.source))
 
 
-def _checked(path: Path) -> Path:
+def _check_files(path: Path) -> Path:
     for pattern, what in (("config.json", "config.json"), ("*.safetensors", "weights in safetensors")):
         if not any(path.glob(pattern)):
             raise ModelError(f"model.source={path}: no {what} in it; pickled weights are not loaded")
