@@ -66,7 +66,8 @@ def log_run(config: Config, status: str = "FINISHED", metrics: Mapping[str, floa
     for name, value in (metrics or {}).items():
         client.log_metric(run.info.run_id, name, value)
     supersede(config, run.info.run_id)
-    client.set_terminated(run.info.run_id, status)
+    if status != "RUNNING":
+        client.set_terminated(run.info.run_id, status)
     return str(run.info.run_id)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import mlflow
 
 from medft.config.paths import checkout_root
-from tests.conftest import TINY
+from tests.composed import TINY
 
 ROOT = checkout_root()
 LONGEST = 600.0  # seconds until something hangs

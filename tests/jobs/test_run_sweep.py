@@ -10,7 +10,7 @@ from medft.errors import InputError
 from medft.jobs.plan import plan
 from medft.jobs.process import Outcome
 from medft.jobs.run_sweep import exclusive, run_sweep
-from tests.conftest import TINY
+from tests.composed import TINY
 from tests.jobs.fakes import FakeExecutor, finish, log_run
 from tests.jobs.sweeps import client, jobs, parents
 
