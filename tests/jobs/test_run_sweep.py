@@ -23,7 +23,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tupl
 
     def sweep(arguments: Sequence[str], run: Run = finish, outlives: bool = False) -> tuple[int, list[str]]:
         executor = FakeExecutor(run, outlives=outlives)
-        monkeypatch.setattr("medft.jobs.run_sweep.make_executor", lambda config, folder: executor)
+        monkeypatch.setattr("medft.jobs.run_sweep.make_executor", lambda config: executor)
         return run_sweep(plan([*TINY, *arguments], True), ["-m", *arguments]), executor.started
 
     return sweep

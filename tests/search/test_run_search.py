@@ -54,7 +54,7 @@ def search(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[str
 
     def search(*arguments: str, run: Run = finish) -> tuple[int, list[str]]:
         executor = FakeExecutor(run)
-        monkeypatch.setattr("medft.search.run_search.make_executor", lambda config, folder: executor)
+        monkeypatch.setattr("medft.search.run_search.make_executor", lambda config: executor)
         return run_search(plan_search([*SETTINGS, *arguments]), arguments), executor.started
 
     return search
@@ -126,7 +126,7 @@ def test_a_trial_that_falls_behind_is_given_up_and_one_that_fails_is_replaced(
     out = capsys.readouterr().out
     assert (code, len(started)) == (0, 3)
     assert [trial.state.name for trial in trials(tmp_path / "root")] == ["COMPLETE", "PRUNED", "FAIL"]
-    assert "pruned after 1 s: pruned at step 1: val/loss 100.0000 falls behind (median)" in out
+    assert "pruned after 1 s, val/loss 100.0000: pruned at step 1: val/loss 100.0000 falls behind (median)" in out
     assert "FAILED: trial 2: out of luck" in out
     assert "1 of 3 trials are left" in out
     states = {label.split(",")[0]: run.data.tags["search.state"] for label, run in jobs(tmp_path / "root").items()}
