@@ -18,6 +18,7 @@ class Faulty(Sample):
     fault: str = "none"
 
     def read(self) -> Iterator[Example | BadRow]:
+        print(f"on node {os.environ.get('MEDFT_TEST_NODE')}")
         if Path(os.environ["MEDFT_TEST_ARMED"]).exists():
             self._go_wrong()
         yield from super().read()

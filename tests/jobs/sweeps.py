@@ -1,4 +1,4 @@
-"""Sweeps as people start them, and what MLflow holds of them afterwards."""
+"""Commands as people start them, in processes of their own, and what MLflow holds of them afterwards."""
 
 import os
 import signal
@@ -15,31 +15,42 @@ from medft.config.paths import checkout_root
 from tests.composed import TINY
 
 ROOT = checkout_root()
+LONGEST = 600.0  # seconds until something hangs
 # some checkpoints to go on from
 LONG = ("trainer.max_epochs=3", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2")
 
 
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """`python train.py -m` with tiny settings, in a process group of its own."""
+def start(*command: str, **environment: str) -> subprocess.Popen[str]:
+    """`medft COMMAND` in a process group of its own, with errors among the output."""
+    paths = [str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "-m", *TINY, *arguments],
+        [sys.executable, "-m", "medft.cli.main", *command],
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
         start_new_session=True,
     )
 
 
-def sweep(*arguments: str, **environment: str) -> tuple[int, str]:
-    """The same until it ends: exit code and output."""
-    process = start(*arguments, **environment)
+def finish(process: subprocess.Popen[str], seconds: float = LONGEST) -> tuple[int, str]:
+    """Exit code and output of a process, once it has ended."""
     try:
-        out, _ = process.communicate(timeout=400)
+        out, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
         raise
     return process.returncode, out
+
+
+def start_sweep(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """`medft train -m` with tiny settings."""
+    return start("train", "-m", *TINY, *arguments, **environment)
+
+
+def sweep(*arguments: str, **environment: str) -> tuple[int, str]:
+    """The same until it ends: exit code and output."""
+    return finish(start_sweep(*arguments, **environment))
 
 
 def client(place: Path) -> mlflow.MlflowClient:
@@ -59,10 +70,10 @@ def parents(place: Path) -> list[Any]:
 
 def jobs(place: Path) -> dict[str, Any]:
     """The run of each job by label, those left out that a later one stands for."""
-    found = [run for run in runs(place) if "sweep.label" in run.data.tags and "superseded_by" not in run.data.tags]
-    labels = Counter(run.data.tags["sweep.label"] for run in found)
+    newest = [run for run in runs(place) if "sweep.label" in run.data.tags and "superseded_by" not in run.data.tags]
+    labels = Counter(run.data.tags["sweep.label"] for run in newest)
     assert set(labels.values()) <= {1}, f"a job has two runs: {labels}"
-    return {run.data.tags["sweep.label"]: run for run in found}
+    return {run.data.tags["sweep.label"]: run for run in newest}
 
 
 def histories(place: Path, run: Any) -> dict[str, list[tuple[int, float]]]:

@@ -2,14 +2,20 @@
 
 from pathlib import Path
 
+import pytest
+
 from medft.jobs.devices import gpus, slot_environments
 
 
-def test_jobs_share_the_cores_unless_the_user_has_said_how_many() -> None:
+def test_jobs_share_the_cores_unless_the_user_has_said_how_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("medft.jobs.devices._cores", lambda: 9)
     alone, *_ = slot_environments(1, {"PATH": ""})
     assert "OMP_NUM_THREADS" not in alone
-    several = slot_environments(4, {"PATH": ""})
-    assert {int(each["OMP_NUM_THREADS"]) >= 1 for each in several} == {True}
+    for n_jobs, share in ((2, "4"), (4, "2"), (20, "1")):
+        several = slot_environments(n_jobs, {"PATH": ""})
+        assert [each["OMP_NUM_THREADS"] for each in several] == [share] * n_jobs
     assert slot_environments(4, {"PATH": "", "OMP_NUM_THREADS": "3"})[0]["OMP_NUM_THREADS"] == "3"
 
 

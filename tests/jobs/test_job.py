@@ -1,13 +1,23 @@
 """What a job is called, and the command that repeats it."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from medft.jobs.job import folder_name, job_command, job_label, short_names, swept_values
-from medft.jobs.run_sweep import own_overrides
+from medft.config.check import validate
+from medft.config.schema import Config, JobInfo
+from medft.jobs.job import (
+    folder_name,
+    freeze,
+    job_command,
+    job_label,
+    load_frozen,
+    make_job,
+    short_names,
+    swept_values,
+)
 
 
 def test_names_are_short_unless_two_end_alike() -> None:
@@ -25,7 +35,7 @@ def test_a_label_does_not_follow_the_order_of_the_command_line() -> None:
 
 
 def test_the_command_of_a_job_leaves_out_what_is_the_sweeps() -> None:
-    overrides = ["seed=1", "dataset.path=my data.csv", "sweep.parent=x", "hydra.sweep.dir=/x", "sweep.swept=[seed]"]
+    overrides = ["seed=1", "dataset.path=my data.csv", "sweep.fresh=true", "launcher=slurm", "launcher.n_jobs=2"]
     assert shlex.split(job_command(overrides)) == ["medft", "train", "seed=1", "dataset.path=my data.csv"]
 
 
@@ -43,10 +53,22 @@ def test_other_labels_have_other_folders() -> None:
     assert len({folder_name(label) for label in labels}) >= len(labels) - 1  # the last two are the same words
 
 
-@pytest.mark.parametrize(
-    "folder", ["/a b", "/it's", "/jürgen", "/(v2) [1] {b}", "/a=b,c#d&e", "/a\\b", "/$x:y", "/a\\'b\\"]
-)
-def test_any_folder_can_be_told_to_a_job(folder: str) -> None:
-    parsed = OverridesParser.create().parse_overrides(own_overrides("0a1b", ["a/b", "dataset.c"], Path(folder)))
-    assert [each.value() for each in parsed[1:]] == [["a/b", "dataset.c"], folder]
-    assert not any(each.is_sweep_override() for each in parsed)
+@pytest.mark.parametrize("name", ["a b", "it's", "jürgen", "(v2) [1] {b}", "a=b,c#d&e", "a\\b", "$x:y", "${z}", "1e-3"])
+def test_a_frozen_job_is_read_back_as_it_was(tmp_path: Path, compose: Callable[..., Config], name: str) -> None:
+    info = JobInfo(parent="0a1b", label=f"tag={name}", values={"tag": name, "lr": "1e-3"}, command=f"medft {name}")
+    given = compose("optimizer.lr=1.0000000000000002e-05")
+    resolved = given.resolved
+    resolved["tracking"]["tags"] = {"who": name}  # whatever signs are in it, they mean nothing any more
+    job = make_job(3, validate(resolved), info, tmp_path / name)
+    freeze(job)
+    config = load_frozen(job.folder)
+    assert repr(config) == repr(job.config)
+    assert (config.job, config.resolved, config.paths.output) == (info, job.config.resolved, job.folder)
+    assert (config.tracking.tags, config.optimizer.lr) == ({"who": name}, 1.0000000000000002e-05)
+
+
+def test_only_runs_of_their_own_keep_their_weights_unless_told_otherwise(compose: Callable[..., Config]) -> None:
+    info = JobInfo(parent="0a1b", label="seed=1")
+    for setting, alone, in_sweep in (("auto", True, False), ("best", True, True), ("none", False, False)):
+        config = compose(f"tracking.save_model={setting}")
+        assert (config.saves_model, config.as_job(info, Path("x")).saves_model) == (alone, in_sweep)

@@ -9,22 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.sweeps import LONG, histories, jobs, runs, start, sweep, wait_for
+from tests.jobs.sweeps import LONG, histories, jobs, runs, start_sweep, sweep, wait_for
+
+pytestmark = pytest.mark.slow
 
 # a kill comes up to 1.5 s after one of these is written: a store, a run, a checkpoint, answers, a run's last file
 PHASES = ("last.ckpt", "predictions.jsonl", "mlflow.db.lock", "run.json", "report.html")
 KILLS = int(os.environ.get("MEDFT_TEST_KILLS", "2"))
 
 
-@pytest.mark.slow
 def test_a_sweep_killed_at_random_moments_ends_as_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = ("seed=1,2,3", "hydra.launcher.n_jobs=2", "model.dropout=0.1", *LONG)
+    settings = ("seed=1,2,3", "launcher.n_jobs=2", "model.dropout=0.1", *LONG)
     chance = random.Random(1)
     for number in range(KILLS):
         phase, began = PHASES[number % len(PHASES)], time.time()
-        process = start(*settings)
+        process = start_sweep(*settings)
         wait_for(tmp_path / "root", f"**/{phase}", since=began, process=process)
         moment = chance.uniform(0, 1.5)
         try:

@@ -1,9 +1,14 @@
 """What a command line stands for, and what is refused before anything runs."""
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
+from hydra import compose as hydra_compose
 
 from medft.errors import InputError
 from medft.jobs.plan import plan
+from medft.runs.provenance import config_hash
 
 KEYS = ["seed=1,2", "dataset.max_length=128,256"]
 
@@ -18,9 +23,69 @@ def test_every_combination_is_a_job() -> None:
     assert planned.fixed == ["model=gpt2"]
 
 
-def test_one_run_is_no_sweep() -> None:
+def test_one_run_is_no_sweep(tmp_path: Path) -> None:
     planned = plan(["seed=1"], multirun=False)
     assert (planned.is_sweep, planned.jobs) == (False, [["seed=1"]])
+    (config,) = planned.configs
+    assert (config.seed, config.job.parent, config.job.command) == (1, None, "medft train seed=1")
+    assert config.paths.output.parents[1] == tmp_path / "root" / "outputs"
+    assert not config.paths.output.exists()
+    assert plan(["paths.output_dir=here"], False).configs[0].paths.output_dir == "here"
+    resumed = plan(["trainer.resume_from=there/checkpoints/last.ckpt"], False).configs[0]
+    assert resumed.paths.output == tmp_path / "there"
+
+
+def test_a_run_composes_its_config_once_and_a_sweep_once_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = Mock(side_effect=hydra_compose)
+    monkeypatch.setattr("medft.config.compose.compose", composed)
+    plan(["seed=1"], multirun=False)
+    assert composed.call_count == 1
+    plan(KEYS, multirun=True)
+    assert composed.call_count == 1 + 1 + 4  # one to know that it is a sweep
+
+
+def test_several_values_without_m_are_refused() -> None:
+    with pytest.raises(InputError, match="seed=1,2.*add --multirun"):
+        plan(["seed=1,2"], multirun=False)
+
+
+def test_jobs_have_a_folder_of_their_own_and_a_command_that_repeats_them_alone(tmp_path: Path) -> None:
+    jobs = plan([*KEYS, "launcher.n_jobs=2"], multirun=True).make_jobs("0a1b", tmp_path)
+    assert [job.number for job in jobs] == [0, 1, 2, 3]
+    first = jobs[0].config
+    assert first.paths.output == tmp_path / "max_length=128,seed=1"
+    assert first.job.model_dump() == {
+        "parent": "0a1b",
+        "label": "max_length=128, seed=1",
+        "values": {"max_length": "128", "seed": "1"},
+        "command": "medft train seed=1 dataset.max_length=128",
+    }
+
+
+def test_the_launcher_is_no_part_of_what_a_run_is() -> None:
+    one, two = (plan([each], False).configs[0] for each in ("launcher=local", "launcher=ray"))
+    assert one.launcher.name != two.launcher.name
+    assert config_hash(one.resolved) == config_hash(two.resolved)
+
+
+def test_a_database_file_is_for_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = ["seed=1,2", "launcher=slurm"]
+    assert len(plan([*slurm, "tracking.uri=http://host:5000"], multirun=True).jobs) == 2
+    assert len(plan([*slurm, "launcher.cluster=local"], multirun=True).jobs) == 2
+    assert len(plan(["seed=1,2", "launcher=ray"], multirun=True).jobs) == 2
+    monkeypatch.setenv("RAY_ADDRESS", "host:6379")
+    with pytest.raises(InputError, match="launcher=ray: jobs on other machines need a server"):
+        plan(["seed=1,2", "launcher=ray"], multirun=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
+    assert len(plan(slurm, multirun=True).jobs) == 2
+
+
+def test_a_launcher_that_is_not_installed_says_how_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medft.jobs.plan.find_spec", lambda name: None)
+    for name, module in (("slurm", "submitit"), ("ray", "ray")):
+        with pytest.raises(InputError) as caught:
+            plan([f"launcher={name}", "seed=1,2"], multirun=True)
+        assert str(caught.value) == f"launcher={name}: {module} is not installed; pip install 'medft[{name}]'"
 
 
 def test_an_experiment_can_be_a_sweep_without_m_and_the_command_line_wins() -> None:
@@ -34,18 +99,25 @@ def test_an_experiment_can_be_a_sweep_without_m_and_the_command_line_wins() -> N
 def test_more_values_are_the_same_sweep_and_other_settings_are_not() -> None:
     first = plan(KEYS, multirun=True).identity
     assert plan(["dataset.max_length=128,256,512", "seed=1,2,3"], multirun=True).identity == first
-    assert plan([*KEYS, "hydra.launcher.n_jobs=4", "sweep.fresh=true"], multirun=True).identity == first
+    assert plan([*KEYS, "launcher.n_jobs=4", "launcher=ray", "sweep.fresh=true"], multirun=True).identity == first
     for other in ("dataset.size=100", "judge=none", "tracking.experiment_name=x", "trainer.max_epochs=1,2"):
         assert plan([*KEYS, other], multirun=True).identity != first
 
 
 REFUSED = {
     "dataset.max_length=256,512,9999": r"job 2 \(dataset.max_length=9999\): dataset.max_length=9999",
-    "dataset.max_length=interval(1,2)": r"dataset.max_length: intervals are for `medft search`",
+    "dataset.max_length=interval(1,2)": "dataset.max_length: a sweep takes values, such as 1,2,3; ranges are for "
+    "medft search, under search.ranges: 'search.ranges={dataset.max_length: {low: 1, high: 2}}'",
     "tracking.experiment_name=a,b": "tracking.experiment_name: cannot be swept",
-    "hydra.launcher.n_jobs=0": "hydra.launcher.n_jobs: must be greater than or equal to 1",
-    "hydra.launcher.time_limit=-1": "hydra.launcher.time_limit: must be greater than 0",
-    "hydra.launcher.n_jops=1": "hydra.launcher.n_jops: no such key",
+    "launcher.n_jobs=0": "launcher.n_jobs: must be greater than or equal to 1",
+    "launcher.time_limit=-1": "launcher.time_limit: must be greater than 0",
+    "launcher.n_jops=1": "launcher.n_jops: no such key",
+    "launcher=local,ray": "launcher: cannot be swept",
+    "launcher=cloud": "launcher=cloud: no such option; there are local, ray, slurm",
+    "hydra/launcher=basic,basic": "hydra/launcher: cannot be swept",
+    "hydra.launcher.n_jobs=2": "hydra.launcher.n_jobs: no such key",
+    "seed=1,2 launcher=slurm": "launcher=slurm: jobs on other machines need a server",
+    "seed=1,2 launcher=ray launcher.address=host:6379": "launcher=ray: jobs on other machines need a server",
     "trainer=ddp": "trainer=ddp cannot be swept",
     "trainer.resume_from=x.ckpt": "trainer.resume_from cannot be used in a sweep",
     "dataset.sise=1,2": "dataset.sise: no such key",
@@ -55,5 +127,5 @@ REFUSED = {
 @pytest.mark.parametrize(("override", "message"), REFUSED.items())
 def test_what_cannot_be_swept_is_one_line(override: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        plan([override], multirun=True)
+        plan(override.split(), multirun=True)
     assert "\n" not in str(caught.value)

@@ -22,7 +22,7 @@ def test_each_beginning_and_end_is_a_line_with_the_best_so_far(capsys: pytest.Ca
         "[1/3] lr=1: done after 1 min 00 s, test/loss 2.0000; 0 running, 1 done, 0 failed, 2 waiting"
     )
     assert lines[1].endswith("about 2 min 00 s left; best test/loss 2.0000 (lr=1)")
-    assert "lr=2: done earlier" in lines[3]
+    assert "lr=2: done earlier, test/loss 1.0000;" in lines[3]
     assert lines[3].endswith("best test/loss 1.0000 (lr=2)")
     assert "[3/3] lr=3: KILLED after 5 s: ended by SIGKILL; 0 running, 2 done, 1 failed, 0 waiting" in lines[5]
 

@@ -1,86 +1,95 @@
-"""Sweeps in which everything goes wrong that can: who fails takes nobody along, and a repeat runs only what is left."""
+"""How jobs are started, watched, ended and stopped, whoever runs them."""
 
-import os
-import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.jobs.sweeps import LONG, client, histories, jobs, parents, start, sweep, wait_for
+from medft.config.schema import Config, JobInfo
+from medft.jobs.executors import Handle
+from medft.jobs.job import Job, freeze, make_job
+from medft.jobs.process import Outcome
+from medft.jobs.progress import SweepProgress
+from medft.jobs.scheduler import INTERRUPTED, JobQueue, Scheduler
+from tests.jobs.fakes import FakeExecutor
 
-FAULTS = ("dataset.reader._target_=tests.jobs.faulty.Faulty", "+dataset.reader.fault=none,raise,exit,kill,hang,fine",
-          "hydra.launcher.n_jobs=2", "hydra.launcher.time_limit=45", "hydra.launcher.grace=1", *LONG)  # fmt: skip
-TRIES = int(os.environ.get("MEDFT_TEST_TRIES", "1"))
-
-
-@pytest.mark.slow
-def test_four_of_six_jobs_fail_each_in_its_own_way_and_a_repeat_runs_only_the_four(tmp_path: Path) -> None:
-    root, armed = tmp_path / "root", tmp_path / "armed"
-    armed.touch()
-    code, out = sweep(*FAULTS, MEDFT_TEST_ARMED=str(armed))
-    assert code == 1, out
-    found = {label.removeprefix("fault="): run for label, run in jobs(root).items()}
-    assert {name: run.info.status for name, run in found.items()} == {
-        "none": "FINISHED", "fine": "FINISHED", "raise": "FAILED", "exit": "FAILED", "kill": "KILLED", "hang": "KILLED",
-    }  # fmt: skip
-    reasons = {
-        "raise": "RuntimeError: out of luck",
-        "exit": "the job called sys.exit(0)",
-        "kill": "ended by SIGKILL",
-        "hang": "took longer than hydra.launcher.time_limit=45 seconds",
-    }
-    for name, reason in reasons.items():
-        assert found[name].data.tags["error"].startswith(reason)
-        assert f"fault={name}: {reason}" in out
-        assert f"+dataset.reader.fault={name}" in out.split(f"{found[name].info.status}: fault={name}: ")[1]
-    store = client(root)
-    for name in ("raise", "exit"):
-        trace = Path(store.download_artifacts(found[name].info.run_id, "error.txt")).read_text()
-        assert "_go_wrong" in trace
-    assert "4 of 6 jobs did not finish; the same command again runs only these" in out
-    (parent,) = parents(root)
-    assert parent.info.status == "FAILED"
-    assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in found.values())
-
-    armed.unlink()
-    code, out = sweep(*FAULTS, "hydra.launcher.time_limit=null", MEDFT_TEST_ARMED=str(armed))
-    assert code == 0, out
-    assert {out.count(f"fault={name}: done earlier") for name in ("none", "fine")} == {1}
-    assert {out.count(f"fault={name}: done after") for name in reasons} == {1}
-    again = {label.removeprefix("fault="): run for label, run in jobs(root).items()}
-    assert {run.info.status for run in again.values()} == {"FINISHED"}
-    assert parents(root)[0].info.run_id == parent.info.run_id
-    assert parents(root)[0].info.status == "FINISHED"
-    same = {name for name, run in again.items() if run.info.run_id == found[name].info.run_id}
-    assert same == {"none", "fine", "kill", "hang"}  # these two go on in the same run, failed ones get a new one
-    assert not {"error", "exit_code"} & set(again["kill"].data.tags)
-    expected = histories(root, again["none"])
-    for name in ("kill", "hang", "raise"):
-        assert histories(root, again[name]) == expected, f"{name}: not as if it had never been interrupted"
+FINISHED = Outcome("finished", 1.0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("attempt", range(TRIES))
-def test_jobs_at_once_do_not_lock_each_other_out_of_a_new_store(tmp_path: Path, attempt: int) -> None:
-    code, out = sweep("seed=1,2,3,4", "hydra.launcher.n_jobs=4", "evaluation.baseline=false")
-    assert code == 0, out
-    logs = "".join(path.read_text() for path in (tmp_path / "root" / "outputs").rglob("job.log"))
-    assert "locked" not in (out + logs).lower()
-    assert "operationalerror" not in (out + logs).lower()
-    assert {run.info.status for run in jobs(tmp_path / "root").values()} == {"FINISHED"}
+@pytest.fixture
+def jobs(compose: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Four jobs that no store knows of."""
+    monkeypatch.setattr("medft.jobs.scheduler.settle", lambda config, outcome, started: outcome)
+    made = [make_job(number, compose(), JobInfo(parent="p", label=f"job={number}"), tmp_path) for number in range(4)]
+    for job in made:
+        freeze(job)
+    return made
 
 
-@pytest.mark.slow
-def test_ctrl_c_ends_the_jobs_and_the_same_sweep_is_not_run_twice_at_once(tmp_path: Path) -> None:
-    settings = ("seed=1,2", "trainer.max_epochs=200", *LONG[1:])
-    process = start(*settings)
-    root = tmp_path / "root"
-    wait_for(root, "**/last.ckpt", since=0, process=process)
-    code, out = sweep(*settings)
-    assert (code, "this sweep is running already" in out) == (2, True)
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, out
-    assert {label: run.info.status for label, run in jobs(root).items()} == {"seed=1": "KILLED"}
-    assert parents(root)[0].info.status == "KILLED"
-    assert "NOT STARTED: seed=2: had not begun when this command ended" in out
+class Watched(JobQueue):
+    """A queue that remembers how jobs ended."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        super().__init__(jobs)
+        self.outcomes: dict[str, Outcome] = {}
+        self.looks = 0
+
+    def watch(self, job: Job, handle: Handle) -> None:
+        self.looks += 1
+        if self.looks == 5:
+            handle.stop("seen enough")
+
+    def ended(self, job: Job, outcome: Outcome) -> Outcome:
+        self.outcomes[job.label] = outcome
+        return outcome
+
+
+def run(jobs: Sequence[Job], executor: FakeExecutor) -> Watched:
+    queue = Watched(jobs)
+    with SweepProgress([job.label for job in jobs], executor.n_jobs, "test/loss", "minimize") as progress:
+        try:
+            Scheduler(queue, executor, progress).run()
+        except KeyboardInterrupt:
+            queue.outcomes["interrupted"] = FINISHED
+    return queue
+
+
+@pytest.mark.parametrize(("n_jobs", "slots"), [(1, [0, 0, 0, 0]), (3, [0, 1, 2, 0]), (None, [0, 1, 2, 3])])
+def test_so_many_run_at_once_each_in_a_slot_of_its_own(jobs: list[Job], n_jobs: int | None, slots: list[int]) -> None:
+    executor = FakeExecutor(lambda config: FINISHED, n_jobs)
+    assert list(run(jobs, executor).outcomes) == ["job=0", "job=1", "job=2", "job=3"]
+    assert executor.slots == slots
+
+
+def test_a_job_that_fails_takes_no_other_along(jobs: list[Job]) -> None:
+    failed = Outcome("failed", 1.0, "no luck")
+    queue = run(jobs, FakeExecutor(lambda config: failed if config.job.label == "job=1" else FINISHED))
+    assert queue.outcomes == {"job=0": FINISHED, "job=1": failed, "job=2": FINISHED, "job=3": FINISHED}
+
+
+def test_who_watches_a_job_can_stop_it(jobs: list[Job]) -> None:
+    queue = run(jobs[:1], FakeExecutor(lambda config: None))
+    assert queue.outcomes == {"job=0": Outcome("killed", 1.0, "seen enough")}
+
+
+def test_a_store_that_is_away_takes_no_job_along(
+    jobs: list[Job], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def settle(*_: object) -> Outcome:
+        raise ConnectionError("no server")
+
+    monkeypatch.setattr("medft.jobs.scheduler.settle", settle)
+    assert run(jobs, FakeExecutor(lambda config: FINISHED)).outcomes == {job.label: FINISHED for job in jobs}
+    assert "job=0: how it ended could not be logged: no server" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("outlives", [False, True])
+def test_an_interrupt_stops_the_jobs_that_run_unless_they_outlive_the_command(jobs: list[Job], outlives: bool) -> None:
+    def interrupt_at_the_third(config: Config) -> Outcome | None:
+        if config.job.label == "job=2":
+            raise KeyboardInterrupt
+        return None
+
+    queue = run(jobs, FakeExecutor(interrupt_at_the_third, n_jobs=4, outlives=outlives))
+    stopped = {} if outlives else {f"job={number}": Outcome("killed", 1.0, INTERRUPTED) for number in (0, 1)}
+    assert queue.outcomes == {**stopped, "interrupted": FINISHED}

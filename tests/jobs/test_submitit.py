@@ -9,16 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.jobs.sweeps import LONG, histories, jobs, parents, start, sweep
+from tests.jobs.sweeps import LONG, histories, jobs, parents, start_sweep, sweep
 
 pytest.importorskip("submitit", reason="submitit is not installed")
-pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher is not installed")
+pytestmark = pytest.mark.slow
 
-LOCAL = "hydra/launcher=submitit_local"
-FAULTS = (LOCAL, "dataset.reader._target_=tests.jobs.faulty.Faulty", "+dataset.reader.fault=none,raise,exit")
+LOCAL = ("launcher=slurm", "launcher.cluster=local")
+FAULTS = (*LOCAL, "dataset.reader._target_=tests.jobs.faulty.Faulty", "+dataset.reader.fault=none,raise,exit")
 
 
-@pytest.mark.slow
 def test_failing_jobs_end_alone_and_say_where_their_log_is(tmp_path: Path) -> None:
     root, armed = tmp_path / "root", tmp_path / "armed"
     armed.touch()
@@ -32,7 +31,7 @@ def test_failing_jobs_end_alone_and_say_where_their_log_is(tmp_path: Path) -> No
     assert parents(root)[0].info.status == "FAILED"
     (folder,) = (root / "outputs").glob("*/*-sweep")
     names = {each.name for each in folder.iterdir()}
-    assert names == {".submitit", "multirun.yaml", "fault=none", "fault=raise", "fault=exit"}
+    assert names == {".submitit", "fault=none", "fault=raise", "fault=exit"}
     log = folder / "fault=raise" / "job.log"
     assert f"its log:  {log}" in out
     assert "RuntimeError: out of luck" in log.read_text()
@@ -52,10 +51,9 @@ def supervisor(sweep_process: psutil.Process, label: str) -> psutil.Process:
     raise TimeoutError(label)
 
 
-@pytest.mark.slow
 def test_preempted_cancelled_and_lost_jobs_go_on_from_their_last_checkpoint(tmp_path: Path) -> None:
-    root, settings = tmp_path / "root", (LOCAL, "dataset.split.seed=1,2,3", *LONG)
-    process = start(*settings)
+    root, settings = tmp_path / "root", (*LOCAL, "dataset.split.seed=1,2,3", *LONG)
+    process = start_sweep(*settings)
     # what Slurm sends before it preempts, what scancel sends, and the loss of a node
     signals = {"seed=1": signal.SIGUSR2, "seed=2": signal.SIGTERM, "seed=3": signal.SIGKILL}
     waiting = dict(signals)

@@ -71,7 +71,7 @@ def server(tmp_path: Path, postgres: str) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_parallel_jobs_log_to_a_server_and_a_repeat_finds_them_there(tmp_path: Path, server: str) -> None:
-    settings = ("seed=1,2,3,4", "hydra.launcher.n_jobs=2")
+    settings = ("seed=1,2,3,4", "launcher.n_jobs=2")
     code, out = sweep(*settings, MLFLOW_TRACKING_URI=server)
     assert code == 0, out
     assert f"compare runs:  {server}" in out

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from medft.config.schema import Config
+from medft.config.schema import Config, JobInfo
 from medft.runs.provenance import config_hash, judge_hash
 from medft.runs.status import record_end, record_lost
 from medft.runs.store import connect, experiment_id
@@ -20,7 +20,7 @@ LATER = "lost its chance"
 def job(compose: Callable[..., Config], tmp_path: Path) -> Config:
     """A job of a sweep that has been opened."""
     parent, _ = open_parent(compose(), "identity", tmp_path)
-    return compose(f"sweep.parent={parent}", "sweep.label='seed=1'")
+    return compose().as_job(JobInfo(parent=parent, label="seed=1", values={"seed": "1"}), tmp_path / "seed=1")
 
 
 def child(job: Config, status: str, **tags: str) -> str:
@@ -73,14 +73,14 @@ def test_a_failed_run_keeps_its_own_reason(job: Config) -> None:
     run_id = child(job, "FAILED", error="the first")
     record_end(job, time.time(), "FAILED", LATER)
     assert newest(job).run_id != run_id
-    assert {each.run_id: each.error for each in all_children(job, str(job.sweep.parent))}[run_id] == "the first"
+    assert {each.run_id: each.error for each in all_children(job, str(job.job.parent))}[run_id] == "the first"
 
 
 def test_nothing_is_left_running_not_even_what_a_later_run_stands_for(job: Config) -> None:
     old, new = child(job, "RUNNING"), child(job, "RUNNING")
     supersede(job, new)
-    record_lost(job, str(job.sweep.parent))
-    assert {each.run_id: each.status for each in all_children(job, str(job.sweep.parent))} == {
+    record_lost(job, str(job.job.parent))
+    assert {each.run_id: each.status for each in all_children(job, str(job.job.parent))} == {
         old: "KILLED", new: "KILLED",
     }  # fmt: skip
 
@@ -89,6 +89,6 @@ def test_starting_over_ends_what_a_killed_launch_has_left(job: Config, tmp_path:
     child(job, "RUNNING")
     fresh = job.model_copy(update={"sweep": job.sweep.model_copy(update={"fresh": True})})
     parent, _ = open_parent(fresh, "identity", tmp_path)
-    assert parent != job.sweep.parent
-    assert connect(job).get_run(job.sweep.parent).info.status == "KILLED"
+    assert parent != job.job.parent
+    assert connect(job).get_run(job.job.parent).info.status == "KILLED"
     assert newest(job).status == "KILLED"

@@ -1,11 +1,7 @@
 """Searches with real Optuna and real runs: what is found, given up, interrupted, repeated, and refused."""
 
 import json
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +10,17 @@ import pytest
 
 pytest.importorskip("optuna", reason="optuna is not installed: pip install 'medft[search]'")
 
-import mlflow
 import optuna
 from optuna.trial import TrialState
 
 from medft.config.compose import compose_raw
 from medft.config.paths import conf_dir
 from medft.errors import InputError
-from medft.search.config import SearchConfig
+from medft.search.config import read_search
 from medft.search.plan import plan_search, point
+from medft.search.space import ends
 from tests.composed import TINY
+from tests.jobs.sweeps import finish, histories, jobs, parents, start, wait_for
 
 # one rate that learns and one that breaks the model; with this seed they are drawn as good, bad, good
 ARGUMENTS = (
@@ -31,7 +28,6 @@ ARGUMENTS = (
     "search.sampler.seed=7", "search.pruner.startup_trials=1", "scheduler.warmup_ratio=0", "trainer.max_epochs=3",
     "trainer.log_every_n_steps=50",
 )  # fmt: skip
-LONGEST = 900.0  # seconds until something hangs
 GOOD, BAD = "trial=0, lr=0.002", "trial=1, lr=1"
 
 
@@ -46,7 +42,7 @@ class Searched:
 
     @property
     def runs(self) -> dict[str, Any]:
-        return runs(self.root)
+        return runs_by_name(self.root)
 
     @property
     def study(self) -> optuna.Study:
@@ -55,55 +51,34 @@ class Searched:
         return optuna.load_study(study_name=name, storage=storage)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_search(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     places = {"MEDFT_ROOT": str(folder / "root"), "MEDFT_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "medft.cli.main", "search", *arguments],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **places},
-    )  # fmt: skip
+    return start("search", *arguments, **places)
 
 
 def search(folder: Path, *arguments: str) -> tuple[int, str]:
-    with start(folder, *arguments) as process:
-        try:
-            out, _ = process.communicate(timeout=LONGEST)
-        finally:
-            process.kill()
-    return process.returncode, out
+    return finish(start_search(folder, *arguments))
 
 
-def runs(root: Path) -> dict[str, Any]:
-    """The runs there by name: the parent as `parent`, trials by label."""
-    store = mlflow.MlflowClient(f"sqlite:///{root / 'mlruns' / 'mlflow.db'}")
-    found = store.search_runs([each.experiment_id for each in store.search_experiments()])
-    names = [run.data.tags.get("sweep.label", "parent") for run in found]
-    assert len(set(names)) == len(names), "a trial has two runs"
-    return dict(zip(names, found, strict=True))
+def runs_by_name(root: Path) -> dict[str, Any]:
+    """The runs there: the parent as `parent`, trials by label."""
+    (parent,) = parents(root)
+    return {"parent": parent, **jobs(root)}
 
 
 def steps(root: Path, run: Any) -> list[int]:
-    store = mlflow.MlflowClient(f"sqlite:///{root / 'mlruns' / 'mlflow.db'}")
-    return sorted(point.step for point in store.get_metric_history(run.info.run_id, "val/loss"))
-
-
-def await_(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    ending = time.monotonic() + LONGEST
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < ending, "it takes too long"
-        time.sleep(0.05)
+    return [step for step, _ in histories(root, run)["val/loss"]]
 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     folder = tmp_path_factory.mktemp("search")
     root = folder / "root"
-    with start(folder, *ARGUMENTS) as process:
-        try:
-            await_(lambda: list(root.glob("outputs/search/*/*/checkpoints/last.ckpt")), process)
-        finally:
-            process.kill()
-    before = runs(root)
+    process = start_search(folder, *ARGUMENTS)
+    wait_for(root, "outputs/search/*/*/checkpoints/last.ckpt", since=0, process=process)
+    process.kill()
+    process.communicate(timeout=60)
+    before = runs_by_name(root)
     code, out = search(folder, *ARGUMENTS)
     return Searched(root, before, code, out)
 
@@ -133,9 +108,8 @@ def test_what_falls_behind_is_given_up(searched: Searched) -> None:
     assert run.data.tags["search.state"] == "pruned"
     assert 0 < len(bad.intermediate_values) < len(good.intermediate_values) == 3 * 4
     assert not list(searched.root.glob("outputs/search/*/*/checkpoints"))
-    # the same settings again are not trained again
     assert (same.state, same.value, same.params) == (TrialState.COMPLETE, good.value, good.params)
-    assert len(searched.runs) == 3
+    assert len(searched.runs) == 4
 
 
 @pytest.mark.slow
@@ -163,9 +137,9 @@ def test_a_repeat_has_nothing_to_do_and_a_fresh_search_begins_anew(searched: Sea
     code, out = search(searched.root.parent, *ARGUMENTS)
     assert (code, ": started" in out) == (0, False), out
     assert "3 trials have ended, 0 were interrupted" in out
-    code, out = search(searched.root.parent, *ARGUMENTS, "sweep.fresh=true", "search.time_limit=0.1")
+    code, out = search(searched.root.parent, *ARGUMENTS, "sweep.fresh=true", "launcher.time_limit=0.1")
     assert code == 1
-    assert "FAILED: trial 0: took longer than search.time_limit=0.1 seconds" in out
+    assert "FAILED: trial 0: took longer than launcher.time_limit=0.1 seconds" in out
 
 
 @pytest.mark.slow
@@ -186,7 +160,7 @@ def test_values_reach_the_config_to_the_last_digit() -> None:
 
 def test_one_search_is_known_again_and_others_are_not() -> None:
     plan = plan_search([*TINY])
-    assert plan_search([*reversed(TINY), "search.trials=99", "search.n_jobs=2"]).identity == plan.identity
+    assert plan_search([*reversed(TINY), "search.trials=99", "launcher.n_jobs=2"]).identity == plan.identity
     assert plan_search([*TINY, "search.ranges.optimizer.lr.high=1e-2"]).identity != plan.identity
     assert plan_search([*TINY, "trainer.max_epochs=2"]).identity != plan.identity
     assert "dataset.batch_size" not in plan_search([*TINY, "dataset.batch_size=8"]).ranges
@@ -199,14 +173,14 @@ def test_a_file_of_ones_own_says_only_what_differs(tmp_path: Path) -> None:
     plan = plan_search([*TINY, "search=my.yaml"])
     assert (plan.settings.trials, plan.settings.pruner.name, plan.settings.sampler.name) == (7, "none", "tpe")
     assert list(plan.ranges) == ["optimizer.lr"]
-    assert plan.ranges["optimizer.lr"].ends() == (1e-5, 1.0)
+    assert ends(plan.ranges["optimizer.lr"]) == [1e-5, 1.0]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml")))
 def test_every_search_file_is_right(name: str) -> None:
     model = ["model=gpt2"] if name == "lora" else []
     plan = plan_search([f"search={name}", *model])
-    assert plan.ranges.keys() == SearchConfig.read(name, []).ranges.keys()
+    assert plan.ranges.keys() == read_search(name, []).ranges.keys()
     assert plan.resource == 8
 
 
@@ -214,17 +188,17 @@ def test_every_search_file_is_right(name: str) -> None:
     ("override", "line"),
     [
         ("search.ranges.optimizer.lr.low=1", "search.ranges.optimizer.lr: low must be below high (got 1 and 0.005)"),
-        ("search.ranges.optimizer.lr.low=0", "search.ranges.optimizer.lr: log: true needs low above 0 (got 0)"),
+        ("search.ranges.optimizer.lr.low=0", "search.ranges.optimizer.lr: `low > 0` must hold for `log=True`"),
         ("search.ranges.optimizer.lr.up=1", "search.ranges.optimizer.lr.up: no such key"),
         ("search.ranges.optimizer.lrr.low=1", "search.ranges.optimizer.lrr: not among the ranges; there are"),
         ("search.ranges={}", "search.ranges: "),
         ("search.ranges={optimizer.lr: 3}", "search.ranges.optimizer.lr: must be {low: ..., high: ...} or {choices:"),
         ("search.ranges={optimizer.lrr: {low: 1, high: 2}}", "search.ranges.optimizer.lrr=1: optimizer.lrr: no"),
         ("search.ranges={dataset.batch_size: {low: 1.5, high: 2}}", "search.ranges.dataset.batch_size=1.5: dataset"),
-        ("search.ranges={dataset.batch_size: {low: 1, high: 9, step: 3}}", "search.ranges.dataset.batch_size: high"),
+        ("search.ranges={dataset.batch_size: {low: 1, high: 9, step: 3}}", "search.ranges.dataset.batch_size: The d"),
         ("search.ranges={scheduler.warmup_ratio: {low: 0, high: 2}}", "search.ranges.scheduler.warmup_ratio=2.0: "),
         ("search.ranges={scheduler: {choices: [cosine, step]}}", "search.ranges.scheduler=step: scheduler=step: "),
-        ("search.ranges={scheduler: {choices: [cosine, cosine]}}", "search.ranges.scheduler.choices: a value stands"),
+        ("search.ranges={scheduler: {choices: [cosine, cosine]}}", "search.ranges.scheduler: a choice stands"),
         ("search.ranges={dataset.loss_on: {choices: [response, all]}}", "search.ranges.dataset.loss_on: val/loss"),
         ("search.ranges={evaluation.weights: {choices: [best, last]}}", "search.ranges.evaluation.weights: val"),
         ("search.ranges={paths.root_dir: {choices: [a, b]}}", "search.ranges.paths.root_dir: cannot be searched"),
@@ -236,7 +210,13 @@ def test_every_search_file_is_right(name: str) -> None:
         ("search.storage=/tmp/x", "search.storage: "),
         ("search.nonsense=1", "search.nonsense: no such key"),
         ("search=nothing", "search=nothing: no such file; there are default, lora, or give a file of your own"),
-        ("optimizer.lr=1e-3,1e-4", "optimizer.lr: one value here; what is searched stands in search.ranges"),
+        ("optimizer.lr=1e-3,1e-4", "optimizer.lr: one value here fixes it; what is searched"),
+        ("optimizer.lr=interval(1,2)",
+         "optimizer.lr: one value here fixes it; what is searched is given under search.ranges: "
+         "'search.ranges={optimizer.lr: {low: 1, high: 2}}'"),
+        ("launcher=ray", "launcher.n_jobs: a search needs a number"),
+        ("search.ranges={launcher.n_jobs: {low: 1, high: 2}}", "search.ranges.launcher.n_jobs: cannot be searched"),
+        ("search.ranges={optimizer.lr: {low: 0.1, high: 1, log: true, step: 0.1}}", "search.ranges.optimizer.lr: The"),
         ("trainer=ddp", "trainer=ddp: a search cannot run trials in several processes each"),
         ("dataset.size=-1", "dataset.size: must be greater"),
     ],

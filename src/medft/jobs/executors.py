@@ -54,7 +54,7 @@ class Executor(Protocol):
         """Start the job of a folder; `slot` is below `n_jobs`, and no other job that runs has the same."""
 
 
-def make_executor(config: Config, sweep_folder: Path) -> Executor:
+def make_executor(config: Config) -> Executor:
     """The executor that `launcher` asks for.
 
     Raises:
@@ -62,7 +62,7 @@ def make_executor(config: Config, sweep_folder: Path) -> Executor:
     """
     launcher = config.launcher
     if isinstance(launcher, SlurmLauncherConfig):
-        return SlurmExecutor(launcher, sweep_folder / ".submitit")
+        return SlurmExecutor(launcher)
     if isinstance(launcher, RayLauncherConfig):
         return RayExecutor(launcher)
     return LocalExecutor(launcher)
@@ -83,31 +83,28 @@ class LocalExecutor:
 
 
 class SlurmExecutor:
-    """Slurm jobs, or with `cluster: local` submitit's stand-in for them.
-
-    Args:
-        log_folder: for what Slurm and submitit say, and for submitit's pickles.
-    """
+    """Slurm jobs, or with `cluster: local` submitit's stand-in for them."""
 
     outlives, pause = True, 1.0
 
-    def __init__(self, settings: SlurmLauncherConfig, log_folder: Path) -> None:
+    def __init__(self, settings: SlurmLauncherConfig) -> None:
         if settings.cluster == "slurm" and shutil.which("srun") is None:
             raise InputError("launcher=slurm: there is no Slurm here (no program srun)")
-        self.n_jobs, self._settings, self._log_folder = settings.n_jobs, settings, log_folder
+        self.n_jobs, self._settings, self._submitit = settings.n_jobs, settings, None
 
     def start(self, folder: Path, slot: int) -> Handle:
         """Submit a job."""
+        if self._submitit is None:  # what Slurm and submitit say, and submitit's pickles, go beside the jobs' folders
+            self._submitit = self._make_submitit(folder.parent / ".submitit")
         return _SlurmHandle(folder, self._submitit, is_local=self._settings.cluster == "local")
 
-    @cached_property
-    def _submitit(self) -> Any:
+    def _make_submitit(self, log_folder: Path) -> Any:
         import submitit
 
         settings = self._settings
         # out of time is the end; the same command again goes on
         executor = submitit.AutoExecutor(
-            self._log_folder / "%j", cluster=settings.cluster, slurm_max_num_timeout=0, local_max_num_timeout=0
+            log_folder / "%j", cluster=settings.cluster, slurm_max_num_timeout=0, local_max_num_timeout=0
         )
         executor.update_parameters(
             name="medft",

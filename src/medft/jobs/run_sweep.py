@@ -34,7 +34,7 @@ def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
     config = plan.configs[0]
     with exclusive(config, plan.identity):
         folder = Path(config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
-        executor = make_executor(config, folder.resolve())
+        executor = make_executor(config)
         parent, folder = open_parent(config, plan.identity, folder.resolve())
         name = config.sweep.name or " x ".join(short_names(plan.keys).values()) or "sweep"
         jobs = plan.make_jobs(parent, folder)

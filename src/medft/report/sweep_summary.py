@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medft.config.schema import Config
-from medft.console import print_table, say
+from medft.console import say
 from medft.report.table import Table
 from medft.runs.store import ui_command
 from medft.runs.sweeps import JobRun
@@ -21,9 +21,7 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
         commands: by label, the command that runs the job alone.
     """
     metric = config.sweep.metric
-    print_table(
-        f"{len(jobs)} jobs", ("job", "state", metric), [_row(label, child, metric) for label, child in jobs.items()]
-    )
+    _table(f"{len(jobs)} jobs", jobs, metric).print()
     bad = {label: child for label, child in jobs.items() if child is None or child.status != "FINISHED"}
     for label, child in bad.items():
         say(f"{child.status if child else _NEVER}: {label}: {_why(child)}")
@@ -40,21 +38,26 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
 def note(config: Config, jobs: Jobs) -> str:
     """The description of the parent run, in Markdown: what was asked, and the jobs, the best first."""
     metric = config.sweep.metric
-    rows = sorted(jobs.items(), key=lambda job: _rank(job[1], config))
-    listed = Table("", ("job", "state", metric), [_row(label, child, metric) for label, child in rows]).to_markdown()
-    return f"{config.sweep.question or ''}\n\n{listed}".strip()
+    best_first = dict(sorted(jobs.items(), key=lambda job: _rank(job[1], config)))
+    return f"{config.sweep.question or ''}\n\n{_table('', best_first, metric).to_markdown()}".strip()
+
+
+def _table(title: str, jobs: Jobs, metric: str) -> Table:
+    rows = [
+        (
+            label,
+            child.status if child else _NEVER,
+            f"{child.metrics[metric]:.4f}" if child and metric in child.metrics else "",
+        )
+        for label, child in jobs.items()
+    ]
+    return Table(title, ("job", "state", metric), rows)
 
 
 def _why(child: JobRun | None) -> str:
     if child is None:
         return "had not begun when this command ended"
     return "runs on without this command" if child.status == "RUNNING" else child.error
-
-
-def _row(label: str, child: JobRun | None, metric: str) -> tuple[str, str, str]:
-    if child is None:
-        return label, _NEVER, ""
-    return label, child.status, f"{child.metrics[metric]:.4f}" if metric in child.metrics else ""
 
 
 def _rank(child: JobRun | None, config: Config) -> float:

@@ -36,7 +36,7 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         home = (Path(config.paths.root_dir) / "outputs" / "search").resolve()
         storage = open_storage(plan.settings.storage, home)
         folder = home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
-        executor = make_executor(config, folder)
+        executor = make_executor(config)
         parent, folder = open_parent(config, plan.identity, folder, "search")
         shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
         name = config.sweep.name or f"search {' x '.join(short_names(list(plan.ranges)).values())}"
