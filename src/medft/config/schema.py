@@ -285,6 +285,10 @@ class PathsConfig(Section):
         """Downloads, converted weights, cached baselines."""
         return Path(self.cache_dir)
 
+    def lock(self, name: str) -> Path:
+        """The file of a lock that all processes of this cache share."""
+        return self.cache / "locks" / f"{name}.lock"
+
 
 class Config(Section):
     """The whole config of one run. `resolved` is the plain mapping it was made from, for logging."""

@@ -13,7 +13,6 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
-from filelock import FileLock
 
 from medft.console import say, track
 from medft.data.example import BadRow, Example
@@ -21,6 +20,7 @@ from medft.data.readers.archive import documents
 from medft.data.readers.base import Reader, existing, make_example
 from medft.data.readers.clean import clean
 from medft.errors import DataError
+from medft.files import exclusive_lock, write_atomically
 
 
 class MedQuAD(Reader):
@@ -101,12 +101,10 @@ def _is_url(path: str) -> bool:
 def _download(url: str, cache: Path) -> Path:
     """The zip behind a URL, downloaded once to the cache."""
     target = cache / "medquad" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.zip"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with exclusive_lock(target.with_suffix(".zip.lock")):
         if not target.exists():
-            partial = target.with_suffix(".part")
-            _fetch(url, partial)
-            partial.rename(target)
+            with write_atomically(target) as partial:
+                _fetch(url, partial)
     return target
 
 
