@@ -7,7 +7,7 @@ from pathlib import Path
 from medft.cli.parser import Arguments
 from medft.console import say
 from medft.errors import InputError, JudgeUnavailable
-from medft.evaluation.judges.base import Judge
+from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.judging.metrics import JudgeResults
@@ -23,9 +23,9 @@ def judge(arguments: Arguments) -> int:
     """Judge and log to the run; returns the exit code."""
     run = open_run(arguments.values["run"], arguments.overrides)
     run_id = run.tracker.run_id
-    if isinstance(run.config.judge, NoJudge):
+    if isinstance(judge_of(run.config), NoJudge):
         raise InputError(f"the run has judge=none; name one: medft judge run={run_id} judge=ollama")
-    ready = run.config.judge.prepare()
+    ready = judge_of(run.config).prepare()
     if ready is None:
         raise JudgeUnavailable("nothing was judged")
     predictions = read_jsonl(run.tracker.artifact("predictions.jsonl"))

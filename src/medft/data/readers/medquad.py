@@ -9,11 +9,13 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from medft.config.section import Role
 from medft.console import say, track
 from medft.data.example import BadRow, Example
 from medft.data.readers.archive import documents
@@ -26,8 +28,8 @@ from medft.files import exclusive_lock, write_atomically
 class MedQuAD(Reader):
     """A directory, a zip, or the URL of a zip, with MedQuAD's XML files at any depth."""
 
-    path: str
-    cache_dir: str
+    path: Annotated[str, Role.PLACE]
+    cache_dir: Annotated[str, Role.PLACE]
     normalise: bool = True
 
     def read(self) -> Iterator[Example | BadRow]:
