@@ -16,6 +16,7 @@ from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
 from medft.evaluation.baseline import baseline_key, load_or_compute
 from medft.evaluation.evaluate import Measurement, evaluate
+from medft.evaluation.judges.base import judge_of
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.loss import unigram_losses
 from medft.evaluation.predictions import documents_of, make_predictions
@@ -55,7 +56,7 @@ def run(config: Config) -> dict[str, float]:
         return earlier.metrics
     config = earlier.config
     _announce_data(config, splits)
-    judge = config.judge.prepare()
+    judge = judge_of(config).prepare()
     network, tokenizer = _load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
     audited = audit(config, data, get_context_length(network))

@@ -13,12 +13,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from medft.config.check import check
 from medft.config.compose import compose_config, compose_raw
+from medft.config.instantiate import JudgeOptions, ReaderOptions
 from medft.config.paths import conf_dir
-from medft.data.readers.base import Reader
+from medft.data.readers.base import Reader, reader_of
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 from medft.evaluation.generate import _sampling
-from medft.evaluation.judges.base import Judge
+from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.probes import load_probes
 from medft.model.build import build_model, count_parameters
 from medft.model.finetune import prepare
@@ -192,6 +193,13 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("dataset.prompt=chat", "dataset.prompt=chat needs a model with a chat template"),
         ("trainer.devices=2", "trainer: devices=2 needs strategy=ddp"),
         ("generation.max_new_tokens=1024", "generation.max_new_tokens=1024 leaves no room"),
+        ("dataset.path=3", "dataset.path: must be a valid string (got 3) or must be a valid list (got 3)"),
+        ("trainer.max_steps=abc", "trainer.max_steps: must be a valid integer (got 'abc')"),
+        ("optimizer.betas=[0.9,2]", "optimizer.betas.1: must be less than 1 (got 2)"),
+        ("optimizer.betas=[0.9]", "optimizer.betas: "),
+        ("~optimizer.eps", "optimizer.eps: a value is required"),
+        ("~finetune.method", "finetune: "),
+        ("++optimizer.rank=1", "optimizer.rank: no such key"),
         ("dataset.reader._target_=os.system", "dataset.reader: os.system is not a Reader"),
         ("judge._target_=medft.nothing.Judge", "judge: cannot import medft.nothing.Judge"),
         ("dataset.size=[1", "no viable alternative"),
@@ -208,6 +216,17 @@ def test_several_wrong_keys_are_all_named() -> None:
     with pytest.raises(InputError) as caught:
         compose_config(["dataset.size=-1", "trainer.max_epochs=0"])
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["dataset.size", "trainer.max_epochs"]
+
+
+def test_only_readers_read_and_only_judges_judge() -> None:
+    config = compose_config()
+    assert (reader_of(config.dataset), judge_of(config)) == (config.dataset.reader, config.judge)
+    nobody = config.model_copy(update={"judge": JudgeOptions()})
+    nothing = config.dataset.model_copy(update={"reader": ReaderOptions()})
+    with pytest.raises(InputError, match="judge: JudgeOptions is not a Judge"):
+        judge_of(nobody)
+    with pytest.raises(InputError, match=r"dataset.reader: ReaderOptions is not a Reader"):
+        reader_of(nothing)
 
 
 def test_missing_values_are_named() -> None:

@@ -4,16 +4,15 @@ import os
 import tempfile
 from pathlib import Path
 
-from filelock import FileLock
-
 from medft.cli.parser import Arguments
 from medft.console import say
 from medft.errors import InputError, JudgeUnavailable
-from medft.evaluation.judges.base import Judge
+from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.judging.metrics import JudgeResults
 from medft.evaluation.predictions import Prediction, read_jsonl
+from medft.files import exclusive_lock
 from medft.report.run_page import publish_report
 from medft.report.run_table import print_judge
 from medft.runs.artifacts import IDENTITY, log_verdicts
@@ -24,9 +23,9 @@ def judge(arguments: Arguments) -> int:
     """Judge and log to the run; returns the exit code."""
     run = open_run(arguments.values["run"], arguments.overrides)
     run_id = run.tracker.run_id
-    if isinstance(run.config.judge, NoJudge):
+    if isinstance(judge_of(run.config), NoJudge):
         raise InputError(f"the run has judge=none; name one: medft judge run={run_id} judge=ollama")
-    ready = run.config.judge.prepare()
+    ready = judge_of(run.config).prepare()
     if ready is None:
         raise JudgeUnavailable("nothing was judged")
     predictions = read_jsonl(run.tracker.artifact("predictions.jsonl"))
@@ -42,9 +41,7 @@ def judge(arguments: Arguments) -> int:
 
 def _log(judge: Judge, run: FinishedRun, predictions: list[Prediction], results: JudgeResults) -> dict[str, float]:
     """Log the verdicts beside those of other judges, which may have come in meanwhile; returns the metrics."""
-    locks = run.config.paths.cache / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"judge-{run.tracker.run_id}.lock"):
+    with exclusive_lock(run.config.paths.lock(f"judge-{run.tracker.run_id}")):
         newest = read_jsonl(run.tracker.artifact("predictions.jsonl"))
         for row, judged in zip(newest, predictions, strict=True):
             if judge.name in judged.verdicts:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 from medft.comparison.labels import format_value
 from medft.comparison.variants import Variant
+from medft.config.roles import changes_measurement
 from medft.runs.record import RunRecord
-
-_MEASURING = ("evaluation.", "generation.", "dataset.prompt")
-_HARMLESS = ("evaluation.baseline", "evaluation.probes", "evaluation.weights")
 
 
 def list_warnings(variants: Sequence[Variant]) -> list[str]:
@@ -17,7 +15,7 @@ def list_warnings(variants: Sequence[Variant]) -> list[str]:
 
 
 def _measured_otherwise(runs: Sequence[RunRecord]) -> list[str]:
-    keys = sorted({key for run in runs for key in run.params if key.startswith(_MEASURING) and key not in _HARMLESS})
+    keys = sorted({key for run in runs for key in run.params if changes_measurement(key)})
     values = {key: sorted({format_value(run.params[key]) for run in runs if key in run.params}) for key in keys}
     different = [f"{key} ({', '.join(each)})" for key, each in values.items() if len(each) > 1]
     if not different:

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from medft.config.roles import SEED, is_setting, role_of
+
 Params = Mapping[str, str]
 
-# keys that say nothing of what was learned or measured, or where rather than what (the fingerprint says what)
-_IGNORED = ("paths.", "tracking.", "sweep.", "launcher.", "judge.", "judge", "audit.", "trainer.resume_from", "hydra.",
-            "dataset.path", "dataset.reader.path", "dataset.reader.cache_dir")  # fmt: skip
-SEED = "seed"
 # keys that stand for a whole group of the config, and what else they bring with them
 _GROUPS = {
     "model.name": ("model", ("model.", "optimizer.lr")),
@@ -16,8 +14,6 @@ _GROUPS = {
     "optimizer.name": ("optimizer", ("optimizer.",)),
     "scheduler.name": ("scheduler", ("scheduler.",)),
 }
-# follow from other keys; they name an entry only where nothing else does
-_DERIVED = ("dataset.size_used", "dataset.fingerprint")
 
 
 def select_settings(params: Params, fingerprint: str) -> dict[str, str]:
@@ -26,7 +22,7 @@ def select_settings(params: Params, fingerprint: str) -> dict[str, str]:
     Args:
         fingerprint: of the data; it counts, not the path.
     """
-    kept = {key: value for key, value in params.items() if not _is_ignored(key)}
+    kept = {key: value for key, value in params.items() if is_setting(key, params) or _is_derived(key)}
     return kept | {"dataset.fingerprint": fingerprint}
 
 
@@ -58,19 +54,20 @@ def format_value(value: str | None) -> str:
     return {"None": "null", "True": "true", "False": "false", None: "-"}.get(value, str(value))
 
 
-def _is_ignored(key: str) -> bool:
-    return any(key == each or (each.endswith(".") and key.startswith(each)) for each in _IGNORED)
+def _is_derived(key: str) -> bool:
+    """Whether a parameter is no key of the config but follows from them, such as `dataset.size_used`."""
+    return role_of(key) is None
 
 
 def _naming_keys(runs: Sequence[Params], swept: Sequence[str]) -> list[str]:
     differing = differing_keys(runs)
     kept = [key for key in swept if key in differing]
-    rest = [key for key in differing if key not in kept and key not in _DERIVED]
+    rest = [key for key in differing if key not in kept and not _is_derived(key)]
     rest = [key for key in rest if not _follows(runs, key, kept)]
     groups = [key for key in _GROUPS if key in rest]
     kept += groups + [key for key in rest if key not in groups and not _is_brought(runs, key, groups)]
-    if len({tuple(run.get(key) for key in kept) for run in runs}) < len(runs):
-        kept += [key for key in _DERIVED if key in differing and not _follows(runs, key, kept)]
+    if len({tuple(run.get(key) for key in kept) for run in runs}) < len(runs):  # nothing else tells them apart
+        kept += [key for key in differing if _is_derived(key) and not _follows(runs, key, kept)]
     return sorted(kept, key=lambda key: key == SEED)
 
 

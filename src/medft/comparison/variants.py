@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from medft.comparison.labels import SEED, differing_keys, label_variants, select_settings
+from medft.comparison.labels import differing_keys, label_variants, select_settings
+from medft.config.roles import SEED
 from medft.errors import InputError
 from medft.evaluation.predictions import Side
 from medft.metrics.metric import AnswerScores

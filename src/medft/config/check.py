@@ -1,5 +1,6 @@
 """From a composed mapping to a checked `Config`, or to one line for each thing that is wrong."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -8,23 +9,6 @@ from pydantic import ValidationError
 
 from medft.config.schema import Config
 from medft.errors import InputError
-
-# what pydantic puts into the place of an error for each alternative that a key's type has
-_ALTERNATIVES = {
-    "int",
-    "float",
-    "str",
-    "constrained-int",
-    "constrained-float",
-    "list[str]",
-    "full",
-    "lora",
-    "adamw",
-    "sgd",
-    "local",
-    "slurm",
-    "ray",
-}
 
 
 def check(raw: DictConfig) -> Config:
@@ -47,7 +31,7 @@ def validate(plain: dict[str, Any]) -> Config:
     try:
         config = Config.model_validate(plain)
     except ValidationError as error:
-        raise InputError("\n".join(error_lines(error))) from None
+        raise InputError("\n".join(error_lines(error, plain))) from None
     config._resolved = plain
     return config
 
@@ -60,16 +44,30 @@ def _omegaconf_line(error: OmegaConfBaseException) -> str:
     return f"{key}: {text}"
 
 
-def error_lines(error: ValidationError) -> list[str]:
-    """One line for each wrong key, in the order of the config, alternatives of one key joined with 'or'."""
-    found: dict[str, list[str]] = {}
+def error_lines(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
+    """One line for each wrong key, in the order of the config, alternatives of one key joined with 'or'.
+
+    Args:
+        given: what was validated.
+    """
+    messages: dict[str, dict[str, None]] = {}
     for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"] if part not in _ALTERNATIVES)
-        found.setdefault(key, [])
-        message = _message(item)
-        if message not in found[key]:
-            found[key].append(message)
-    return [f"{key}: {' or '.join(texts)}" if key else " or ".join(texts) for key, texts in found.items()]
+        messages.setdefault(_key(item, given), {})[_message(item)] = None
+    return [f"{key}: {' or '.join(texts)}" if key else " or ".join(texts) for key, texts in messages.items()]
+
+
+def _key(item: Any, given: Any) -> str:
+    """The key of an error. Where a key may hold one of several types, pydantic puts the one it tried into the path too
+    (`dataset.path.list[str]`, `finetune.lora.rank`); what was given has nothing under that name.
+    """
+    parts = []
+    for number, part in enumerate(item["loc"], 1):
+        if (isinstance(given, dict) and part in given) or (isinstance(given, list) and isinstance(part, int)):
+            given = given[part]
+        elif item["type"] != "missing" or number < len(item["loc"]):
+            continue
+        parts.append(str(part))
+    return ".".join(parts)
 
 
 def _message(item: Any) -> str:

@@ -12,15 +12,25 @@ while the config is checked, and only subclasses of the expected base are ever c
 
 import importlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from medft.config.section import Role, Section
 
 
-class Component(BaseModel):
+class Component(Section):
     """Base of every class that a `_target_` may name: its fields are its options."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+class ReaderOptions(Component):
+    """`dataset.reader`; what a reader does is in `medft.data.readers.base`."""
+
+    default_role: ClassVar[Role | None] = Role.DATA
+
+
+class JudgeOptions(Component):
+    """`judge`; what a judge does is in `medft.evaluation.judges.base`."""
+
+    default_role: ClassVar[Role | None] = Role.JUDGE
 
 
 C = TypeVar("C", bound=Component)
@@ -36,12 +46,12 @@ def find_class(target: object, base: type[C]) -> type[C]:
         raise ValueError(f"_target_ must name a class, such as package.module.Class (got {target!r})")
     module_name, _, class_name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        component = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"cannot import {target}: {error}") from None
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise ValueError(f"{target} is not a {base.__name__}")
-    return found
+    if not (isinstance(component, type) and issubclass(component, base)):
+        raise ValueError(f"{target} is not a {base.__name__.removesuffix('Options')}")
+    return component
 
 
 def builder(base: type[C]) -> Callable[[Any], C]:

@@ -1,17 +1,16 @@
-"""The typed schema of the composed config: every key, its type, its range, and what contradicts what.
+"""The typed schema of the composed config: every key, its type, its range, its role, and what contradicts what.
 
 Hydra's structured configs let `++dataset.nonsense=1` and `dataset.size=-1` through, so the composed config is
 checked here instead, by pydantic. The YAML files explain what each key does.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
-from medft.config.instantiate import builder
-from medft.data.readers.base import Reader
-from medft.evaluation.judges.base import Judge
+from medft.config.instantiate import JudgeOptions, ReaderOptions, builder
+from medft.config.section import Role, Section
 
 Count = Annotated[int, Field(ge=1)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -19,12 +18,6 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 RowsOrShare = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A part of the config. Unknown keys are errors; values are not coerced."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class SplitConfig(Section):
@@ -47,27 +40,32 @@ class ContinuationConfig(Section):
 class DatasetConfig(Section):
     """`dataset`."""
 
+    default_role: ClassVar[Role | None] = Role.DATA
+
     name: str
-    path: str | list[str] | None
-    reader: Annotated[Reader, BeforeValidator(builder(Reader))]
+    path: Annotated[str | list[str] | None, Role.PLACE]
+    reader: Annotated[ReaderOptions, BeforeValidator(builder(ReaderOptions))]
     on_bad_row: Literal["error", "skip"]
     max_row_bytes: Count
     dedup: Literal["none", "exact", "near"]
     near_threshold: Annotated[float, Field(gt=0, le=1)]
-    on_leak: Literal["warn", "error"]
+    on_leak: Annotated[Literal["warn", "error"], Role.SHOWN]
     size: Count | None
     max_length: Annotated[int, Field(ge=8)]
-    long_answers: Literal["truncate", "drop", "split", "error"]
-    continuation: ContinuationConfig
-    batch_size: Count
+    long_answers: Annotated[Literal["truncate", "drop", "split", "error"], Role.LEARNED]
+    continuation: Annotated[ContinuationConfig, Role.LEARNED]
+    batch_size: Annotated[Count, Role.LEARNED]
     loss_on: Literal["response", "all"]
-    collate: Literal["flatten", "pad"]
-    prompt: Literal["alpaca", "chat"]
+    collate: Annotated[Literal["flatten", "pad"], Role.LEARNED]
+    # what is learned from, and how the test questions are put
+    prompt: Annotated[Literal["alpaca", "chat"], Role.DATA | Role.MEASURED]
     split: SplitConfig
 
 
 class AuditConfig(Section):
     """`audit`."""
+
+    default_role: ClassVar[Role | None] = Role.SHOWN
 
     max_lengths: Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=1)]
     max_rows: Count
@@ -77,12 +75,14 @@ class AuditConfig(Section):
 class ModelConfig(Section):
     """`model`."""
 
+    default_role: ClassVar[Role | None] = Role.LEARNED
+
     name: str
     source: Annotated[str, Field(min_length=1)] | None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     type: str
     shape: dict[str, Any]
-    tokenizer: Literal["gpt2", "own"]
+    tokenizer: Annotated[Literal["gpt2", "own"], Role.DATA]
     prompt: Literal["alpaca", "chat"]
     end_token_id: Annotated[int, Field(ge=0)] | None
     pad_token_id: Annotated[int, Field(ge=0)] | None
@@ -105,11 +105,15 @@ class ModelConfig(Section):
 class FullConfig(Section):
     """`finetune=full`."""
 
+    default_role: ClassVar[Role | None] = Role.LEARNED
+
     method: Literal["full"]
 
 
 class LoraConfig(Section):
     """`finetune=lora`."""
+
+    default_role: ClassVar[Role | None] = Role.LEARNED
 
     method: Literal["lora"]
     rank: Count
@@ -120,6 +124,8 @@ class LoraConfig(Section):
 
 class AdamWConfig(Section):
     """`optimizer=adamw`."""
+
+    default_role: ClassVar[Role | None] = Role.LEARNED
 
     name: Literal["adamw"]
     lr: Positive
@@ -132,6 +138,8 @@ class AdamWConfig(Section):
 class SgdConfig(Section):
     """`optimizer=sgd`."""
 
+    default_role: ClassVar[Role | None] = Role.LEARNED
+
     name: Literal["sgd"]
     lr: Positive
     weight_decay: NotNegative
@@ -142,6 +150,8 @@ class SgdConfig(Section):
 class SchedulerConfig(Section):
     """`scheduler`."""
 
+    default_role: ClassVar[Role | None] = Role.LEARNED
+
     name: Literal["cosine", "linear", "constant"]
     warmup_ratio: Fraction
     min_lr_ratio: Ratio
@@ -149,6 +159,8 @@ class SchedulerConfig(Section):
 
 class TrainerConfig(Section):
     """`trainer`."""
+
+    default_role: ClassVar[Role | None] = Role.LEARNED
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
     devices: Count
@@ -159,8 +171,8 @@ class TrainerConfig(Section):
     accumulate_grad_batches: Count
     gradient_clip_val: Positive | None
     val_checks_per_epoch: Count
-    log_every_n_steps: Count
-    resume_from: str | None
+    log_every_n_steps: Annotated[Count, Role.SHOWN]
+    resume_from: Annotated[str | None, Role.PLACE]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -172,15 +184,21 @@ class TrainerConfig(Section):
 class EvaluationConfig(Section):
     """`evaluation`."""
 
+    default_role: ClassVar[Role | None] = Role.MEASURED
+
     max_length: Annotated[int, Field(ge=8)]
     batch_size: Count
-    baseline: bool
-    weights: Literal["best", "last"]
-    probes: str | None
+    # measured besides, and compared with nothing
+    baseline: Annotated[bool, Role.MEASURED | Role.SHOWN]
+    # which of the weights that were learned are the run's
+    weights: Annotated[Literal["best", "last"], Role.LEARNED | Role.MEASURED]
+    probes: Annotated[str | None, Role.MEASURED | Role.SHOWN]
 
 
 class GenerationConfig(Section):
     """`generation`."""
+
+    default_role: ClassVar[Role | None] = Role.MEASURED
 
     max_new_tokens: Count
     do_sample: bool
@@ -193,8 +211,10 @@ class GenerationConfig(Section):
 class TrackingConfig(Section):
     """`tracking`."""
 
-    uri: str | None
-    experiment_name: Annotated[str, Field(min_length=1)]
+    default_role: ClassVar[Role | None] = Role.SHOWN
+
+    uri: Annotated[str | None, Role.PLACE]
+    experiment_name: Annotated[str, Field(min_length=1), Role.PLACE]
     run_name: str | None
     save_model: Literal["auto", "best", "none"]
     system_metrics: bool
@@ -203,6 +223,8 @@ class TrackingConfig(Section):
 
 class SweepConfig(Section):
     """`sweep`."""
+
+    default_role: ClassVar[Role | None] = Role.SHOWN
 
     fresh: bool
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None
@@ -216,6 +238,8 @@ class SweepConfig(Section):
 class LocalLauncherConfig(Section):
     """`launcher=local`."""
 
+    default_role: ClassVar[Role | None] = Role.PLACE
+
     name: Literal["local"]
     n_jobs: Count
     time_limit: Positive | None
@@ -224,6 +248,8 @@ class LocalLauncherConfig(Section):
 
 class SlurmLauncherConfig(Section):
     """`launcher=slurm`."""
+
+    default_role: ClassVar[Role | None] = Role.PLACE
 
     name: Literal["slurm"]
     cluster: Literal["slurm", "local"]
@@ -239,6 +265,8 @@ class SlurmLauncherConfig(Section):
 
 class RayLauncherConfig(Section):
     """`launcher=ray`."""
+
+    default_role: ClassVar[Role | None] = Role.PLACE
 
     name: Literal["ray"]
     address: Annotated[str, Field(min_length=1)] | None
@@ -264,12 +292,14 @@ class JobInfo(Section):
 
     parent: str | None = None
     label: str = ""
-    values: dict[str, str] = {}
+    values: dict[str, str] = Field(default_factory=dict)
     command: str = ""
 
 
 class PathsConfig(Section):
     """`paths`."""
+
+    default_role: ClassVar[Role | None] = Role.PLACE
 
     root_dir: str
     cache_dir: str
@@ -285,11 +315,15 @@ class PathsConfig(Section):
         """Downloads, converted weights, cached baselines."""
         return Path(self.cache_dir)
 
+    def lock(self, name: str) -> Path:
+        """The file of a lock that all processes of this cache share."""
+        return self.cache / "locks" / f"{name}.lock"
+
 
 class Config(Section):
     """The whole config of one run. `resolved` is the plain mapping it was made from, for logging."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Annotated[int, Field(ge=0, lt=2**32), Role.LEARNED]
     dataset: DatasetConfig
     audit: AuditConfig
     model: ModelConfig
@@ -299,7 +333,7 @@ class Config(Section):
     trainer: TrainerConfig
     evaluation: EvaluationConfig
     generation: GenerationConfig
-    judge: Annotated[Judge, BeforeValidator(builder(Judge))]
+    judge: Annotated[JudgeOptions, BeforeValidator(builder(JudgeOptions))]
     tracking: TrackingConfig
     sweep: SweepConfig
     launcher: Annotated[LauncherConfig, Field(discriminator="name")]

@@ -1,7 +1,6 @@
 """Arrow files written in pieces and read as memory maps: what does not fit into memory need not be there."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from medft.files import temporary_path
 
 CHUNK_ROWS = 1000  # rows written or read at once
 
@@ -21,10 +22,7 @@ class ArrowWriter:
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)
-        os.close(handle)
-        self.folder, self.schema, self._part = folder, schema, Path(name)
+        self.folder, self.schema, self._part = folder, schema, temporary_path(folder / "rows")
 
     def __enter__(self) -> "ArrowWriter":
         self._stream = pa.ipc.new_stream(str(self._part), self.schema)
@@ -44,15 +42,8 @@ class ArrowWriter:
         """Give the file its name; a file that bears it already is replaced, whoever reads that one reads on."""
         self._stream.close()
         target = self.folder / name
-        self._part.chmod(0o666 & ~_umask())  # temporary files are their owner's alone
         self._part.replace(target)
         return target
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def store_on_disk(pieces: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:

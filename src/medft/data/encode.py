@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from medft.console import track
@@ -18,6 +17,7 @@ from medft.data.example import Example
 from medft.data.prompt import encode_prompts
 from medft.data.rows import Rows
 from medft.data.tokenizer import Tokenizer
+from medft.files import exclusive_lock
 
 Lengths = NDArray[np.int32]
 
@@ -86,8 +86,7 @@ def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -
     parts = (rows.fingerprint, tokenizer.fingerprint, prompt_style, _VERSION)
     name = f"tokens-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:32]}.arrow"
     folder = cache / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{name}.lock"):
+    with exclusive_lock(folder / f"{name}.lock"):
         if not (folder / name).exists():
             _write(rows, tokenizer, prompt_style, folder, name)
     return Tokens(open_mapped(folder / name), folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medft.data.example import Example
 from medft.data.splits import Splits
+from medft.files import write_atomically
 
 
 def export(splits: Splits, target: Path) -> int:
@@ -15,17 +16,11 @@ def export(splits: Splits, target: Path) -> int:
     The file has its name only when it is whole.
     """
     count = 0
-    partial = target.with_name(target.name + ".part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            for name, rows in splits.parts().items():
-                for example in rows:
-                    file.write(json.dumps(_row(name, example), ensure_ascii=False) + "\n")
-                    count += 1
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with write_atomically(target) as partial, partial.open("w", encoding="utf-8") as file:
+        for name, rows in splits.parts().items():
+            for example in rows:
+                file.write(json.dumps(_row(name, example), ensure_ascii=False) + "\n")
+                count += 1
     return count
 
 

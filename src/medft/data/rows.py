@@ -17,6 +17,7 @@ from medft.config.schema import DatasetConfig
 from medft.console import track, warn
 from medft.data.arrow import CHUNK_ROWS, ArrowWriter, iterate_column, open_mapped
 from medft.data.example import BadRow, Example
+from medft.data.readers.base import reader_of
 from medft.errors import DataError
 
 Indices = NDArray[np.int32]
@@ -115,7 +116,7 @@ def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path | None) -> tu
         DataError: the source is missing, empty or cannot be used; under `dataset.on_bad_row=error` the first bad row.
     """
     skip = _SkippedRows(skipped_to) if config.on_bad_row == "skip" else None
-    examples = _check_rows(config.reader.read(), config.max_row_bytes, skip)
+    examples = _check_rows(reader_of(config).read(), config.max_row_bytes, skip)
     first = next(examples, None)
     rows = store_rows(chain([first], examples), cache / "data", f"Reading {config.name}") if first else None
     skipped = skip.summarise() if skip else NOTHING_SKIPPED

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from medft.config.paths import PACKAGE
 from medft.config.schema import Config
@@ -19,6 +18,7 @@ from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.evaluate import Measurement
 from medft.evaluation.probes import load_probes
+from medft.files import exclusive_lock, json_digest, write_atomically
 from medft.metrics.registry import missing_metrics
 
 
@@ -50,7 +50,7 @@ def baseline_key(
         [metric.name for metric in missing_metrics()],
         _code_digest(),
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return json_digest(parts, 32)
 
 
 def _code_digest() -> str:
@@ -74,13 +74,11 @@ def weights_digest(network: torch.nn.Module) -> str:
 def load_or_compute(key: str, cache: Path, compute: Callable[[], Measurement]) -> Measurement:
     """The measurement of this key from the cache, computed first if it is not there."""
     file = cache / "baselines" / f"{key}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
+    with exclusive_lock(file.with_suffix(".json.lock")):
         if file.exists():
             say(f"baseline: taken from {file}")
             return Measurement.from_dict(json.loads(file.read_text(encoding="utf-8")))
         measured = compute()
-        partial = file.with_suffix(".part")
-        partial.write_text(json.dumps(measured.to_dict()), encoding="utf-8")
-        partial.replace(file)
+        with write_atomically(file) as partial:
+            partial.write_text(json.dumps(measured.to_dict()), encoding="utf-8")
     return measured

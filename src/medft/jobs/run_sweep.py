@@ -5,10 +5,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from medft.config.schema import Config
-from medft.errors import InputError
+from medft.files import exclusive_lock
 from medft.jobs.executors import Executor, make_executor
 from medft.jobs.job import Job, freeze, short_names
 from medft.jobs.plan import Plan
@@ -69,13 +67,9 @@ def exclusive(config: Config, identity: str, what: str = "sweep") -> Iterator[No
     Raises:
         InputError: there is another.
     """
-    locks = config.paths.cache / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(locks / f"{what}-{identity}.lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"this {what} is running already, in another process; wait for it, or stop it first") from None
+    busy = f"this {what} is running already, in another process; wait for it, or stop it first"
+    with exclusive_lock(config.paths.lock(f"{what}-{identity}"), busy):
+        yield
 
 
 def _close(jobs: Sequence[Job], parent: str, folder: Path, status: str, outlive: bool) -> int:

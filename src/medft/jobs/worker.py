@@ -12,6 +12,8 @@ from types import FrameType
 
 from filelock import FileLock
 
+from medft.files import write_atomically
+
 RESULT, LOCK = "result.json", "job.lock"
 
 
@@ -48,9 +50,8 @@ def _run(folder: Path) -> int:
     assert child
     was_finished = child.ended is not None and child.ended < began
     result = {"run_id": child.run_id, "skipped": was_finished, "metrics": metrics}
-    partial = (folder / RESULT).with_suffix(".part")
-    partial.write_text(json.dumps(result), encoding="utf-8")
-    partial.replace(folder / RESULT)
+    with write_atomically(folder / RESULT) as partial:
+        partial.write_text(json.dumps(result), encoding="utf-8")
     return 0
 
 

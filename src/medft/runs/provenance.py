@@ -1,7 +1,5 @@
 """What makes a run repeatable: its config's hash, the code's commit, the versions it ran on."""
 
-import hashlib
-import json
 import platform
 import re
 import shlex
@@ -13,18 +11,11 @@ from typing import Any
 
 import psutil
 
+from medft.config import roles
 from medft.config.paths import checkout_root
+from medft.config.section import Role
+from medft.files import json_digest
 
-_NOT_HASHED = (
-    "paths",
-    "tracking",
-    "sweep",
-    "launcher",
-    "judge",
-    "audit",
-    "hydra",
-)  # they do not change what is learned or measured
-_JUDGE_NOT_HASHED = ("host", "base_url", "timeout", "load_timeout", "attempts", "backoff", "concurrency", "cache")
 _PACKAGES = (
     "medft",
     "torch",
@@ -38,17 +29,13 @@ _PACKAGES = (
 
 
 def config_hash(resolved: dict[str, Any]) -> str:
-    """SHA-256 (16 hex digits) of a resolved config, without where it runs, how it is logged and who judges."""
-    kept = {key: value for key, value in resolved.items() if key not in _NOT_HASHED}
-    kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "resume_from"}
-    kept["dataset"] = _without_paths(kept["dataset"])
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    """SHA-256 (16 hex digits) of all that changes what is learned or measured; data count by their fingerprint."""
+    return json_digest(roles.settings_with(resolved, roles.SETTINGS))
 
 
 def judge_hash(resolved: dict[str, Any]) -> str:
-    """SHA-256 (16 hex digits) of who judges and how, without where the judge runs and how patiently it is asked."""
-    kept = {key: value for key, value in resolved["judge"].items() if key not in _JUDGE_NOT_HASHED}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    """SHA-256 (16 hex digits) of who judges and what, without where the judge runs and how patiently it is asked."""
+    return json_digest(roles.settings_with(resolved, Role.JUDGE))
 
 
 def command_line(program: str, arguments: Sequence[str]) -> str:
@@ -56,13 +43,9 @@ def command_line(program: str, arguments: Sequence[str]) -> str:
     return " ".join([program, *map(shlex.quote, arguments)])
 
 
-def flatten(resolved: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Each value of a nested config with its dotted key."""
-    for key, value in resolved.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)
+def flatten(resolved: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each value of a nested config with its dotted key, as text."""
+    return ((key, str(value)) for key, value in roles.flatten(resolved))
 
 
 def code_tags() -> dict[str, str]:
@@ -85,12 +68,6 @@ def machine() -> str:
     processor = models[0] if models else platform.processor() or platform.machine()
     memory = psutil.virtual_memory().total / 2**30
     return f"{platform.system()}, {processor}, {psutil.cpu_count()} cores, {memory:.0f} GiB"
-
-
-def _without_paths(dataset: dict[str, Any]) -> dict[str, Any]:
-    """Data counts by its content (the fingerprint tag), not by where it lies."""
-    reader = {key: value for key, value in dataset["reader"].items() if key not in ("path", "cache_dir")}
-    return {key: value for key, value in dataset.items() if key != "path"} | {"reader": reader}
 
 
 def _git(*arguments: str) -> str | None:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from medft.config.schema import Config
 from medft.errors import InputError
+from medft.files import exclusive_lock, write_atomically
 
 # MLflow reports usage to its makers unless told not to; medical users would not expect that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -75,12 +74,10 @@ def _set_up(database: Path) -> None:
     """
     import mlflow
 
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{database}.lock"):
+    with exclusive_lock(database.with_suffix(".db.lock")):
         if not database.exists():
-            new = database.with_suffix(f".{os.getpid()}.new")
-            mlflow.MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}").search_experiments(max_results=1)
-            new.replace(database)
+            with write_atomically(database) as new:
+                mlflow.MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}").search_experiments(max_results=1)
 
 
 def experiment_id(client: Any, config: Config) -> str:
@@ -89,7 +86,7 @@ def experiment_id(client: Any, config: Config) -> str:
     location = None
     if config.tracking.uri is None:
         location = (_folder(config) / "artifacts").as_uri()
-    with FileLock(_lock_folder(config) / "experiment.lock"):
+    with exclusive_lock(config.paths.lock("experiment")):
         found = client.get_experiment_by_name(name)
         return str(found.experiment_id if found else client.create_experiment(name, artifact_location=location))
 
@@ -106,9 +103,3 @@ def ui_command(config: Config) -> str:
 
 def _folder(config: Config) -> Path:
     return Path(config.paths.root_dir).resolve() / "mlruns"
-
-
-def _lock_folder(config: Config) -> Path:
-    folder = config.paths.cache / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -16,6 +16,7 @@ from medft.config.schema import Config
 from medft.console import warn
 from medft.data.splits import Splits
 from medft.errors import InputError
+from medft.files import write_atomically
 from medft.runs.provenance import code_tags, command_line, config_hash, flatten, judge_hash
 from medft.runs.status import record_error
 from medft.runs.store import connect, experiment_id, tracking_uri
@@ -185,9 +186,8 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> 
     tracker.log_file(output / "split.json")
     if splits.skipped.file:
         tracker.log_file(splits.skipped.file)
-    partial = output / "run.json.part"
-    partial.write_text(json.dumps(run_json, indent=2), encoding="utf-8")
-    partial.replace(output / "run.json")
+    with write_atomically(output / "run.json") as partial:
+        partial.write_text(json.dumps(run_json, indent=2), encoding="utf-8")
 
 
 # two jobs that log the same data for the first time at the same moment: MLflow lets one of them fail

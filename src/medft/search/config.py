@@ -13,7 +13,8 @@ from yaml import YAMLError
 
 from medft.config.check import error_lines
 from medft.config.paths import conf_dir
-from medft.config.schema import Count, Positive, Section
+from medft.config.schema import Count, Positive
+from medft.config.section import Section
 from medft.errors import InputError
 from medft.search.space import read_range
 
@@ -88,7 +89,7 @@ def read_search(name: str, overrides: Sequence[Override]) -> SearchConfig:
     try:
         return SearchConfig.model_validate(settings)
     except ValidationError as error:
-        raise InputError("\n".join(f"search.{line}" for line in error_lines(error))) from None
+        raise InputError("\n".join(f"search.{line}" for line in error_lines(error, settings))) from None
 
 
 def _load(file: Path, name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import Field
 
-from medft.config.schema import Section
+from medft.config.section import Section
 
 Value = str | int | float | bool | None
 

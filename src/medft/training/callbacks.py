@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from safetensors.torch import load_file, save_file
 
 from medft.console import say, warn
+from medft.files import write_atomically
 from medft.training.memory import PeakMemory
 
 
@@ -53,10 +54,8 @@ class BestWeights(Callback):
         if loss < self.loss:
             self.loss, self.step = loss, trainer.global_step
             if trainer.is_global_zero:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                partial = self.path.with_suffix(".part")
-                save_file(_trained(pl_module.network), partial)
-                partial.replace(self.path)
+                with write_atomically(self.path) as partial:
+                    save_file(_trained(pl_module.network), partial)
 
     def load(self, network: torch.nn.Module) -> None:
         """Put the best weights back; where no validation gave a number the last ones stay, with a warning."""

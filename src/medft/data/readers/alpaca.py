@@ -1,8 +1,10 @@
 """`dataset=alpaca`: any table in Alpaca form, or one whose columns are mapped to it."""
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from medft.config.instantiate import Component
+from medft.config.section import Role
 from medft.data.example import BadRow, Example
 from medft.data.readers.base import (
     Located,
@@ -33,7 +35,7 @@ class Columns(Component):
 class Alpaca(Reader):
     """JSON, JSONL, CSV or Parquet files, or a data set of the Hugging Face hub as `hub:owner/name`."""
 
-    path: Paths
+    path: Annotated[Paths, Role.PLACE]
     columns: Columns = Columns()
     hub_split: str = "train"
 

@@ -3,7 +3,7 @@
 A new data set is one file here and one YAML in `conf/dataset/`:
 
     class MyData(Reader):
-        path: str
+        path: Annotated[str, Role.PLACE]
         def read(self) -> Iterator[Example | BadRow]: ...
 """
 
@@ -14,16 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medft.config.instantiate import Component
+from medft.config.instantiate import ReaderOptions
+from medft.config.schema import DatasetConfig
 from medft.data.example import BadRow, Example, make_content_id
-from medft.errors import DataError
+from medft.errors import DataError, InputError
 
 Row = dict[str, Any]
 Located = tuple[str, Row]  # `file:line` and the row there
 Paths = str | list[str]
 
 
-class Reader(Component):
+class Reader(ReaderOptions):
     """A source of examples. Fields are the options that its YAML may set."""
 
     @abstractmethod
@@ -36,6 +37,17 @@ class Reader(Component):
         Raises:
             DataError: the source is missing or cannot be read on; names the file.
         """
+
+
+def reader_of(dataset: DatasetConfig) -> Reader:
+    """The reader that a config names.
+
+    Raises:
+        InputError: what `_target_` names is none.
+    """
+    if not isinstance(dataset.reader, Reader):
+        raise InputError(f"dataset.reader: {type(dataset.reader).__qualname__} is not a Reader")
+    return dataset.reader
 
 
 class RowError(Exception):

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import Annotated
 
+from medft.config.section import Role
 from medft.data.example import BadRow, Example
 from medft.data.readers.base import Paths, Reader, Row, convert_rows, list_files, make_example, read_cell
 from medft.data.readers.tables import read_table
@@ -11,7 +13,7 @@ from medft.data.readers.tables import read_table
 class Diseases(Reader):
     """A table with the columns question, answer, source and focus_area."""
 
-    path: Paths
+    path: Annotated[Paths, Role.PLACE]
 
     def read(self) -> Iterator[Example | BadRow]:
         """Yield the rows in the file's order; the group is the focus area."""

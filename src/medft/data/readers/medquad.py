@@ -9,25 +9,27 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
-from filelock import FileLock
 
+from medft.config.section import Role
 from medft.console import say, track
 from medft.data.example import BadRow, Example
 from medft.data.readers.archive import read_documents
 from medft.data.readers.base import Reader, make_example, require_path
 from medft.data.readers.clean import clean_text
 from medft.errors import DataError
+from medft.files import exclusive_lock, write_atomically
 
 
 class MedQuAD(Reader):
     """A directory, a zip, or the URL of a zip, with MedQuAD's XML files at any depth."""
 
-    path: str
-    cache_dir: str
+    path: Annotated[str, Role.PLACE]
+    cache_dir: Annotated[str, Role.PLACE]
     normalise: bool = True
 
     def read(self) -> Iterator[Example | BadRow]:
@@ -101,12 +103,10 @@ def _is_url(path: str) -> bool:
 def _download(url: str, cache: Path) -> Path:
     """The zip behind a URL, downloaded once to the cache."""
     target = cache / "medquad" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.zip"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with exclusive_lock(target.with_suffix(".zip.lock")):
         if not target.exists():
-            partial = target.with_suffix(".part")
-            _fetch(url, partial)
-            partial.rename(target)
+            with write_atomically(target) as partial:
+                _fetch(url, partial)
     return target
 
 

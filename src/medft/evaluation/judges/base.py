@@ -8,8 +8,6 @@ A new judge is one file here and one YAML in `conf/judge/`:
         def score(self, item: JudgeItem, repeat: int = 0) -> Verdict: ...
 """
 
-import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +15,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from medft.config.instantiate import Component
-
-# options that say how a judging goes about, not what its scores are
-_NOT_IDENTITY = {"name", "limit", "concurrency", "cache", "repeats", "controls", "controls_seed"}
-
+from medft.config.instantiate import JudgeOptions
+from medft.config.schema import Config
+from medft.config.section import Role, role_of_field
+from medft.errors import InputError
+from medft.files import json_digest
 
 Status = Literal["scored", "failed", "too_long"]
 
@@ -67,19 +65,20 @@ class JudgeItem:
         return f"{self.instruction}\n{self.input}".strip()
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_.-]+$"), Role.JUDGE | Role.SHOWN]
 
 
-class Judge(Component):
+class Judge(JudgeOptions):
     """Scores answers from 0 to 100. Fields are the options that its YAML may set."""
 
+    # what is asked and what it is called: no verdict depends on it
     name: Name = "none"
-    limit: Annotated[int, Field(ge=1)] | None = None
-    concurrency: Annotated[int, Field(ge=1)] = 1
-    cache: bool = True
-    repeats: Annotated[int, Field(ge=1)] = 1
-    controls: Annotated[int, Field(ge=0)] = 0
-    controls_seed: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[Annotated[int, Field(ge=1)] | None, Role.JUDGE | Role.SHOWN] = None
+    repeats: Annotated[int, Field(ge=1), Role.JUDGE | Role.SHOWN] = 1
+    controls: Annotated[int, Field(ge=0), Role.JUDGE | Role.SHOWN] = 0
+    controls_seed: Annotated[int, Field(ge=0), Role.JUDGE | Role.SHOWN] = 0
+    concurrency: Annotated[int, Field(ge=1), Role.PLACE] = 1
+    cache: Annotated[bool, Role.PLACE] = True
 
     @abstractmethod
     def prepare(self) -> "Judge | None":
@@ -125,12 +124,28 @@ class Judge(Component):
         return None
 
     def depends_on(self) -> dict[str, object]:
-        """All that its scores depend on, beside the item: what tells two judges apart."""
-        options = self.model_dump(exclude=_NOT_IDENTITY, mode="json")
+        """All that its scores depend on, beside the item: what tells two judges apart.
+
+        `judge_hash` answers another question, whether a run was judged in this way. It is asked before any server is,
+        so it knows the options only, and it takes those along that decide which answers are judged, and how often.
+        """
+        roles = {name: role_of_field(type(self), name) for name in type(self).model_fields}
+        options = self.model_dump(include={name for name, role in roles.items() if role == Role.JUDGE}, mode="json")
         return {"class": f"{type(self).__module__}.{type(self).__qualname__}", "options": options}
 
     def identity(self) -> str:
         """SHA-256 (16 hex digits) over `depends_on`: verdicts of one identity may stand in for each other, so it is the
         same before and after `plan`.
         """
-        return hashlib.sha256(json.dumps(self.depends_on(), sort_keys=True).encode()).hexdigest()[:16]
+        return json_digest(self.depends_on())
+
+
+def judge_of(config: Config) -> Judge:
+    """The judge that a config names.
+
+    Raises:
+        InputError: what `_target_` names is none.
+    """
+    if not isinstance(config.judge, Judge):
+        raise InputError(f"judge: {type(config.judge).__qualname__} is not a Judge")
+    return config.judge

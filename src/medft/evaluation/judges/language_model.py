@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from medft.config.section import Role
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 from medft.evaluation.judges.prompt import JudgePrompt
@@ -39,10 +40,10 @@ class LanguageModel(Judge):
 
     prompt: JudgePrompt
     model: Annotated[str, Field(min_length=1)]
-    timeout: Annotated[float, Field(gt=0)]
-    load_timeout: Annotated[float, Field(gt=0)]
-    attempts: Annotated[int, Field(ge=1)]
-    backoff: Annotated[float, Field(ge=0)]
+    timeout: Annotated[float, Field(gt=0), Role.PLACE]
+    load_timeout: Annotated[float, Field(gt=0), Role.PLACE]
+    attempts: Annotated[int, Field(ge=1), Role.PLACE]
+    backoff: Annotated[float, Field(ge=0), Role.PLACE]
     temperature: Annotated[float, Field(ge=0)]
     seed: int
     reply_tokens: Annotated[int, Field(ge=8)]

@@ -1,8 +1,9 @@
 """`judge=ollama`: a model on an Ollama server scores answers, through the official client."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
+from medft.config.section import Role
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import JudgeItem, Name
 from medft.evaluation.judges.language_model import CHAT_TOKENS, LanguageModel, token_bound
@@ -16,7 +17,7 @@ class Ollama(LanguageModel):
     """A model on an Ollama server, asked through `/api/chat`: the OpenAI-compatible door cannot set `num_ctx`."""
 
     name: Name = "ollama"
-    host: str
+    host: Annotated[str, Role.PLACE]
 
     def prepare(self) -> Self | None:
         """Check server and model. The model is loaded later, when the longest prompt is known."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from medft.config.section import Role
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Name
 from medft.evaluation.judges.language_model import LanguageModel
@@ -19,8 +20,8 @@ class OpenAI(LanguageModel):
     """
 
     name: Name = "openai"
-    base_url: str
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    base_url: Annotated[str, Role.PLACE]
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Role.PLACE]
 
     def prepare(self) -> Self:
         """Check server and model."""

@@ -4,17 +4,16 @@ import hashlib
 from string import Template
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from medft.config.instantiate import Component
 from medft.evaluation.judges.base import JudgeItem
 
 _PLACES = {"question", "expected", "answer"}
 
 
-class JudgePrompt(BaseModel):
+class JudgePrompt(Component):
     """`judge.prompt`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
     version: Annotated[int, Field(ge=1)]

@@ -6,11 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from medft.config.schema import ModelConfig
 from medft.console import say
 from medft.errors import ModelError
+from medft.files import exclusive_lock, file_digest
 
 _FORMAT = "1"  # raise when what is written changes
 
@@ -21,14 +20,12 @@ def convert(file: Path, model: ModelConfig, cache: Path) -> Path:
     Raises:
         ModelError: transformers cannot read the file, or its hash is not `model.sha256`.
     """
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    digest = file_digest(file)
     if model.sha256 not in (None, digest):
         raise ModelError(f"{file}: has sha256 {digest}, expected model.sha256={model.sha256}")
     key = f"{digest}:{model.end_token_id}:{model.pad_token_id}:{_FORMAT}"
     target = cache / "models" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with exclusive_lock(target.with_name(f"{target.name}.lock")):
         if not target.exists():
             say(f"converting {file.name} to safetensors (once, to {target})")
             with tempfile.TemporaryDirectory(dir=target.parent) as directory:

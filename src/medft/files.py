@@ -1,0 +1,67 @@
+"""Files that are whole or not there, locks between processes, and hashes of contents."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from medft.errors import InputError
+
+
+def temporary_path(target: Path) -> Path:
+    """A path beside `target` that nobody else uses; the folder is made. Renaming it to `target` is one step there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.with_name(f"{target.name}.{uuid4().hex[:8]}.part")
+
+
+@contextmanager
+def write_atomically(target: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes `target` when the block ends; after an error nothing is left of it.
+
+    Whoever reads `target` meanwhile sees the old content or none, never half of the new one.
+    """
+    partial = temporary_path(target)
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive_lock(file: Path, busy: str | None = None) -> Iterator[None]:
+    """Hold a lock that one process at a time can hold; the file stays, the lock goes with its process.
+
+    Args:
+        file: the lock's; its folder is made.
+        busy: what to say when another process holds the lock; None = wait for it.
+
+    Raises:
+        InputError: another process holds it, and `busy` says what that means.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=-1 if busy is None else 0)
+    except Timeout:
+        raise InputError(busy or "") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def json_digest(facts: Any, length: int = 16) -> str:
+    """SHA-256 of plain data, its first hex digits; the order of keys does not count."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:length]

@@ -1,0 +1,57 @@
+"""Files are whole or not there, and one process holds a lock."""
+
+from pathlib import Path
+
+import pytest
+
+from medft.errors import InputError
+from medft.files import exclusive_lock, file_digest, json_digest, temporary_path, write_atomically
+
+
+def test_a_file_appears_whole_in_a_folder_that_is_made(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.json"
+    with write_atomically(target) as partial:
+        assert partial.parent == target.parent, "renaming is one step only in the same folder"
+        partial.write_text("half")
+        assert not target.exists()
+        partial.write_text("whole")
+    assert target.read_text() == "whole"
+    assert [each.name for each in target.parent.iterdir()] == ["file.json"]
+
+
+def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(KeyboardInterrupt), write_atomically(target) as partial:
+        partial.write_text("new")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_writers_at_once_do_not_meet(tmp_path: Path) -> None:
+    assert temporary_path(tmp_path / "file") != temporary_path(tmp_path / "file")
+
+
+def test_a_lock_is_held_once(tmp_path: Path) -> None:
+    lock = tmp_path / "locks" / "one.lock"
+    with exclusive_lock(lock), pytest.raises(InputError, match="^taken$"), exclusive_lock(lock, "taken"):
+        pass
+    with exclusive_lock(lock, "taken"):
+        pass
+
+
+def test_a_lock_goes_when_its_block_fails(tmp_path: Path) -> None:
+    lock = tmp_path / "one.lock"
+    with pytest.raises(TimeoutError), exclusive_lock(lock, "taken"):
+        raise TimeoutError("of the work, not of the lock")
+    with exclusive_lock(lock, "taken"):
+        pass
+
+
+def test_digests_are_those_of_the_content(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    assert file_digest(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert json_digest({"a": 1, "b": 2}) == json_digest({"b": 2, "a": 1}) != json_digest({"a": 2, "b": 1})
+    assert len(json_digest([], 32)) == 32
