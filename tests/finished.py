@@ -58,20 +58,24 @@ class Finished:
         """The same run elsewhere, with MLflow connected to it: a test may write to it."""
         for name in ("root", "cache", "out"):
             shutil.copytree(self.place / name, place / name, dirs_exist_ok=True)
-        for file in [*place.glob("root/**/*.*"), *place.glob("out/**/*.*")]:
-            if file.suffix in (".yaml", ".json"):
-                file.write_text(file.read_text().replace(str(self.place), str(place)))
-        with sqlite3.connect(place / "root" / "mlruns" / "mlflow.db") as database:
-            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri"),
-                                  ("tags", "value"), ("params", "value")):  # fmt: skip
-                database.execute(
-                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(self.place), str(place))
-                )
-        database.close()
+        relocate(place, str(self.place), str(place))
         with pytest.MonkeyPatch.context() as patch:
             config = placed(patch, place, self.overrides)
         connect(config)
         return Finished(place, self.overrides, config, self.printed, self.metrics)
+
+
+def relocate(place: Path, old: str, new: str) -> None:
+    """Change the paths that a run's files and store hold, where both were moved from `old` to `new`."""
+    for file in [*place.glob("root/**/*.*"), *place.glob("out/**/*.*")]:
+        if file.suffix in (".yaml", ".json"):
+            file.write_text(file.read_text().replace(old, new))
+    with sqlite3.connect(place / "root" / "mlruns" / "mlflow.db") as database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri"),
+                              ("tags", "value"), ("params", "value")):  # fmt: skip
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))
+    database.execute("VACUUM")  # nothing of the old paths stays in the file
+    database.close()
 
 
 def placed(patch: pytest.MonkeyPatch, place: Path, overrides: tuple[str, ...]) -> Config:

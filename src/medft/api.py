@@ -46,9 +46,9 @@ class Run:
     @cached_property
     def predictions(self) -> "list[Prediction]":
         """The test questions with expected, baseline and generated answers, measurements and verdicts."""
-        from medft.evaluation.predictions import read_jsonl
+        from medft.runs.record import read_predictions
 
-        return read_jsonl(self._tracked.tracker.artifact("predictions.jsonl"))
+        return read_predictions(self._tracked.tracker)
 
     @cached_property
     def folder(self) -> Path | None:

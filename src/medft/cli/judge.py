@@ -11,12 +11,13 @@ from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.judging.metrics import JudgeResults
-from medft.evaluation.predictions import Prediction, read_jsonl
+from medft.evaluation.predictions import Prediction
 from medft.files import exclusive_lock
 from medft.report.run_page import publish_report
 from medft.report.run_table import print_judge
 from medft.runs.artifacts import IDENTITY, log_verdicts
 from medft.runs.open import FinishedRun, open_run
+from medft.runs.record import read_predictions
 
 
 def judge(arguments: Arguments) -> int:
@@ -28,7 +29,7 @@ def judge(arguments: Arguments) -> int:
     ready = judge_of(run.config).prepare()
     if ready is None:
         raise JudgeUnavailable("nothing was judged")
-    predictions = read_jsonl(run.tracker.artifact("predictions.jsonl"))
+    predictions = read_predictions(run.tracker)
     _check_name(ready, run, predictions)
     results = judge_predictions(ready, predictions, run.config.paths.cache)
     if not os.access(run.tracker.folder, os.W_OK):  # the run was made elsewhere
@@ -42,7 +43,7 @@ def judge(arguments: Arguments) -> int:
 def _log(judge: Judge, run: FinishedRun, predictions: list[Prediction], results: JudgeResults) -> dict[str, float]:
     """Log the verdicts beside those of other judges, which may have come in meanwhile; returns the metrics."""
     with exclusive_lock(run.config.paths.lock(f"judge-{run.tracker.run_id}")):
-        newest = read_jsonl(run.tracker.artifact("predictions.jsonl"))
+        newest = read_predictions(run.tracker)
         for row, judged in zip(newest, predictions, strict=True):
             if judge.name in judged.verdicts:
                 row.verdicts[judge.name] = judged.verdicts[judge.name]

@@ -72,6 +72,15 @@ class RunRecord:
         return self.params.get("seed", "?")
 
 
+def read_predictions(tracker: Tracker) -> list[Prediction]:
+    """The test questions with their answers and verdicts, as the run has logged them.
+
+    Raises:
+        InputError: it has logged none.
+    """
+    return read_jsonl(tracker.artifact("predictions.jsonl"))
+
+
 def read_record(tracker: Tracker, predictions: Sequence[Prediction] | None = None) -> RunRecord:
     """Read what the run has logged.
 
@@ -94,7 +103,7 @@ def read_record(tracker: Tracker, predictions: Sequence[Prediction] | None = Non
         tags=dict(run.data.tags),
         params=dict(run.data.params),
         curves={name: tracker.history(name) for name in LOSS_CURVES},
-        predictions=read_jsonl(tracker.artifact("predictions.jsonl")) if predictions is None else predictions,
+        predictions=read_predictions(tracker) if predictions is None else predictions,
         config=tracker.artifact("config.yaml").read_text(encoding="utf-8"),
         audit=audit,
     )
