@@ -29,10 +29,6 @@ class FakeHandle:
     def stop(self, why: str) -> None:
         self.outcome = Outcome("killed", 1.0, why)
 
-    def wait(self) -> Outcome:
-        assert self.outcome
-        return self.outcome
-
 
 class FakeExecutor:
     """Ends jobs as `run` says, which gets the config that was frozen into the job's folder."""

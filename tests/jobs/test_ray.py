@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.jobs.sweeps import jobs, parents, sweep
+from tests.processes import wait_until
 
 pytest.importorskip("ray", reason="ray is not installed")
 pytestmark = pytest.mark.slow
@@ -26,15 +26,13 @@ def start_node(name: str, log: Path, *arguments: str, **environment: str) -> "su
     """`ray start` with one CPU and little memory, in a process group of its own; waits until it is up."""
     known = {key: value for key, value in os.environ.items() if key not in UNKNOWN_TO_NODES}
     command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
-    node = subprocess.Popen(
-        [*command, "--object-store-memory=80000000", "--disable-usage-stats", *arguments],
-        stdout=log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True,
-        env={**known, **environment, "MEDFT_TEST_NODE": name},
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while "Ray runtime started" not in log.read_text():
-        assert node.poll() is None and time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
+    with log.open("wb") as file:
+        node = subprocess.Popen(
+            [*command, "--object-store-memory=80000000", "--disable-usage-stats", *arguments],
+            stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**known, **environment, "MEDFT_TEST_NODE": name},
+        )  # fmt: skip
+    wait_until(lambda: "Ray runtime started" in log.read_text(), node, log)
     return node
 
 

@@ -18,7 +18,7 @@ Run = Callable[[Config], Outcome | None]
 
 
 @pytest.fixture
-def sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
+def sweep(monkeypatch: pytest.MonkeyPatch, ready_store: Path) -> Callable[..., tuple[int, list[str]]]:
     """Runs a sweep whose jobs end as is said; returns the exit code and the labels of the jobs that were started."""
 
     def sweep(arguments: Sequence[str], run: Run = finish, outlives: bool = False) -> tuple[int, list[str]]:

@@ -10,7 +10,7 @@ from medft.jobs.executors import Handle
 from medft.jobs.job import Job, freeze, make_job
 from medft.jobs.process import Outcome
 from medft.jobs.progress import SweepProgress
-from medft.jobs.scheduler import INTERRUPTED, JobQueue, Scheduler
+from medft.jobs.scheduler import INTERRUPTED, JobSource, Scheduler
 from tests.jobs.fakes import FakeExecutor
 
 FINISHED = Outcome("finished", 1.0)
@@ -26,8 +26,8 @@ def jobs(compose: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.Mon
     return made
 
 
-class Watched(JobQueue):
-    """A queue that remembers how jobs ended."""
+class Watched(JobSource):
+    """Remembers how jobs ended."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         super().__init__(jobs)

@@ -17,7 +17,7 @@ LATER = "lost its chance"
 
 
 @pytest.fixture
-def job(compose: Callable[..., Config], tmp_path: Path) -> Config:
+def job(compose: Callable[..., Config], tmp_path: Path, ready_store: Path) -> Config:
     """A job of a sweep that has been opened."""
     parent, _ = open_parent(compose(), "identity", tmp_path)
     return compose().as_job(JobInfo(parent=parent, label="seed=1", values={"seed": "1"}), tmp_path / "seed=1")

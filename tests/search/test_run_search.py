@@ -49,7 +49,7 @@ def finish(config: Config) -> Outcome:
 
 
 @pytest.fixture
-def search(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[str]]]:
+def search(monkeypatch: pytest.MonkeyPatch, ready_store: Path) -> Callable[..., tuple[int, list[str]]]:
     """Runs a search whose trials end as is said; returns the exit code and the labels of those that were started."""
 
     def search(*arguments: str, run: Run = finish) -> tuple[int, list[str]]:

@@ -33,9 +33,6 @@ class Handle(Protocol):
     def stop(self, why: str) -> None:
         """Ask it to end, as Ctrl-C does."""
 
-    def wait(self) -> Outcome:
-        """How it ended, once it has."""
-
 
 class Executor(Protocol):
     """Starts jobs that were frozen into folders.
@@ -152,14 +149,6 @@ class _RemoteHandle:
 
     def has_begun(self) -> bool:
         return (self.folder / BEGUN).exists()
-
-    def wait(self) -> Outcome:
-        while (outcome := self.poll()) is None:
-            time.sleep(0.5)
-        return outcome
-
-    def poll(self) -> Outcome | None:
-        raise NotImplementedError
 
     def _lost(self) -> Outcome:
         """What is known of a job that has left no result."""

@@ -12,7 +12,7 @@ from medft.jobs.job import Job, freeze, short_names
 from medft.jobs.plan import Plan
 from medft.jobs.process import Outcome, is_running
 from medft.jobs.progress import SweepProgress
-from medft.jobs.scheduler import JobQueue, Scheduler
+from medft.jobs.scheduler import JobSource, Scheduler
 from medft.report.sweep_summary import note, print_summary
 from medft.runs.provenance import command_line
 from medft.runs.resume import find_finished
@@ -57,7 +57,7 @@ def run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
         for job in jobs:
             if run := finished.get(job.label):
                 progress.ended(job.number, Outcome("known", 0.0, metrics=run.metrics))
-        Scheduler(JobQueue(left), executor, progress).run()
+        Scheduler(JobSource(left), executor, progress).run()
 
 
 @contextmanager

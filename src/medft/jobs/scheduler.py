@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from medft.console import warn
 from medft.jobs.executors import Executor, Handle
@@ -16,34 +15,21 @@ from medft.jobs.progress import SweepProgress
 INTERRUPTED = "the command that started it was interrupted"
 
 
-class JobSource(Protocol):
-    """Where jobs come from, and who hears of them."""
+class JobSource:
+    """Where jobs come from, and who hears of them: here those of a sweep, which are known before the first starts."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._waiting = deque(jobs)
 
     def next(self) -> Job | None:
         """The job to start now, which is frozen; None = there is none."""
+        return self._waiting.popleft() if self._waiting else None
 
     def watch(self, job: Job, handle: Handle) -> None:
         """Called again and again while a job runs."""
 
     def ended(self, job: Job, outcome: Outcome) -> Outcome:
         """Called when a job has ended and MLflow knows how; returns what is to be shown."""
-
-
-class JobQueue:
-    """A source of jobs that are all known before the first starts."""
-
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        self._waiting = deque(jobs)
-
-    def next(self) -> Job | None:
-        """The first that waits."""
-        return self._waiting.popleft() if self._waiting else None
-
-    def watch(self, job: Job, handle: Handle) -> None:
-        """Nothing is to be done."""
-
-    def ended(self, job: Job, outcome: Outcome) -> Outcome:
-        """Shown as it is."""
         return outcome
 
 
@@ -80,7 +66,8 @@ class Scheduler:
                 for each in self._running:
                     each.handle.stop(INTERRUPTED)
                 while self._running:
-                    self._end(self._running[0], self._running[0].handle.wait())
+                    time.sleep(self._executor.pause)
+                    self._look()
             raise
 
     def _start(self) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medft.console import print_table, say
+from medft.console import say
 from medft.jobs.job import job_command, short_names
 from medft.report.plots import plot_trials
+from medft.report.table import Table
 from medft.runs.store import ui_command
 from medft.runs.sweeps import JobRun
 from medft.search.plan import SearchPlan, point
@@ -30,16 +31,16 @@ def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun
         runs: the trials' MLflow runs, by number.
     """
     ranked = _ranked(study)
-    columns, rows = _columns(plan), [_row(plan, trial) for trial in ranked[:_SHOWN]]
-    print_table(f"{len(rows)} best of {len(ranked)} trials ({_counts(study)})", columns, rows)
+    title = f"{min(_SHOWN, len(ranked))} best of {len(ranked)} trials ({_counts(study)})"
+    _table(plan, title, ranked[:_SHOWN]).print()
     for trial in study.trials(FAIL):
         child = runs.get(trial.number)
         say(f"FAILED: trial {trial.number}: {child.error if child else 'it was not begun'}")
         if child:
             say(f"    its log:     {Path(child.tags.get('output_dir', '?')) / 'job.log'}")
-    if found := study.importances():
+    if shares := study.importances():
         names = short_names(list(plan.ranges))
-        say("what mattered: " + ", ".join(f"{names[key]} {share:.0%}" for key, share in found.items()))
+        say("what mattered: " + ", ".join(f"{names[key]} {share:.0%}" for key, share in shares.items()))
     if left := len(study.trials(RUNNING)) + missing(study):
         say(f"{left} of {study.settings.trials} trials are left; the same command again goes on with them")
     if best := best_command(plan, study):
@@ -50,9 +51,7 @@ def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun
 
 def note(plan: SearchPlan, study: SearchStudy) -> str:
     """The description of the parent run, in Markdown: all trials, the best first, and what to do with the best."""
-    columns = _columns(plan)
-    lines = [f"{_counts(study)}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    lines += [f"| {' | '.join(_row(plan, trial))} |" for trial in _ranked(study)]
+    lines = [_counts(study), "", _table(plan, "", _ranked(study)).to_markdown()]
     if command := best_command(plan, study):
         lines += ["", "The best settings:", "", f"    {command}", "", _CAUTION]
     return "\n".join(lines)
@@ -101,11 +100,10 @@ def _counts(study: SearchStudy) -> str:
     return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
 
 
-def _columns(plan: SearchPlan) -> list[str]:
-    return ["trial", "state", plan.settings.metric, *short_names(list(plan.ranges)).values()]
-
-
-def _row(plan: SearchPlan, trial: Any) -> list[str]:
-    value = "" if trial.value is None else f"{trial.value:.4f}"
-    values = [short(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
-    return [str(trial.number), _STATES[trial.state], value, *values]
+def _table(plan: SearchPlan, title: str, trials: list[Any]) -> Table:
+    rows = []
+    for trial in trials:
+        value = "" if trial.value is None else f"{trial.value:.4f}"
+        values = [short(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
+        rows.append([str(trial.number), _STATES[trial.state], value, *values])
+    return Table(title, ["trial", "state", plan.settings.metric, *short_names(list(plan.ranges)).values()], rows)

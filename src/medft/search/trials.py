@@ -13,7 +13,7 @@ from medft.errors import InputError
 from medft.jobs.executors import Handle
 from medft.jobs.job import Job, freeze, job_command, make_job, short_names, swept_values
 from medft.jobs.process import Outcome
-from medft.jobs.scheduler import INTERRUPTED
+from medft.jobs.scheduler import INTERRUPTED, JobSource
 from medft.runs.sweeps import child_of
 from medft.runs.trials import discard_checkpoints, is_number, metric_history, running_id, tag_child
 from medft.search.plan import SearchPlan, point
@@ -39,7 +39,7 @@ class _Trial:
     pruned: str = ""
 
 
-class TrialSource:
+class TrialSource(JobSource):
     """The trials of one launch of a search, as a source of jobs; a job's number is its trial's.
 
     Args:
@@ -48,6 +48,7 @@ class TrialSource:
     """
 
     def __init__(self, plan: SearchPlan, study: SearchStudy, parent: str, folder: Path) -> None:
+        super().__init__([])  # they are asked for one by one
         self._plan, self._study, self._parent, self._folder = plan, study, parent, folder
         self._interrupted = deque(each.number for each in study.trials(RUNNING))  # in an earlier launch
         self._left, self._started = missing(study), time.monotonic()
