@@ -4,7 +4,8 @@ import io
 import json
 import shutil
 import sqlite3
-from contextlib import redirect_stdout
+import uuid
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,23 +56,43 @@ class Finished:
         return Path(self.run.info.artifact_uri.removeprefix("file://"))
 
     def copied_to(self, place: Path) -> "Finished":
-        """The same run elsewhere, with MLflow connected to it: a test may write to it."""
+        """The same run elsewhere under another id, with MLflow connected to it: a test may write to it.
+
+        MLflow remembers where the artifacts of an id are, whatever store it is in, so the copy must have its own.
+        """
+        changes = {str(self.place): str(place), self.run_id: uuid.uuid4().hex}
         for name in ("root", "cache", "out"):
             shutil.copytree(self.place / name, place / name, dirs_exist_ok=True)
-        for file in [*place.glob("root/**/*.*"), *place.glob("out/**/*.*")]:
-            if file.suffix in (".yaml", ".json"):
-                file.write_text(file.read_text().replace(str(self.place), str(place)))
-        with sqlite3.connect(place / "root" / "mlruns" / "mlflow.db") as database:
-            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri"),
-                                  ("tags", "value"), ("params", "value")):  # fmt: skip
-                database.execute(
-                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(self.place), str(place))
-                )
-        database.close()
+        copied = place / "root" / "mlruns" / "artifacts" / self.run_id
+        copied.rename(copied.with_name(changes[self.run_id]))
+        for file in (*place.glob("root/**/*.*"), *place.glob("out/**/*.*")):
+            if file.suffix in (".yaml", ".json", ".html"):
+                file.write_text(_changed(file.read_text(encoding="utf-8"), changes), encoding="utf-8")
+        _change_database(place / "root" / "mlruns" / "mlflow.db", changes)
         with pytest.MonkeyPatch.context() as patch:
             config = placed(patch, place, self.overrides)
         connect(config)
         return Finished(place, self.overrides, config, self.printed, self.metrics)
+
+
+def _changed(text: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _change_database(file: Path, changes: dict[str, str]) -> None:
+    """Replace texts in all columns of all tables."""
+    with closing(sqlite3.connect(file)) as database, database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for _, column, kind, *_ in database.execute(f"PRAGMA table_info('{table}')").fetchall():
+                if kind.upper().startswith(("VARCHAR", "TEXT", "CHAR")):
+                    for old, new in changes.items():
+                        database.execute(
+                            f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '
+                            f'WHERE instr("{column}", ?)', (old, new, old),
+                        )  # fmt: skip
 
 
 def placed(patch: pytest.MonkeyPatch, place: Path, overrides: tuple[str, ...]) -> Config:
