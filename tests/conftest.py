@@ -80,13 +80,13 @@ def ready_store(empty_store: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def compose(tmp_path: Path) -> Callable[..., Config]:
+def compose(tmp_path: Path, ready_store: Path) -> Callable[..., Config]:
     """A checked config from overrides, with an output folder."""
     return functools.partial(composed, f"paths.output_dir={tmp_path / 'out'}")
 
 
 @pytest.fixture
-def tiny(compose: Callable[..., Config], ready_store: Path) -> Callable[..., Config]:
+def tiny(compose: Callable[..., Config]) -> Callable[..., Config]:
     """The same for a run that takes seconds."""
     return functools.partial(compose, *TINY)
 

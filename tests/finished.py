@@ -4,7 +4,8 @@ import io
 import json
 import shutil
 import sqlite3
-from contextlib import redirect_stdout
+import uuid
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,27 +56,42 @@ class Finished:
         return Path(self.run.info.artifact_uri.removeprefix("file://"))
 
     def copied_to(self, place: Path) -> "Finished":
-        """The same run elsewhere, with MLflow connected to it: a test may write to it."""
+        """The same run elsewhere under another id, with MLflow connected to it: a test may write to it.
+
+        MLflow remembers where the artifacts of an id are, whatever store it is in, so the copy must have its own.
+        """
+        changes = {str(self.place): str(place), self.run_id: uuid.uuid4().hex}
         for name in ("root", "cache", "out"):
             shutil.copytree(self.place / name, place / name, dirs_exist_ok=True)
-        relocate(place, str(self.place), str(place))
+        copied = place / "root" / "mlruns" / "artifacts" / self.run_id
+        copied.rename(copied.with_name(changes[self.run_id]))
+        relocate(place, changes)
         with pytest.MonkeyPatch.context() as patch:
             config = placed(patch, place, self.overrides)
         connect(config)
         return Finished(place, self.overrides, config, self.printed, self.metrics)
 
 
-def relocate(place: Path, old: str, new: str) -> None:
-    """Change the paths that a run's files and store hold, where both were moved from `old` to `new`."""
-    for file in [*place.glob("root/**/*.*"), *place.glob("out/**/*.*")]:
-        if file.suffix in (".yaml", ".json"):
-            file.write_text(file.read_text().replace(old, new))
-    with sqlite3.connect(place / "root" / "mlruns" / "mlflow.db") as database:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri"),
-                              ("tags", "value"), ("params", "value")):  # fmt: skip
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (old, new))
-    database.execute("VACUUM")  # nothing of the old paths stays in the file
-    database.close()
+def relocate(place: Path, changes: dict[str, str]) -> None:
+    """Replace texts (paths, ids) in all files of a run and in its store, which lie under `place`."""
+    for file in (*place.glob("root/**/*.*"), *place.glob("out/**/*.*")):
+        if file.suffix in (".yaml", ".json", ".html"):
+            text = file.read_text(encoding="utf-8")
+            for old, new in changes.items():
+                text = text.replace(old, new)
+            file.write_text(text, encoding="utf-8")
+    with closing(sqlite3.connect(place / "root" / "mlruns" / "mlflow.db")) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for _, column, kind, *_ in database.execute(f"PRAGMA table_info('{table}')").fetchall():
+                if kind.upper().startswith(("VARCHAR", "TEXT", "CHAR")):
+                    for old, new in changes.items():
+                        database.execute(
+                            f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '
+                            f'WHERE instr("{column}", ?)', (old, new, old),
+                        )  # fmt: skip
+        database.commit()
+        database.execute("VACUUM")  # nothing of the old texts stays in the file
 
 
 def placed(patch: pytest.MonkeyPatch, place: Path, overrides: tuple[str, ...]) -> Config:

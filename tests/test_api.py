@@ -31,7 +31,7 @@ def test_exported_members() -> None:
         _ = medft.nothing
 
 
-def test_the_documented_lines_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_documented_lines_run(tmp_path: Path, ready_store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [lines] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, object] = {}
     exec(lines, names)

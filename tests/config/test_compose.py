@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,13 +19,14 @@ from medft.config.paths import conf_dir
 from medft.data.readers.base import Reader, reader_of
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
-from medft.evaluation.generate import _sampling
+from medft.evaluation.generate import generate
 from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.probes import load_probes
 from medft.model.build import build_model, count_parameters
 from medft.model.finetune import prepare
 from medft.model.optimizer import build_optimizer, build_scheduler
 from medft.training.fit import _make_trainer
+from tests.composed import TINY
 
 # What a choice cannot do without; `common` files are the base of their group, not a choice.
 NEEDS = {"dataset=diseases": ["dataset.path=x.csv"], "dataset=alpaca": ["dataset.path=x.jsonl"]}
@@ -82,8 +84,8 @@ GROUPS = {path.parent for path in conf_dir().rglob("*.yaml")} - {conf_dir() / "e
 def test_every_key_is_explained_in_a_file_of_its_group(group: Path) -> None:
     explained: dict[str, bool] = {}
     for path in sorted(group.glob("*.yaml")):
-        text = path.read_text()
-        for key, line in leaves(yaml.compose(text)) if text.strip() else ():
+        text, root = path.read_text(), yaml.compose(path.read_text())
+        for key, line in leaves(root) if isinstance(root, yaml.MappingNode) else ():
             explained[key] = explained.get(key, False) or is_explained(text.splitlines(), line)
     assert [key for key, said in explained.items() if not said and key not in PLAIN] == []
 
@@ -134,9 +136,16 @@ def test_lora_file_builds() -> None:
     assert 0 < count_parameters(prepare(network, config.finetune))["trainable"] < 1e6
 
 
-def test_generation_files_build() -> None:
-    assert _sampling(compose_config(["generation=greedy"]).generation)["do_sample"] is False
-    assert _sampling(compose_config(["generation=sample"]).generation)["temperature"] == 0.7
+@pytest.mark.parametrize(("name", "temperature"), [("greedy", None), ("sample", 0.7)])
+def test_generation_files_reach_the_model(
+    monkeypatch: pytest.MonkeyPatch, name: str, temperature: float | None
+) -> None:
+    config = compose_config([*TINY, f"generation={name}"])
+    network = build_model(config.model, None, Gpt2Tokenizer(), 0)
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(network, "generate", lambda **settings: asked.update(settings) or settings["input_ids"])
+    generate(network, [[1, 2]], config.generation, 1, 0)
+    assert (asked["do_sample"], asked.get("temperature")) == (temperature is not None, temperature)
 
 
 def test_the_wheel_carries_every_group() -> None:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 from medft.config.schema import Config
 from medft.runs.store import connect, experiment_id
+from tests.composed import composed
 
 
-def test_a_database_is_made_whole_whatever_a_killed_process_has_left(
-    compose: Callable[..., Config], tmp_path: Path
-) -> None:
+def test_a_database_is_made_whole_whatever_a_killed_process_has_left(tmp_path: Path) -> None:
     folder = tmp_path / "root" / "mlruns"
     folder.mkdir(parents=True)
     (folder / "mlflow.1.new").write_bytes(b"half of a database")
-    config = compose()
+    config = composed()
     assert experiment_id(connect(config), config)
     assert {each.name for each in folder.iterdir() if each.suffix in (".db", ".new")} == {"mlflow.db", "mlflow.1.new"}
 
