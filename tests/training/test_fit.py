@@ -61,10 +61,7 @@ def test_validation_loss_falls_and_costs_are_told(tiny: Callable[..., Config]) -
     assert len(curve) == 8
     assert curve[-1] < curve[0]
     assert set(record.points[0][1]) == {"train/loss", "train/lr", "train/grad_norm"}
-    assert set(result.costs) == {
-        "cost/train_seconds", "cost/train_tokens", "cost/tokens_per_second", "cost/peak_memory",
-    }  # fmt: skip
-    assert all(value > 0 for value in result.costs.values())
+    assert all(value > 0 for value in vars(result.costs).values())
 
 
 def test_nothing_is_left_of_a_finished_run(tiny: Callable[..., Config]) -> None:
@@ -151,7 +148,7 @@ def test_resumed_is_as_if_never_interrupted(
         assert_equal(weights, expected)
         assert bool(rest.points) == bool(remaining)
         assert rest.points == whole.points[len(whole.points) - len(rest.points) :]
-        assert result.costs["cost/train_tokens"] == through.costs["cost/train_tokens"]
+        assert result.costs.train_tokens == through.costs.train_tokens
     remove_checkpoints(resumed)
     assert list(last.parent.iterdir()) == []
 
@@ -230,4 +227,4 @@ def test_the_true_355m_shape_loads_and_trains_two_steps(compose: Callable[..., C
     result = fit(config, network, data, record)
     assert result.steps == 2
     assert record.curve("train/loss")[1] < record.curve("train/loss")[0]
-    print(json.dumps(result.costs))
+    print(json.dumps(vars(result.costs)))
