@@ -1,4 +1,4 @@
-"""The terminal: one console for words, progress bars that leave when they are done, tables."""
+"""The terminal: messages, progress bars that disappear when done, tables."""
 
 import logging
 import os
@@ -20,29 +20,29 @@ errors_console = Console(stderr=True)
 
 
 def say(text: str) -> None:
-    """A line for the user. Plain: markup in it is not read."""
+    """Print a line for the user, as it is: markup in it is not interpreted."""
     print(text, flush=True)
 
 
 def warn(text: str) -> None:
-    """A line about something that the user may not have meant."""
+    """Print a warning, about something that the user may not have intended, to stderr."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:
-    """A line to know about, beside what the command was asked for."""
+    """Print a line to stderr that is not part of a command's output."""
     print(text, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
-    """The same items behind a progress bar on stderr, where that is a terminal."""
+    """Yield the items and show a progress bar on stderr, if that is a terminal."""
     yield from rich_track(
         items, description, total=total, console=errors_console, transient=True, disable=not errors_console.is_terminal
     )
 
 
 class Progress:
-    """A progress bar with a note that changes, the count and the time left; on stderr, where that is a terminal."""
+    """A progress bar with a changing note, the count and the time left; on stderr, if that is a terminal."""
 
     def __init__(self, description: str, total: int) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -60,7 +60,7 @@ class Progress:
         self._bar.stop()
 
     def advance(self, note: str) -> None:
-        """One more is done."""
+        """Count one more as done."""
         self._bar.update(self._task, advance=1, note=note)
 
 
@@ -87,7 +87,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 
 def quieten() -> None:
-    """Keep libraries' chatter out of the terminal; to be called before they are imported."""
+    """Silence the messages of libraries; to be called before they are imported."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -132,7 +132,7 @@ def test_several_files_and_patterns_are_one_data_set(tmp_path: Path, monkeypatch
     assert asked("**/*.parquet") == ["Q d"]
     assert len(asked("**")) == 4  # not the folder itself
     for nothing in ("*.csvx", ["a.csv", "*.csvx"]):
-        with pytest.raises(DataError, match=r"dataset.path=\*.csvx: no file fits this pattern"):
+        with pytest.raises(DataError, match=r"dataset.path=\*.csvx: no file matches this pattern"):
             asked(nothing)
     with pytest.raises(DataError, match="name a file"):
         asked([])

@@ -1,8 +1,8 @@
-"""Arrow files written in pieces and read as memory maps: what does not fit into memory need not be there."""
+"""Arrow files written in chunks and read through memory maps, so that data may be larger than memory."""
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,7 @@ CHUNK_ROWS = 1000  # rows written or read at once
 
 
 class ArrowWriter:
-    """Writes columns piece by piece to a file that does not bear its name before it is whole.
-
-    Use as a context manager; leaving it without `finish` removes what was written.
-    """
+    """A context manager that writes a file chunk by chunk; leaving it without `finish` removes what was written."""
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self.folder, self.schema, self._part = folder, schema, temporary_path(folder / "rows")
@@ -33,35 +30,34 @@ class ArrowWriter:
             self._stream.close()
         self._part.unlink(missing_ok=True)
 
-    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Append rows, given as columns in the schema's order."""
-        arrays = [pa.array(columns[field.name], type=field.type) for field in self.schema]
-        self._stream.write_batch(pa.record_batch(arrays, schema=self.schema))
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        """Append rows that have the schema's fields."""
+        self._stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=self.schema))
 
     def finish(self, name: str) -> Path:
-        """Give the file its name; a file that bears it already is replaced, whoever reads that one reads on."""
+        """Give the complete file its name, replacing one of that name; who reads the old file reads on."""
         self._stream.close()
         target = self.folder / name
         self._part.replace(target)
         return target
 
 
-def store_on_disk(pieces: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
-    """One array out of pieces, in a nameless file in `folder` that goes with it: it can be larger than memory."""
+def store_on_disk(chunks: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
+    """Concatenate arrays in an unnamed file in `folder` that goes with the result, which may be larger than memory."""
     with tempfile.TemporaryFile(dir=folder) as file:
-        for piece in pieces:
-            file.write(np.ascontiguousarray(piece, dtype).data)
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk, dtype).data)
         return np.memmap(file, dtype, "r") if file.tell() else np.empty(0, dtype)
 
 
 def open_mapped(path: Path) -> Any:
-    """A `datasets.Dataset` over a memory map of the file."""
+    """Open a file as a memory-mapped `datasets.Dataset`."""
     from datasets import Dataset
 
     return Dataset.from_file(str(path))
 
 
 def iterate_column(table: Any, column: str) -> Iterator[Any]:
-    """A whole column of a mapped table, some rows in memory at a time."""
+    """Yield a whole column of a memory-mapped table, with some rows in memory at a time."""
     for chunk in table.data.column(column).chunks:
         yield from chunk.to_pylist()

@@ -1,11 +1,12 @@
 """Samples to a batch, in two ways that give the same losses and gradients.
 
 Both shift once: position t of `labels` is the token that position t of `input_ids` has to predict, or IGNORE_INDEX
-where nothing is learned (padding; the prompt under `loss_on=response`). Models get no `labels`, so nothing shifts
-a second time.
+where nothing is learned (padding, or the prompt with `loss_on=response`). Models are given no `labels`, so nothing is
+shifted a second time.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -20,13 +21,11 @@ Collate = Callable[[Sequence[Sample]], Batch]
 
 def make_collate(kind: str, pad_token_id: int) -> Collate:
     """The collate that `dataset.collate` names: `flatten` or `pad`."""
-    if kind == "flatten":
-        return flatten
-    return lambda samples: pad(samples, pad_token_id)
+    return flatten if kind == "flatten" else lambda samples: pad(samples, pad_token_id)
 
 
 def pad(samples: Sequence[Sample], pad_token_id: int) -> Batch:
-    """One row a sample, padded on the right to the longest.
+    """Make one row per sample, padded on the right to the longest.
 
     Returns:
         `input_ids`, `attention_mask` and `labels`, each of shape (samples, longest - 1).
@@ -44,34 +43,25 @@ def pad(samples: Sequence[Sample], pad_token_id: int) -> Batch:
 
 
 def flatten(samples: Sequence[Sample]) -> Batch:
-    """All samples end to end in one row without padding.
+    """Concatenate all samples in one row without padding.
 
     Returns:
         `input_ids`, `position_ids` (restarting at 0 with each sample) and `labels`, of shape (1, tokens);
         `sequence_lengths`, the tokens of each sample, and `cu_seqlens`, their running sum from 0 (int32, samples + 1),
         from which attention knows where a sample ends. No label crosses from one sample to the next.
     """
-    inputs: list[int] = []
-    labels: list[int] = []
-    positions: list[int] = []
-    lengths: list[int] = []
-    for sample in samples:
-        ids, targets = _shift(sample)
-        inputs += ids
-        labels += targets
-        positions += range(len(ids))
-        lengths.append(len(ids))
-    cumulative = torch.cumsum(torch.tensor([0, *lengths]), dim=0)
+    inputs, labels = zip(*map(_shift, samples), strict=True)
+    lengths = [len(ids) for ids in inputs]
     return {
-        "input_ids": torch.tensor([inputs]),
-        "position_ids": torch.tensor([positions]),
-        "labels": torch.tensor([labels]),
+        "input_ids": torch.tensor([list(chain.from_iterable(inputs))]),
+        "position_ids": torch.tensor([list(chain.from_iterable(map(range, lengths)))]),
+        "labels": torch.tensor([list(chain.from_iterable(labels))]),
         "sequence_lengths": lengths,
-        "cu_seqlens": cumulative.to(torch.int32),
+        "cu_seqlens": torch.cumsum(torch.tensor([0, *lengths]), dim=0).to(torch.int32),
     }
 
 
 def _shift(sample: Sample) -> tuple[list[int], list[int]]:
-    """Inputs and what each of them has to predict: the next token, if that one is supervised."""
+    """Return the inputs and what each has to predict: the next token, if that one is supervised."""
     ids, first = sample.input_ids, max(sample.supervised_from, 1)
     return ids[:-1], [IGNORE_INDEX] * (first - 1) + ids[first:]

@@ -1,12 +1,11 @@
-"""Rows that say the same: exactly (but for case and spacing), or nearly (MinHash over word triples).
+"""Duplicate rows: exact ones (ignoring case and spacing) and near ones (MinHash over word triples).
 
 Broder, "On the resemblance and containment of documents", SEQUENCES 1997.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,28 +16,28 @@ from medft.data.rows import Indices, Rows
 
 Keys = NDArray[np.uint64]
 Hashes = NDArray[np.uint32]
-_ORDER = ("test", "validation", "train")  # who keeps a row that several have
+_ORDER = ("test", "validation", "train")  # of splits that have the same row, the first keeps it
 
 _WORD = re.compile(r"\w+")
 _TRIPLE = 3  # words of a shingle
-# 21 bands of 6: of pairs that share 0.8 of their triples 99.8% are compared, of 0.7 93%. The comparison is exact, so
-# that none is found wrongly.
+# 21 bands of 6: 99.8% of the pairs that share 0.8 of their triples are compared, and 93% of those that share 0.7. The
+# comparison is exact, so there are no false positives.
 _BANDS, _BAND = 21, 6
-# What signatures say of two rows is off by more than this once in 400 times, and a hundred times faster.
+# Signatures are a hundred times faster to compare than triples; they are off by more than this once in 400 times.
 _MARGIN = 0.1
-# Where thousands of rows are made from one template, this many of a band, and of all bands the closest so many, are
-# compared: without a limit the time would grow with the square of the rows.
+# At most so many candidates from each band, and the closest so many of them all, are compared: where thousands of rows
+# are made from one template the time would otherwise grow with the square of the number of rows.
 _MOST = 50
 
 
 def hash_rows(rows: Rows) -> Keys:
-    """64 bits of a hash of each row's three texts, ignoring case and spacing."""
+    """Hash each row's three texts to 64 bits, ignoring case and spacing."""
     texts = rows.columns("instruction", "input", "output")
     return hash_texts(("\x1f".join(" ".join(text.lower().split()) for text in row) for row in texts), len(rows))
 
 
 def isin_sorted(keys: Keys, known: Keys) -> NDArray[np.bool_]:
-    """Which keys are among the known ones, which are sorted; in less memory than np.isin."""
+    """`np.isin` for known keys that are sorted, in less memory."""
     if not len(known):
         return np.zeros(len(keys), bool)
     places = np.searchsorted(known, keys)
@@ -48,12 +47,12 @@ def isin_sorted(keys: Keys, known: Keys) -> NDArray[np.bool_]:
 
 
 def remove_duplicates(rows: Rows, pools: Mapping[str, Indices], dedup: str, threshold: float) -> dict[str, Indices]:
-    """The pools without rows that repeat a test row, a validation row or an earlier training row.
+    """Remove the rows that repeat a test row, a validation row or an earlier training row.
 
-    Test keeps every row it has: runs with and without `dataset.dedup` stay comparable.
+    Test keeps all its rows, so that runs with and without `dataset.dedup` are comparable.
 
     Args:
-        dedup: `none`, `exact`, or `near`, which takes exact copies away too.
+        dedup: `none`, `exact`, or `near`, which removes exact copies too.
         threshold: share of word triples (Jaccard) from which two rows are near duplicates.
     """
     if dedup == "none":
@@ -68,7 +67,7 @@ def _remove_copies(rows: Rows, pools: Mapping[str, Indices]) -> dict[str, Indice
     kept, seen = {}, np.empty(0, np.uint64)
     for name in _ORDER:
         keys = hash_rows(Rows(rows.table, pools[name]))
-        first = np.zeros(len(keys), bool)
+        first = np.zeros(len(keys), bool)  # of those with the same text
         first[np.unique(keys, return_index=True)[1]] = True
         keep = name == "test" or first & ~isin_sorted(keys, seen)
         kept[name] = pools[name][np.broadcast_to(keep, len(keys))]
@@ -95,29 +94,37 @@ class NearDuplicates:
     """
 
     def __init__(self, rows: Sequence[Example], threshold: float) -> None:
+        from datasketch import MinHash
+
         self._threshold = threshold
         self._triples = [_hash_triples(example) for example in track(rows, "Word triples of rows", len(rows))]
         self._signatures = np.empty((len(rows), _BANDS * _BAND), np.uint32)
-        for number, signature in enumerate(track(_compute_signatures(self._triples), "Signatures of rows", len(rows))):
-            self._signatures[number] = signature
+        empty = MinHash(num_perm=_BANDS * _BAND, seed=1, hashfunc=int)
+        for number, triples in enumerate(track(self._triples, "Signatures of rows", len(rows))):
+            signature = empty.copy()
+            signature.update_batch(triples.tolist())
+            self._signatures[number] = signature.hashvalues
         bands = np.split(self._signatures, _BANDS, axis=1)
         self._bands = [_Band(np.ascontiguousarray(band)) for band in bands] if len(rows) else []
 
     def find_nearest(self, number: int, among: range, keep: NDArray[np.bool_] | None = None) -> int | None:
-        """The row of `among`, and of `keep`, that seems closest and is near; None if there is none."""
+        """The nearest duplicate of a row in `among`, and in `keep`, by the estimate; None if there is none."""
         candidates = np.unique(np.concatenate([band.find_rows(number, among, keep) for band in self._bands]))
         candidates = candidates[candidates != number]
+        # the share of equal numbers in two signatures estimates their Jaccard index: only close ones are compared
         estimates = (self._signatures[candidates] == self._signatures[number]).mean(axis=1)
         closest = np.argsort(-estimates, kind="stable")[:_MOST]
         mine = self._triples[number]
         for place in closest[estimates[closest] >= self._threshold - _MARGIN].tolist():
-            if _jaccard(mine, self._triples[candidates[place]]) >= self._threshold:
+            other = self._triples[candidates[place]]
+            both = len(np.intersect1d(mine, other, assume_unique=True))
+            if both / (len(mine) + len(other) - both) >= self._threshold:
                 return int(candidates[place])
         return None
 
 
 class _Band:
-    """Rows with the same values in one band, found without a dict."""
+    """Looks up rows with the same values in one band, in less memory than a dict."""
 
     def __init__(self, values: NDArray[np.uint32]) -> None:
         whole = values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
@@ -126,7 +133,7 @@ class _Band:
         self._start = np.searchsorted(self._group[self._order], np.arange(self._group.max() + 2)).astype(np.int32)
 
     def find_rows(self, number: int, among: range, keep: NDArray[np.bool_] | None) -> NDArray[np.int32]:
-        """Rows with the same values as this one: the last `_MOST` of those asked for."""
+        """The rows with the same values as this one: the last `_MOST` of those asked for."""
         group = self._group[number]
         same = self._order[self._start[group] : self._start[group + 1]]
         same = same[same.searchsorted(among.start) : same.searchsorted(among.stop)]
@@ -134,30 +141,14 @@ class _Band:
 
 
 def _hash_triples(example: Example) -> Hashes:
-    """32 bits of a hash of each triple of words in the row's three texts, sorted, each once."""
+    """Hash each distinct triple of words of a row's three texts to 32 bits, sorted."""
     words = _WORD.findall(f"{example.instruction} {example.input} {example.output}".lower())
     shingles = {" ".join(words[start : start + _TRIPLE]) for start in range(max(1, len(words) - _TRIPLE + 1))}
     digests = b"".join(hashlib.blake2b(shingle.encode(), digest_size=4).digest() for shingle in shingles)
     return np.unique(np.frombuffer(digests, np.uint32))
 
 
-def _jaccard(one: Hashes, other: Hashes) -> float:
-    both = len(np.intersect1d(one, other, assume_unique=True))
-    return both / (len(one) + len(other) - both)
-
-
-def _compute_signatures(triples: Iterable[Hashes]) -> Iterator[NDArray[Any]]:
-    """The MinHash signature of each set of triples, of `_BANDS * _BAND` numbers."""
-    from datasketch import MinHash
-
-    empty = MinHash(num_perm=_BANDS * _BAND, seed=1, hashfunc=int)
-    for each in triples:
-        signature = empty.copy()
-        signature.update_batch(each.tolist())
-        yield signature.hashvalues
-
-
-def hash_texts(names: Iterable[str], count: int) -> Keys:
-    """64 bits of a hash of each name."""
-    hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+def hash_texts(texts: Iterable[str], count: int) -> Keys:
+    """Hash each text to 64 bits."""
+    hashes = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.fromiter((int.from_bytes(each, "big") for each in hashes), np.uint64, count)

@@ -1,4 +1,4 @@
-"""From examples to token ids: a few in memory for evaluation, all of a split on disk for training."""
+"""Examples to token ids: a few in memory for evaluation, whole splits on disk for training."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from medft.files import exclusive_lock
 Lengths = NDArray[np.int32]
 
 _SCHEMA = pa.schema([("prompt", pa.list_(pa.int32())), ("answer", pa.list_(pa.int32()))])
-_VERSION = "1"  # to be raised when the same text would be encoded otherwise
+_VERSION = "1"  # increase when the same text would be encoded differently
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,8 @@ class Tokens(Sequence[Encoded]):
     def __init__(self, table: Any, folder: Path | None) -> None:
         self._table, self.folder = table, folder
         self.prompt_lengths, self.answer_lengths = (
-            store_on_disk(
-                (pc.list_value_length(each).to_numpy() for each in table.data.column(name).chunks), np.int32, folder
-            )
-            for name in _SCHEMA.names
+            store_on_disk((pc.list_value_length(chunk).to_numpy() for chunk in column.chunks), np.int32, folder)
+            for column in map(table.data.column, _SCHEMA.names)
         )
 
     @classmethod
@@ -63,8 +61,7 @@ class Tokens(Sequence[Encoded]):
         """The same in memory, for a few rows."""
         from datasets import Dataset
 
-        columns = {name: [getattr(row, name) for row in rows] for name in _SCHEMA.names}
-        return cls(Dataset(pa.table(columns, schema=_SCHEMA)), None)
+        return cls(Dataset(pa.Table.from_pylist([vars(row) for row in rows], schema=_SCHEMA)), None)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -73,12 +70,12 @@ class Tokens(Sequence[Encoded]):
         return Encoded(**self._table[int(key)])
 
     def iterate_answers(self) -> Iterator[list[int]]:
-        """The answers, some rows in memory at a time."""
+        """Yield the answers, with some rows in memory at a time."""
         return iterate_column(self._table, "answer")
 
 
 def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -> Tokens:
-    """The token ids of all rows, whole; taken from the cache where the same rows were encoded before.
+    """Encode all rows in full, or take them from the cache if the same rows were encoded before.
 
     Args:
         cache: gets `data/tokens-<rows, tokenizer and prompt>.arrow`.
@@ -88,13 +85,8 @@ def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -
     folder = cache / "data"
     with exclusive_lock(folder / f"{name}.lock"):
         if not (folder / name).exists():
-            _write(rows, tokenizer, prompt_style, folder, name)
+            with ArrowWriter(folder, _SCHEMA) as writer:
+                for chunk in track(rows.iterate_chunks(), "Tokenizing", -(-len(rows) // CHUNK_ROWS)):
+                    writer.write([vars(encoded) for encoded in encode_examples(chunk, tokenizer, prompt_style)])
+                writer.finish(name)
     return Tokens(open_mapped(folder / name), folder)
-
-
-def _write(rows: Rows, tokenizer: Tokenizer, prompt_style: str, folder: Path, name: str) -> None:
-    with ArrowWriter(folder, _SCHEMA) as writer:
-        for piece in track(rows.iterate_chunks(), "Tokenizing", -(-len(rows) // CHUNK_ROWS)):
-            encoded = encode_examples(piece, tokenizer, prompt_style)
-            writer.write({"prompt": [row.prompt for row in encoded], "answer": [row.answer for row in encoded]})
-        writer.finish(name)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
+from typing_extensions import override
 
 from medft.config.schema import DatasetConfig
 from medft.data.collate import Batch, Collate, make_collate
@@ -24,7 +25,7 @@ class MedicalQA(LightningDataModule):
     Attributes:
         splits: the rows; evaluation reads its test rows from here.
         tokens: the token ids of each split, whole.
-        cuts: what `dataset.max_length` and `dataset.long_answers` did to training and validation rows.
+        cuts: what `dataset.max_length` and `dataset.long_answers` truncated in training and validation rows.
     """
 
     def __init__(self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int, cache: Path) -> None:
@@ -34,15 +35,12 @@ class MedicalQA(LightningDataModule):
         mark = tokenizer.encode(config.continuation.mark)
         self.samples: dict[str, Samples] = {}
         self.cuts: dict[str, TruncationStats] = {}
-        # one validation loss for all policies, or runs that differ in it could not be compared
+        # validation is truncated under every policy, or the losses of runs with different ones were not comparable
         for name, policy in (("train", config.long_answers), ("validation", "truncate")):
             self.samples[name], self.cuts[name] = make_samples(self.tokens[name], config, mark, policy)
         self._collate: Collate = make_collate(config.collate, tokenizer.pad_token_id)
         self._order: EpochOrder | None = None
         self._resume_at = 0
-        self._check()
-
-    def _check(self) -> None:
         for name, samples in self.samples.items():
             if not len(samples):
                 reason = "row is" if self.cuts[name].dropped else "prompt alone is as long or"
@@ -52,30 +50,31 @@ class MedicalQA(LightningDataModule):
                 )
 
     def count_train_batches(self, processes: int = 1) -> int:
-        """Micro-batches of one epoch in one process."""
+        """Count the micro-batches of one epoch in one process."""
         rows = -(-len(self.samples["train"]) // processes)
         return -(-rows // self.config.batch_size)
 
+    @override
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches in the order of (seed, epoch)."""
         rank, processes = _get_rank(self.trainer)
         self._order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
         self._order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
         return self._loader(self.samples["train"], self._order)
 
+    @override
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches in the fixed order of the split."""
         rank, processes = _get_rank(self.trainer)
         rows = self.samples["validation"]
         return self._loader(rows, range(rank, len(rows), processes) or range(1))
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of the current epoch are done: where a resumed run goes on."""
         assert self.trainer is not None
         return {"batches_done": self.trainer.fit_loop.epoch_loop.batch_progress.current.completed}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Skip what the interrupted run had seen of its epoch."""
+        # a resumed run skips the batches of its epoch that were done before the interruption
         self._resume_at = state_dict["batches_done"] % self.count_train_batches(_get_rank(self.trainer)[1])
 
     def _loader(self, samples: Sequence[Sample], order: Sampler[int] | range) -> DataLoader[Batch]:
@@ -84,7 +83,7 @@ class MedicalQA(LightningDataModule):
             batch_size=self.config.batch_size,
             sampler=order,
             collate_fn=self._collate,
-            # of its own, so that making an iterator draws nothing from the run's random state
+            # its own, so that making an iterator draws nothing from the run's random state
             generator=torch.Generator().manual_seed(self.seed),
         )
 

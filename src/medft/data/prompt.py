@@ -21,25 +21,21 @@ _WITHOUT_INPUT = (
 
 
 def format_alpaca_prompt(example: Example) -> str:
-    """The Alpaca prompt up to and including the response header."""
+    """Format the Alpaca prompt up to and including the response header."""
     template = _WITH_INPUT if example.input else _WITHOUT_INPUT
     return template.format(instruction=example.instruction, input=example.input)
 
 
-def format_user_turn(example: Example) -> str:
-    """The question as the user's turn of a chat."""
-    return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
-
-
 def encode_prompts(examples: Sequence[Example], tokenizer: Tokenizer, style: str) -> list[list[int]]:
-    """Token ids of everything before the answers, in style `alpaca` or `chat`."""
+    """Encode everything before the answers, in style `alpaca` or `chat`."""
     if style == "chat":
-        return tokenizer.encode_chats([format_user_turn(example) for example in examples])
+        turns = [f"{each.instruction}\n\n{each.input}" if each.input else each.instruction for each in examples]
+        return tokenizer.encode_chats(turns)
     return tokenizer.encode_batch([format_alpaca_prompt(example) for example in examples])
 
 
 def decode_answer(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
-    """The text of a generated answer: up to the first end-of-text token, without surrounding white space."""
+    """Decode a generated answer up to the first end-of-text token, without surrounding white space."""
     ids = list(token_ids)
     if tokenizer.end_token_id in ids:
         ids = ids[: ids.index(tokenizer.end_token_id)]

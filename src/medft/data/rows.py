@@ -50,8 +50,8 @@ class Rows(Sequence[Example]):
         return _to_example(self.table[int(self.indices[key])])
 
     def __iter__(self) -> Iterator[Example]:
-        for piece in self.iterate_chunks():
-            yield from piece
+        for chunk in self.iterate_chunks():
+            yield from chunk
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rows) and len(self) == len(other) and self.fingerprint == other.fingerprint
@@ -75,8 +75,8 @@ class Rows(Sequence[Example]):
         # not pyarrow's take, which may copy a whole column first
         table = self.table.select_columns(list(names))
         for start in range(0, len(self), CHUNK_ROWS):
-            piece = table[self.indices[start : start + CHUNK_ROWS]]
-            yield from zip(*(piece[name] for name in names), strict=True)
+            chunk = table[self.indices[start : start + CHUNK_ROWS]]
+            yield from zip(*(chunk[name] for name in names), strict=True)
 
     def iterate_table_column(self, name: str) -> Iterator[str]:
         """One column of all rows of the table, in its own order."""
@@ -94,15 +94,12 @@ class Rows(Sequence[Example]):
         return Rows(self.table, np.concatenate([self.indices, other.indices]))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Skipped:
     """Rows that could not be used: how many, and the file that has them (None if there are none)."""
 
-    count: int
-    file: Path | None
-
-
-NOTHING_SKIPPED = Skipped(0, None)
+    count: int = 0
+    file: Path | None = None
 
 
 def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path | None) -> tuple[Rows, Skipped]:
@@ -115,11 +112,12 @@ def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path | None) -> tu
     Raises:
         DataError: the source is missing, empty or cannot be used; under `dataset.on_bad_row=error` the first bad row.
     """
-    skip = _SkippedRows(skipped_to) if config.on_bad_row == "skip" else None
-    examples = _check_rows(reader_of(config).read(), config.max_row_bytes, skip)
+    if skipped_to and config.on_bad_row == "skip":
+        skipped_to.unlink(missing_ok=True)
+    skipped = Skipped()
+    examples = _check_rows(config, skipped, skipped_to)
     first = next(examples, None)
     rows = store_rows(chain([first], examples), cache / "data", f"Reading {config.name}") if first else None
-    skipped = skip.summarise() if skip else NOTHING_SKIPPED
     if rows is None:
         place = f" ({config.path})" if config.path else ""
         also = f"; all {skipped.count} were skipped, see {skipped.file}" if skipped.file else ""
@@ -134,29 +132,22 @@ def store_rows(examples: Iterable[Example], folder: Path, description: str = "Re
     appended (`abc`, `abc#2`), so that exact copies stay apart.
     """
     ids, digest = _UniqueIds(), hashlib.sha256()
-    piece: list[dict[str, str]] = []
+    chunk: list[dict[str, str]] = []
     with ArrowWriter(folder, _SCHEMA) as writer:
         for example in track(examples, description):
-            row = _to_record(replace(example, id=ids.make_unique(example.id)))
+            unique = replace(example, id=ids.make_unique(example.id))
+            row = vars(unique) | {
+                "document": example.document or example.group,
+                "meta": json.dumps(example.meta, ensure_ascii=False),
+                "fingerprint": unique.fingerprint(),
+            }
             digest.update(("\x1f".join(row[key] for key in ("fingerprint", "group", "document", "meta"))).encode())
-            piece.append(row)
-            if len(piece) == CHUNK_ROWS:
-                writer.write(_to_columns(piece))
-                piece = []
-        writer.write(_to_columns(piece))
+            chunk.append(row)
+            if len(chunk) == CHUNK_ROWS:
+                writer.write(chunk)
+                chunk = []
+        writer.write(chunk)
         return Rows(open_mapped(writer.finish(f"rows-{digest.hexdigest()[:32]}.arrow")))
-
-
-def _to_columns(piece: list[dict[str, str]]) -> dict[str, list[str]]:
-    return {name: [row[name] for row in piece] for name in _SCHEMA.names}
-
-
-def _to_record(example: Example) -> dict[str, str]:
-    return vars(example) | {
-        "document": example.document or example.group,
-        "meta": json.dumps(example.meta, ensure_ascii=False),
-        "fingerprint": example.fingerprint(),
-    }
 
 
 def _to_example(row: dict[str, str]) -> Example:
@@ -198,38 +189,22 @@ class _UniqueIds:
         return True
 
 
-class _SkippedRows:
-    """Counts bad rows and writes them to a file, if there is one; it is made with the first of them."""
-
-    def __init__(self, file: Path | None) -> None:
-        self._file, self._count = file, 0
-        if file:
-            file.unlink(missing_ok=True)
-
-    def add(self, bad: BadRow) -> None:
-        self._count += 1
-        if self._file is None:
-            return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(json.dumps(asdict(bad), ensure_ascii=False, default=repr) + "\n")
-
-    def summarise(self) -> Skipped:
-        return Skipped(self._count, self._file if self._count else None)
-
-
-def _check_rows(
-    delivered: Iterable[Example | BadRow], max_row_bytes: int, skip: _SkippedRows | None
-) -> Iterator[Example]:
-    for each in delivered:
-        bad = each if isinstance(each, BadRow) else _find_fault(each, max_row_bytes)
+def _check_rows(config: DatasetConfig, skipped: Skipped, skipped_to: Path | None) -> Iterator[Example]:
+    """Yield the usable rows of a source; raise at a bad one, or count it and append it to a file."""
+    for row in reader_of(config).read():
+        bad = row if isinstance(row, BadRow) else _find_fault(row, config.max_row_bytes)
         if bad is None:
-            assert isinstance(each, Example)
-            yield each
-        elif skip is None:
+            assert isinstance(row, Example)
+            yield row
+        elif config.on_bad_row == "error":
             raise DataError(f"{bad.where}: {bad.reason}")
         else:
-            skip.add(bad)
+            skipped.count += 1
+            if skipped_to:
+                skipped.file = skipped_to
+                skipped_to.parent.mkdir(parents=True, exist_ok=True)
+                with skipped_to.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(json.dumps(asdict(bad), ensure_ascii=False, default=repr) + "\n")
 
 
 def _find_fault(example: Example, max_row_bytes: int) -> BadRow | None:

@@ -1,4 +1,4 @@
-"""What becomes of answers longer than `dataset.max_length`, and what that costs.
+"""Training samples: what happens to answers longer than `dataset.max_length`, and how many tokens are lost.
 
 A training sample is a window: a row's prompt and a stretch of its answer. Short rows have one window; longer ones have
 one (`truncate`), none (`drop`) or several (`split`).
@@ -15,8 +15,6 @@ from medft.config.schema import DatasetConfig
 from medft.data.arrow import store_on_disk
 from medft.data.encode import Lengths, Tokens
 from medft.errors import InputError
-
-Numbers = NDArray[np.int32]
 
 # A window: of which row; answer tokens from start up to stop are learned, each in one window; tokens of the sample.
 _WINDOW = np.dtype([("row", np.int32), ("start", np.int32), ("stop", np.int32), ("length", np.int32)])
@@ -45,10 +43,10 @@ class TruncationStats:
         samples: windows made of them.
         tokens: tokens of the samples.
         supervised_tokens: answer tokens learned, end-of-text included.
-        answers_cut: rows whose answer lost tokens at its end; no end-of-text is put in place of what was lost.
+        answers_cut: rows whose answer was truncated; no end-of-text token is put at the cut.
         answer_tokens: answer tokens of all rows, end-of-text included.
         answer_tokens_lost: answer tokens in no sample.
-        unsupervised: rows left out since the prompt alone fills `max_length` and nothing would be learned.
+        unsupervised: rows left out because the prompt alone fills `max_length`, so that nothing would be learned.
         dropped: rows left out by `dataset.long_answers=drop`.
     """
 
@@ -64,7 +62,7 @@ class TruncationStats:
 
 
 class Samples(Sequence[Sample]):
-    """The samples of a split, each made when it is asked for.
+    """The samples of a split, each made on access.
 
     Attributes:
         windows: in a file; fields `row`, `start`, `stop`, `length`.
@@ -73,17 +71,17 @@ class Samples(Sequence[Sample]):
     def __init__(self, tokens: Tokens, config: DatasetConfig, mark: list[int], policy: str) -> None:
         self._tokens, self._config, self._mark = tokens, config, mark
         starts = range(0, len(tokens), _ROWS)
-        pieces = (_make_windows(tokens, start, config, len(mark), policy) for start in starts)
-        self.windows = store_on_disk(pieces, _WINDOW, tokens.folder)
+        chunks = (_make_windows(tokens, start, config, len(mark), policy) for start in starts)
+        self.windows = store_on_disk(chunks, _WINDOW, tokens.folder)
 
     @property
-    def lengths(self) -> Numbers:
+    def lengths(self) -> Lengths:
         """Tokens of each sample."""
-        lengths: Numbers = self.windows["length"]
+        lengths: Lengths = self.windows["length"]
         return lengths
 
     def get_row_samples(self, row: int) -> list[Sample]:
-        """The samples made of one row."""
+        """Select the samples made of one row."""
         return [self[int(number)] for number in np.flatnonzero(self.windows["row"] == row)]
 
     def __len__(self) -> int:
@@ -112,7 +110,7 @@ class Samples(Sequence[Sample]):
 def make_samples(
     tokens: Tokens, config: DatasetConfig, mark: list[int], policy: str | None = None
 ) -> tuple[Samples, TruncationStats]:
-    """The samples of a split under `dataset.long_answers`, or under another policy, and what that costs.
+    """Make the samples of a split under `dataset.long_answers` or another policy, and count what is truncated.
 
     Args:
         mark: token ids of `dataset.continuation.mark`.
@@ -135,8 +133,11 @@ def make_samples(
 
 
 def _make_windows(tokens: Tokens, begin: int, config: DatasetConfig, mark: int, policy: str) -> NDArray[np.void]:
-    """The windows of up to `_ROWS` rows from row `begin` on."""
+    """Make the windows of up to `_ROWS` rows from row `begin` on."""
     prompts, answers = (each[begin : begin + _ROWS] for each in (tokens.prompt_lengths, tokens.answer_lengths))
+    # The first window of a row holds its prompt and as much of the answer as fits. Each further one holds the prompt
+    # again, the mark that says "continued" and the last tokens of the window before as context (`overlap`), none of
+    # which are learned a second time, and then the next `step` answer tokens.
     room = np.maximum(0, config.max_length - prompts)
     first = np.minimum(answers, room)  # learned in a row's first window
     mark_room, overlap = compute_continuation_room(prompts, config.max_length, mark, config.continuation.overlap)
@@ -146,6 +147,7 @@ def _make_windows(tokens: Tokens, begin: int, config: DatasetConfig, mark: int, 
         counts[answers > room] = 0
     if policy == "split":
         counts += np.where(room > 0, -(-(answers - first) // step), 0)
+    # without a loop over rows: for each window its row, and which of that row's windows it is
     row = np.repeat(np.arange(len(prompts), dtype=np.int32), counts)
     number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     windows = np.empty(len(row), _WINDOW)
@@ -157,11 +159,11 @@ def _make_windows(tokens: Tokens, begin: int, config: DatasetConfig, mark: int, 
     return windows
 
 
-def compute_continuation_room(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple[Numbers, Numbers]:
-    """Tokens of mark and of overlap in the continued windows of rows with such prompts.
+def compute_continuation_room(prompts: Lengths, max_length: int, mark: int, overlap: int) -> tuple[Lengths, Lengths]:
+    """Count the tokens of mark and of overlap in the continued windows of rows with such prompts.
 
-    Both together take half of the room beside the prompt at most, so that even a prompt that nearly fills
-    `max_length` leaves something to be learned in each window.
+    Together they take at most half of the room beside the prompt, so that even with a prompt that nearly fills
+    `max_length` each window has something to learn.
     """
     half = np.maximum(0, max_length - prompts) // 2
     mark_room = np.where(half >= mark, mark, 0)

@@ -1,15 +1,15 @@
-"""Who trains and who tests, fixed before anything is drawn.
+"""Training, validation and test rows, fixed before any random number is drawn.
 
 A group's side follows from `dataset.split` and the group's name alone: a hash of (`split.seed`, group) puts it on a
-line from 0 to 1; test takes the low end, validation the high end. `dataset.dedup` then takes rows away from training
-and validation, never from test, and `dataset.size` takes a prefix of a fixed order within each side. So neither `seed`
-nor `dataset.size` nor any training setting moves a row between the sides.
+line from 0 to 1; test takes the low end, validation the high end. `dataset.dedup` then removes rows from training and
+validation, never from test, and `dataset.size` takes a prefix of a fixed order within each side. So neither `seed` nor
+`dataset.size` nor any training setting moves a row from one side to another.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig, SplitConfig
 from medft.data.duplicates import remove_duplicates
-from medft.data.rows import NOTHING_SKIPPED, Indices, Rows, Skipped, read_rows
+from medft.data.rows import Indices, Rows, Skipped, read_rows
 from medft.errors import DataError, InputError
 
 Frozen = Mapping[str, Sequence[str]]  # ids by split, as in a run's split.json
@@ -32,9 +32,9 @@ class Splits:
     Attributes:
         available: rows that the source has.
         size_used: rows in the three splits together.
-        left_over: rows that `dataset.size` would have had use for, but whose group is on the test or validation side
-            and those have as many rows as they ask for.
-        duplicates: rows that `dataset.dedup` took away from training and validation.
+        left_over: rows that `dataset.size` asks for but that are unused, as their groups are on the test or validation
+            side and those have as many rows as they need.
+        duplicates: rows that `dataset.dedup` removed from training and validation.
         leaking: validation and test rows are trained on too (`dataset.split.train_on_all`).
         skipped: rows that could not be used (`dataset.on_bad_row=skip`).
     """
@@ -47,7 +47,7 @@ class Splits:
     left_over: int
     leaking: bool
     duplicates: int = 0
-    skipped: Skipped = NOTHING_SKIPPED
+    skipped: Skipped = field(default_factory=Skipped)
 
     def parts(self) -> dict[str, Rows]:
         """The three splits by name."""
@@ -84,10 +84,8 @@ def load_splits(config: DatasetConfig, cache: Path, skipped_to: Path | None, fro
     return split(rows, config, frozen, skipped)
 
 
-def split(
-    rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipped: Skipped = NOTHING_SKIPPED
-) -> Splits:
-    """Split rows into training, validation and test, and take `config.size` of them in all."""
+def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipped: Skipped | None = None) -> Splits:
+    """Split rows into training, validation and test, `config.size` of them in total."""
     pools = _select_frozen(rows, frozen, config.split) if frozen else _assign_sides(rows, config.split)
     kept = remove_duplicates(rows, pools, config.dedup, config.near_threshold)
     sizes = {name: len(pool) for name, pool in kept.items()}
@@ -117,12 +115,12 @@ def split(
         left_over=0 if frozen else min(wanted - used, surplus),
         leaking=config.split.train_on_all,
         duplicates=sum(len(pools[name]) - len(kept[name]) for name in SIDES),
-        skipped=skipped,
+        skipped=skipped or Skipped(),
     )
 
 
 def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, Indices]:
-    """The rows that another run's `split.json` names, in its order."""
+    """Select the rows that another run's `split.json` names, in its order."""
     wanted = {each for ids in frozen.values() for each in ids}
     numbers = {id: number for number, id in enumerate(rows.iterate_table_column("id")) if id in wanted}
     missing = [each for name in SIDES for each in frozen[name] if each not in numbers]
@@ -137,7 +135,7 @@ def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str,
 
 
 def _assign_sides(rows: Rows, config: SplitConfig) -> dict[str, Indices]:
-    """All rows of each side, in the side's fixed order."""
+    """Put each row on a side, in the side's fixed order."""
     groups = _hash_to_places(rows.iterate_table_column("group"), len(rows), config.seed)
     low, high = _find_borders(groups, config)
     sides = np.where(groups <= low, SIDES.index("test"), np.where(groups >= high, SIDES.index("validation"), 0))
@@ -149,7 +147,12 @@ def _assign_sides(rows: Rows, config: SplitConfig) -> dict[str, Indices]:
 
 
 def _find_borders(groups: NDArray[np.uint64], config: SplitConfig) -> tuple[np.uint64, np.uint64]:
-    """The last place of the test side and the first of the validation side."""
+    """Find the last place of the test side and the first of the validation side.
+
+    `groups` has the place of each row's group on the line, in units of 2**-56, so that rows of one group share it and
+    a border between two places never divides a group. A share (float) is a border at that very place: adding data
+    moves no group. A count (int) is a border after the first groups that together have so many rows.
+    """
     places, sizes = np.unique(groups, return_counts=True)
     if len(places) < 3:
         raise DataError(
@@ -167,14 +170,14 @@ def _find_borders(groups: NDArray[np.uint64], config: SplitConfig) -> tuple[np.u
 
 
 def _count_groups(places: NDArray[np.float64], sizes: NDArray[np.int64], wanted: int | float) -> int:
-    """How many groups from the low end: enough for a count of rows, or those below a share (one at least)."""
+    """Count the groups from the low end: enough for a number of rows, or those below a share (one at least)."""
     if isinstance(wanted, float):
         return max(1, int((places < wanted).sum()))
     return min(len(sizes), int(np.searchsorted(np.cumsum(sizes), wanted)) + 1)
 
 
 def _count_rows(wanted: int | float, size: int, available: int, everything: bool) -> int:
-    """How many rows a side gives: a count as it is, a share of `size`, or of all rows all that the side has."""
+    """How many rows to take from a side: a number as it is, a share of `size`; where all rows are used, all it has."""
     if everything and isinstance(wanted, float):
         return available
     count = wanted if isinstance(wanted, int) else max(1, round(wanted * size))
@@ -182,6 +185,6 @@ def _count_rows(wanted: int | float, size: int, available: int, everything: bool
 
 
 def _hash_to_places(names: Iterable[str], count: int, seed: int) -> NDArray[np.uint64]:
-    """56 bits of a SHA-256 of (seed, name) for each name: places on a line, the same on every machine and Python."""
+    """Hash (seed, name) to 56 bits of a SHA-256: places on a line, the same on every machine and in every Python."""
     hashes = (hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7] for name in names)
     return np.fromiter((int.from_bytes(each, "big") for each in hashes), np.uint64, count)

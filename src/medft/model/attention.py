@@ -45,7 +45,18 @@ def flat_attention(
         (1, tokens, heads, head size), and None for the weights, which are not computed.
     """
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout:
-        return _attend_varlen(query, key, value, sequence_lengths, cu_seqlens, scaling), None
+        # one kernel for all samples: torch's variable-length attention (CUDA, 16 bit)
+        from torch.nn.attention.varlen import varlen_attn
+
+        q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+        if (groups := q.shape[1] // k.shape[1]) > 1:
+            k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
+        longest = max(sequence_lengths)
+        out = varlen_attn(
+            q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=(-1, 0)
+        )  # the window (-1, 0) is causal: everything before, nothing after
+        assert isinstance(out, torch.Tensor)
+        return out.unsqueeze(0), None
     pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in (query, key, value))
     grouped = query.shape[1] != key.shape[1]
     outputs = [
@@ -55,31 +66,9 @@ def flat_attention(
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _attend_varlen(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    sequence_lengths: Sequence[int],
-    cu_seqlens: torch.Tensor,
-    scaling: float | None,
-) -> torch.Tensor:
-    """One kernel for all samples: torch's variable-length attention (CUDA, 16 bit)."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
-    if (groups := q.shape[1] // k.shape[1]) > 1:
-        k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
-    longest = max(sequence_lengths)
-    out = varlen_attn(
-        q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=(-1, 0)
-    )  # the window (-1, 0) is causal: everything before, nothing after
-    assert isinstance(out, torch.Tensor)
-    return out.unsqueeze(0)
-
-
 @contextmanager
 def use_flat_attention(network: PreTrainedModel) -> Iterator[None]:
-    """While in this context the model reads flattened batches; after it, it generates as before."""
+    """Inside this context the model reads flattened batches; after it, it generates as before."""
     before = network.config._attn_implementation
     AttentionInterface.register(ATTENTION_NAME, flat_attention)
     network.set_attn_implementation(ATTENTION_NAME)
@@ -90,10 +79,10 @@ def use_flat_attention(network: PreTrainedModel) -> Iterator[None]:
 
 
 def check_flat_attention(network: PreTrainedModel) -> None:
-    """Make sure that a model computes the same from a flattened batch as from a padded one.
+    """Check that a model computes the same from a flattened batch as from a padded one.
 
     Raises:
-        ModelError: it does not; its code has another way of attending.
+        ModelError: it does not, as its code has another kind of attention.
     """
     samples = [Sample([5, 9, 11, 7, 3], 1), Sample([8, 2, 6], 1)]
     was_training = network.training

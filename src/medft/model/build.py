@@ -1,4 +1,4 @@
-"""A transformers model from its config and directory."""
+"""Builds a transformers model from its config and directory."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,17 @@ from medft.errors import ModelError
 
 
 def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer, seed: int) -> PreTrainedModel:
-    """The model in float32 on the CPU: loaded from `directory`, or made from scratch with weights drawn from `seed`.
+    """Build a model in float32 on the CPU, from `directory` or from scratch with random weights (`seed`).
 
     Raises:
-        ModelError: its weights or shape are not what the config says.
+        ModelError: its weights or shape do not match the config.
     """
     config = _load_config(model, directory)
-    _set_dropout(config, model)
+    names = [name for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout") if hasattr(config, name)]
+    if model.dropout and not names:
+        raise ModelError(f"model.dropout={model.dropout}: {config.model_type} models have no dropout to set")
+    for name in names:
+        setattr(config, name, model.dropout)
     config.eos_token_id, config.pad_token_id = tokenizer.end_token_id, tokenizer.pad_token_id
     if directory is None:
         with torch.random.fork_rng():
@@ -26,7 +30,7 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
             network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     else:
         network = _load(directory, config)
-    # greedy and nothing else, whatever the model's own file suggests: `generation` says how answers are written
+    # greedy decoding whatever the model's own file suggests: `generation` decides how answers are generated
     network.generation_config = GenerationConfig(
         eos_token_id=tokenizer.end_token_id, pad_token_id=tokenizer.pad_token_id
     )
@@ -34,16 +38,16 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
 
 
 def get_context_length(network: PreTrainedModel) -> int:
-    """The longest sequence in tokens that a model reads."""
+    """Return the longest sequence, in tokens, that a model reads."""
     return int(network.config.max_position_embeddings)
 
 
 def count_parameters(network: torch.nn.Module) -> dict[str, int]:
-    """Parameters in all and those that training changes."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
+    """Count all parameters (`total`) and those that training changes (`trainable`)."""
+    parameters = list(network.parameters())
     return {
-        "total": sum(size for size, _ in sizes),
-        "trainable": sum(size for size, trained in sizes if trained),
+        "total": sum(each.numel() for each in parameters),
+        "trainable": sum(each.numel() for each in parameters if each.requires_grad),
     }
 
 
@@ -61,14 +65,6 @@ def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig
                 f"choose the preset that fits, or say model.shape.{key}={actual}"
             )
     return config
-
-
-def _set_dropout(config: PreTrainedConfig, model: ModelConfig) -> None:
-    names = [name for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout") if hasattr(config, name)]
-    if model.dropout and not names:
-        raise ModelError(f"model.dropout={model.dropout}: {config.model_type} models have no dropout to set")
-    for name in names:
-        setattr(config, name, model.dropout)
 
 
 def _load(directory: Path, config: PreTrainedConfig) -> Any:

@@ -9,7 +9,7 @@ from medft.errors import ModelError
 
 
 def check_targets(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> None:
-    """Make sure that LoRA finds the layers it is to adapt.
+    """Check that LoRA finds the layers to adapt.
 
     Raises:
         ModelError: no layer has one of the names in `finetune.target_modules`.
@@ -25,10 +25,10 @@ def check_targets(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -
 
 
 def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
-    """The model to train: itself, or itself with LoRA adapters around frozen weights.
+    """Prepare the model to train: as it is, or with LoRA adapters around frozen weights.
 
     Raises:
-        ModelError: `finetune.target_modules`, a pattern, fits no layer.
+        ModelError: `finetune.target_modules`, a pattern, matches no layer.
     """
     if isinstance(finetune, FullConfig):
         return network
@@ -51,5 +51,5 @@ def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
 
 
 def merge_adapters(network: Any) -> PreTrainedModel:
-    """The plain model after training, adapters merged into its weights."""
+    """Return the plain model after training, with adapters merged into its weights."""
     return network.merge_and_unload() if hasattr(network, "merge_and_unload") else network

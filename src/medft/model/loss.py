@@ -9,11 +9,11 @@ from medft.data.collate import IGNORE_INDEX, Batch
 
 
 def supervised_loss(network: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sum of losses over the supervised tokens of a batch, and how many there are.
+    """Compute the sum of losses over the supervised tokens of a batch, and their number.
 
     Args:
         network: a causal language model of transformers, or a peft model around one.
-        batch: from `medft.data.collate`; its labels are shifted already.
+        batch: from `medft.data.collate`; its labels are already shifted.
 
     Returns:
         (sum of cross entropies in nats, number of tokens), both scalars. In a flattened batch the language-model

@@ -1,9 +1,10 @@
-"""The LightningModule: what one step learns and reports."""
+"""The LightningModule: the loss of a step and what it reports."""
 
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
+from typing_extensions import override
 
 from medft.config.schema import AdamWConfig, SchedulerConfig, SgdConfig
 from medft.data.collate import Batch
@@ -14,11 +15,12 @@ from medft.model.optimizer import build_optimizer, build_scheduler
 class CausalLM(LightningModule):
     """A causal language model in training.
 
-    Every optimizer step follows the mean loss over all supervised tokens of its micro-batches, however many of them
+    Every optimizer step minimises the mean loss over all supervised tokens of its micro-batches, however many of them
     `accumulate_grad_batches` joins and however unequal they are: gradients of sums are added up and divided once.
+    Validation reports `val/loss` in nats per token, a mean over tokens and not over batches.
 
     Attributes:
-        tokens_seen: tokens that this process has trained on, padding left out.
+        tokens_seen: tokens that this process has trained on, without padding.
     """
 
     def __init__(self, network: Any, optimizer: AdamWConfig | SgdConfig, scheduler: SchedulerConfig) -> None:
@@ -29,18 +31,20 @@ class CausalLM(LightningModule):
         self._window: dict[str, torch.Tensor | float] = {"loss": 0.0, "tokens": 0.0}
         self._validation: dict[str, torch.Tensor | float] = {"loss": 0.0, "tokens": 0.0}
 
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """The loss summed over a micro-batch; `on_before_optimizer_step` makes the mean of it."""
         loss, tokens = supervised_loss(self.network, batch)
         self._window["loss"] += loss.detach()
         self._window["tokens"] += tokens
         mask = batch.get("attention_mask")
         self.tokens_seen += batch["input_ids"].numel() if mask is None else int(mask.sum())
         self.log("loss", loss.detach() / tokens.clamp(min=1), prog_bar=True, logger=False)
-        return loss * self.trainer.accumulate_grad_batches  # undoes Lightning's division, which counts batches alike
+        # a sum, whatever Lightning divides it by (it weighs all batches alike): the mean is taken before the step
+        return loss * self.trainer.accumulate_grad_batches
 
+    @override
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Divide the summed gradients by the supervised tokens of the whole step, then report the step."""
+        # divides the summed gradients by the supervised tokens of the whole step
         loss, tokens = self._sum_over_processes(self._window)
         self._window = {"loss": 0.0, "tokens": 0.0}
         scale = self.trainer.world_size / tokens.clamp(min=1)  # several processes average what should be summed
@@ -54,29 +58,29 @@ class CausalLM(LightningModule):
             values = {"train/loss": float(loss / tokens), "train/lr": rate, "train/grad_norm": float(norm)}
             self.logger.log_metrics(values, step=step)
 
+    @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add up losses and tokens; the mean is over tokens, not over batches."""
         loss, tokens = supervised_loss(self.network, batch)
         self._validation["loss"] += loss
         self._validation["tokens"] += tokens
 
+    @override
     def on_validation_epoch_end(self) -> None:
-        """Report val/loss, in nats a token."""
         loss, tokens = self._sum_over_processes(self._validation)
         self._validation = {"loss": 0.0, "tokens": 0.0}
         self.log("val/loss", loss / tokens, prog_bar=True, logger=False)
         if self.logger and not self.trainer.sanity_checking:
             self.logger.log_metrics({"val/loss": float(loss / tokens)}, step=self.global_step)
 
+    @override
     def configure_optimizers(self) -> Any:
-        """Optimizer and schedule, the rate moving once an optimizer step."""
         optimizer = build_optimizer(self.network.parameters(), self._optimizer_config)
         total = int(self.trainer.estimated_stepping_batches)
         scheduler = build_scheduler(optimizer, self._scheduler_config, total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _sum_over_processes(self, sums: dict[str, torch.Tensor | float]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums of loss and tokens over all processes."""
+        """Sum loss and tokens over all processes."""
         pair = torch.stack([torch.as_tensor(sums[key], device=self.device).float() for key in ("loss", "tokens")])
         if self.trainer.world_size > 1:
             gathered = self.all_gather(pair)

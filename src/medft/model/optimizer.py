@@ -1,4 +1,4 @@
-"""`optimizer` and `scheduler`: how weights move."""
+"""`optimizer` and `scheduler`: how the weights are updated."""
 
 import math
 from collections.abc import Iterable
@@ -12,13 +12,11 @@ from medft.config.schema import AdamWConfig, SchedulerConfig, SgdConfig
 
 
 def build_optimizer(parameters: Iterable[Parameter], config: AdamWConfig | SgdConfig) -> torch.optim.Optimizer:
-    """The optimizer over trainable parameters; vectors (biases, norms) are not decayed unless `decay_all`."""
+    """Build the optimizer of trainable parameters; vectors (biases, norms) are not decayed unless `decay_all`."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    vectors = [] if config.decay_all else [parameter for parameter in trainable if parameter.dim() < 2]
-    left_out = {id(parameter) for parameter in vectors}
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trainable if id(p) not in left_out], "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [p for p in trainable if config.decay_all or p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if not config.decay_all and p.dim() < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if isinstance(config, AdamWConfig):
@@ -28,12 +26,12 @@ def build_optimizer(parameters: Iterable[Parameter], config: AdamWConfig | SgdCo
 
 
 def build_scheduler(optimizer: torch.optim.Optimizer, config: SchedulerConfig, total_steps: int) -> LambdaLR:
-    """The learning rate over `total_steps` optimizer steps."""
+    """Build the schedule of the learning rate over `total_steps` optimizer steps."""
     return LambdaLR(optimizer, lambda step: compute_lr_factor(step, total_steps, config))
 
 
 def compute_lr_factor(step: int, total_steps: int, config: SchedulerConfig) -> float:
-    """The rate of a step (from 0) as a share of the peak: linear warm-up, then cosine, linear or constant."""
+    """Compute the rate of a step (from 0) as a share of the peak: linear warm-up, then cosine, linear or constant."""
     warmup = math.ceil(config.warmup_ratio * total_steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)

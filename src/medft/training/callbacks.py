@@ -1,4 +1,4 @@
-"""What happens beside training: the best weights kept, time taken, random state saved."""
+"""Callbacks: when to validate, the best weights, random state for resuming, costs, progress."""
 
 import random
 import sys
@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from safetensors.torch import load_file, save_file
+from typing_extensions import override
 
 from medft.console import say, warn
 from medft.files import write_atomically
@@ -19,19 +20,19 @@ from medft.training.memory import PeakMemory
 class ValidationPoints(Callback):
     """Validates at even distances, the last time at the end of each epoch.
 
-    Lightning knows a fixed interval only, which leaves the last batches of an epoch out unless it divides the epoch;
-    this sets the interval anew after each batch.
+    Lightning has a fixed interval only, which leaves the last batches of an epoch without a validation unless it
+    divides the epoch; so this sets the interval after each batch.
     """
 
     def __init__(self, checks_per_epoch: int) -> None:
         self.checks = checks_per_epoch
 
+    @override
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let the validation that may follow this batch happen, or not."""
         trainer.val_check_batch = batch_idx + 1 if batch_idx + 1 in self._points(trainer) else 2**62
 
     def _points(self, trainer: Any) -> set[int]:
-        """Numbers of batches after which to validate; never between two that make one optimizer step."""
+        """The numbers of batches after which to validate, never in the middle of an optimizer step."""
         together = trainer.accumulate_grad_batches
         batches = trainer.num_training_batches
         if trainer.max_steps > 0:  # the last epoch may end early
@@ -48,51 +49,54 @@ class BestWeights(Callback):
         self.path = path
         self.loss, self.step = float("inf"), 0
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Write the weights if they are the best so far."""
         loss = float(trainer.callback_metrics["val/loss"])
         if loss < self.loss:
             self.loss, self.step = loss, trainer.global_step
             if trainer.is_global_zero:
+                parameters = pl_module.network.named_parameters()  # tied ones come once
+                trained = {name: each.detach().contiguous() for name, each in parameters if each.requires_grad}
                 with write_atomically(self.path) as partial:
-                    save_file(_trained(pl_module.network), partial)
+                    save_file(trained, partial)
 
     def load(self, network: torch.nn.Module) -> None:
-        """Put the best weights back; where no validation gave a number the last ones stay, with a warning."""
+        """Restore the best weights; if no validation loss was a number the last ones stay, with a warning."""
         if self.loss == float("inf"):
             warn("val/loss was never a number: the last weights are kept, not the best")
         else:
             network.load_state_dict(load_file(self.path), strict=False)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run has to beat."""
         return {"loss": self.loss, "step": self.step}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with what was best before the interruption."""
         self.loss, self.step = state_dict["loss"], state_dict["step"]
 
 
 class RandomState(Callback):
-    """Puts the states of torch's and Python's random generators into checkpoints.
+    """Saves the states of torch's and Python's random generators in checkpoints.
 
-    They are set again when training starts, after everything that draws random numbers while a run is set up.
+    They are restored when training starts, after everything that draws random numbers while a run is set up.
     """
 
     def __init__(self) -> None:
         self._resumed: dict[str, Any] | None = None
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """The states, as tensors and tuples of numbers: nothing that needs a pickle."""
+        # tensors and tuples of numbers only, so that a checkpoint loads without unpickling
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return {"torch": torch.get_rng_state(), "cuda": cuda, "python": random.getstate()}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remember them until training starts."""
         self._resumed = state_dict
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Set them."""
         if self._resumed:
             torch.set_rng_state(self._resumed["torch"].cpu())
             version, numbers, gauss = self._resumed["python"]
@@ -102,90 +106,68 @@ class RandomState(Callback):
 
 
 class Costs(Callback):
-    """Adds up what training takes, over all parts of a run that was interrupted and resumed.
-
-    Attributes:
-        train_seconds: wall time of fitting, validation included.
-        step_seconds: time in training steps, validation left out.
-        tokens: tokens trained on by this process, padding left out.
-        peak_memory: MiB.
-    """
+    """Adds up what training takes, over all parts of a run that was interrupted and resumed."""
 
     def __init__(self, memory: PeakMemory) -> None:
         self._memory = memory
-        self._before = {"train_seconds": 0.0, "step_seconds": 0.0, "tokens": 0.0, "peak_memory": 0.0}
+        self._before = dict.fromkeys(("train_seconds", "step_seconds", "tokens", "peak_memory"), 0.0)
         self._started = self._step_started = time.perf_counter()
         self._step_seconds = 0.0
         self._module: Any = None
 
-    @property
-    def train_seconds(self) -> float:
-        """Wall time of fitting so far, in seconds."""
-        return self._before["train_seconds"] + time.perf_counter() - self._started
+    def measure(self) -> dict[str, float]:
+        """Measure what all parts of the run have taken so far.
 
-    @property
-    def step_seconds(self) -> float:
-        """Time in training steps so far, in seconds."""
-        return self._before["step_seconds"] + self._step_seconds
+        Returns:
+            `train_seconds`, the wall time of fitting with validation; `step_seconds`, the time in training steps;
+            `tokens`, those that this process has trained on, without padding; `peak_memory` in MiB.
+        """
+        return {
+            "train_seconds": self._before["train_seconds"] + time.perf_counter() - self._started,
+            "step_seconds": self._before["step_seconds"] + self._step_seconds,
+            "tokens": self._before["tokens"] + float(self._module.tokens_seen if self._module else 0),
+            "peak_memory": max(self._before["peak_memory"], self._memory.mib),
+        }
 
-    @property
-    def tokens(self) -> float:
-        """Tokens trained on so far."""
-        return self._before["tokens"] + (self._module.tokens_seen if self._module else 0)
-
-    @property
-    def peak_memory(self) -> float:
-        """Most memory so far, in MiB."""
-        return max(self._before["peak_memory"], self._memory.mib)
-
+    @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Know who counts the tokens."""
         self._module = pl_module
 
+    @override
     def on_train_batch_start(self, *_: Any) -> None:
-        """Start."""
         self._step_started = time.perf_counter()
 
+    @override
     def on_train_batch_end(self, *_: Any) -> None:
-        """Stop."""
         self._step_seconds += time.perf_counter() - self._step_started
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """What has been spent so far."""
-        return {name: float(getattr(self, name)) for name in self._before}
+        return self.measure()
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What had been spent before the interruption."""
         self._before = dict(state_dict)
 
 
 class Progress(RichProgressBar):
-    """A bar on a terminal, and everywhere one line for each validation."""
+    """A progress bar in a terminal, and one line per validation everywhere."""
 
     def __init__(self) -> None:
         super().__init__(leave=False)
         if not sys.stdout.isatty():
             self.disable()
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Say where training is."""
         super().on_validation_end(trainer, pl_module)
         if not trainer.is_global_zero:
             return
         total = int(trainer.estimated_stepping_batches)
         say(f"step {trainer.global_step}/{total}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
 
+    @override
     def get_metrics(self, *arguments: Any) -> dict[str, Any]:
-        """Without the run's id, which Lightning would show as `v_num`."""
         metrics: dict[str, Any] = super().get_metrics(*arguments)
-        metrics.pop("v_num", None)
+        metrics.pop("v_num", None)  # the run's id
         return metrics
-
-
-def _trained(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Trainable weights by name; tied ones once."""
-    return {
-        name: parameter.detach().contiguous()
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad
-    }

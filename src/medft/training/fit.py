@@ -1,4 +1,4 @@
-"""The fit stage: a model and its data in, the trained model and the cost out."""
+"""Fits a model to its data: the trained model and its costs come out."""
 
 import contextlib
 import gc
@@ -25,7 +25,7 @@ from medft.training.memory import PeakMemory
 
 @dataclass(frozen=True)
 class FitResult:
-    """What training gave.
+    """The result of training.
 
     Attributes:
         network: the plain model with the weights that `evaluation.weights` asks for, in float32 on the CPU.
@@ -44,12 +44,12 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     """Fine-tune `network` in place.
 
     Raises:
-        InputError: the accelerator or the checkpoint to resume from is not there.
-        KeyboardInterrupt: the run was stopped by hand or by SIGTERM.
+        InputError: the accelerator or the checkpoint to resume from does not exist.
+        KeyboardInterrupt: the run was interrupted, by Ctrl-C or SIGTERM.
     """
-    gc.collect()  # what the last job of a sweep left behind, an optimizer's state among it
+    gc.collect()  # frees what an earlier run in this process left behind, such as an optimizer's state
     pl.seed_everything(config.seed, verbose=False)
-    # deterministic runs would else fill every new tensor first, a tenth of the time, to uncover reads before writes
+    # otherwise deterministic runs fill every new tensor to uncover reads before writes, a tenth of the time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     tuned = prepare(network, config.finetune)
     module = CausalLM(tuned, config.optimizer, config.scheduler)
@@ -61,10 +61,11 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     trainer = _make_trainer(
         config, logger, [points, best, costs, RandomState(), Progress(), _make_checkpoint_callback(folder)]
     )
-    tuned.train()  # what was loaded or measured comes in evaluation mode, which has no dropout
-    with memory, _reading(config, network):
+    tuned.train()  # a loaded or evaluated model is in evaluation mode, which has no dropout
+    padded = config.dataset.collate == "pad"
+    with memory, contextlib.nullcontext() if padded else use_flat_attention(network):
         _run(trainer, module, data, config.trainer.resume_from)
-    seconds = costs.train_seconds
+    spent = costs.measure()
     if not trainer.is_global_zero:  # the first process does the rest
         return FitResult(network, trainer.global_step, best.step, None)
     if config.evaluation.weights == "best":
@@ -74,25 +75,25 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         steps=trainer.global_step,
         best_step=best.step,
         costs=TrainingCosts(
-            train_seconds=seconds,
-            train_tokens=costs.tokens * trainer.world_size,
-            tokens_per_second=costs.tokens * trainer.world_size / max(costs.step_seconds, 1e-9),
-            peak_memory=costs.peak_memory,
+            train_seconds=spent["train_seconds"],
+            train_tokens=spent["tokens"] * trainer.world_size,
+            tokens_per_second=spent["tokens"] * trainer.world_size / max(spent["step_seconds"], 1e-9),
+            peak_memory=spent["peak_memory"],
         ),
     )
 
 
 def remove_checkpoints(config: Config) -> None:
-    """Remove the checkpoints of a run that has finished: what it was made for is logged."""
+    """Remove the checkpoints of a finished run, whose results are logged."""
     for name in ("last.ckpt", "best.safetensors"):
         (_get_checkpoint_folder(config) / name).unlink(missing_ok=True)
 
 
 def check_devices(config: TrainerConfig) -> None:
-    """Make sure that the devices a run asks for are there.
+    """Check that the machine has the devices that a run asks for.
 
     Raises:
-        InputError: they are not.
+        InputError: it has not.
     """
     if choose_device(config) == "cuda" and torch.cuda.device_count() < config.devices:
         raise InputError(
@@ -102,7 +103,7 @@ def check_devices(config: TrainerConfig) -> None:
 
 
 def choose_device(config: TrainerConfig) -> str:
-    """The device a run uses, as torch names it: `cpu`, `cuda` or `mps`."""
+    """Choose the device of a run, as torch names it: `cpu`, `cuda` or `mps`."""
     if config.accelerator != "auto":
         return config.accelerator
     if torch.cuda.is_available():
@@ -111,7 +112,7 @@ def choose_device(config: TrainerConfig) -> str:
 
 
 def _get_checkpoint_folder(config: Config) -> Path:
-    """Where checkpoints are: a resumed run goes on where it has left them."""
+    """Return where checkpoints are; a resumed run continues in the folder of the interrupted one."""
     resumed = config.trainer.resume_from
     return Path(resumed).parent if resumed else config.paths.output / "checkpoints"
 
@@ -119,16 +120,19 @@ def _get_checkpoint_folder(config: Config) -> Path:
 def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
     settings = config.trainer
     device = choose_device(settings)
+    precision: Any = settings.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
     return pl.Trainer(
         accelerator=device,
         devices=settings.devices,
         strategy=settings.strategy,
-        precision=_precision(settings.precision, device),
+        precision=precision,
         max_epochs=settings.max_epochs,
         max_steps=settings.max_steps or -1,
         accumulate_grad_batches=settings.accumulate_grad_batches,
         gradient_clip_val=settings.gradient_clip_val,
-        val_check_interval=1,  # ValidationPoints says which of these are taken
+        val_check_interval=1,  # ValidationPoints chooses among these
         log_every_n_steps=settings.log_every_n_steps,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # medft.data.sampler does that
@@ -140,14 +144,8 @@ def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callbac
     )
 
 
-def _precision(asked: str, device: str) -> Any:
-    if asked != "auto":
-        return asked
-    return "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
-
-
 def _make_checkpoint_callback(folder: Path) -> ModelCheckpoint:
-    """After each validation, all that a resumed run needs; it loads with `weights_only=True`."""
+    """Save all that a resumed run needs after each validation; it loads with `weights_only=True`."""
     return ModelCheckpoint(
         dirpath=folder,
         filename="last",
@@ -155,13 +153,6 @@ def _make_checkpoint_callback(folder: Path) -> ModelCheckpoint:
         save_on_train_epoch_end=False,
         enable_version_counter=False,
     )
-
-
-def _reading(config: Config, network: PreTrainedModel) -> contextlib.AbstractContextManager[None]:
-    """How the model reads batches while it trains."""
-    if config.dataset.collate == "pad":
-        return contextlib.nullcontext()
-    return use_flat_attention(network)
 
 
 def _run(trainer: pl.Trainer, module: CausalLM, data: MedicalQA, resume_from: str | None) -> None:

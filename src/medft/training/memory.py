@@ -1,14 +1,13 @@
-"""How much memory a stretch of code takes at most."""
+"""The peak memory of a block of code."""
 
 import threading
-from types import TracebackType
 
 import psutil
 import torch
 
 
 class PeakMemory:
-    """Watches memory inside its `with` block: the GPU's own count, or the process's resident set 50 times a second."""
+    """Measures memory inside its `with` block: the GPU's own peak, or the process's resident set 50 times a second."""
 
     def __init__(self, device: str) -> None:
         self._most = 0.0
@@ -18,21 +17,17 @@ class PeakMemory:
 
     @property
     def mib(self) -> float:
-        """The most so far."""
+        """The peak so far."""
         return torch.cuda.max_memory_allocated() / 2**20 if self._on_gpu and self._begun else self._most
 
     def __enter__(self) -> None:
-        """Start."""
         self._begun = True
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats()
         else:
             self._watcher.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
+    def __exit__(self, *_: object) -> None:
         if self._on_gpu:
             self._most, self._on_gpu = self.mib, False
         else:

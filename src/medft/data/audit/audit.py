@@ -1,4 +1,4 @@
-"""What is in the data of a run: lengths and what is cut, padding, duplicates, and what both sides of a split share."""
+"""An audit of a run's data: lengths and truncation, padding, duplicates, and leaks between splits."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,12 +22,12 @@ class SplitAudit:
     """One split.
 
     Attributes:
-        max_length: where its rows are cut: `dataset.max_length`, for test `evaluation.max_length` or less.
-        cuts: what is cut there.
-        padding_share: positions that are padding, of those that the batches of an epoch have; 0 under
-            `dataset.collate=flatten`, and for test, whose losses are read one row at a time.
-        groups, documents: how many different ones.
-        exact_duplicates: rows that repeat an earlier row of the split, but for case and spacing.
+        max_length: where its rows are truncated: `dataset.max_length`, for test `evaluation.max_length` or less.
+        cuts: what is truncated there.
+        padding_share: the share of padding among the positions of an epoch's batches; 0 with `dataset.collate=flatten`
+            and for test, whose losses are computed one row at a time.
+        groups, documents: number of distinct ones.
+        exact_duplicates: rows that repeat an earlier row of the split, ignoring case and spacing.
         near_duplicates: further rows that share `dataset.near_threshold` of their word triples with an earlier one.
     """
 
@@ -48,10 +48,10 @@ class Audit:
         max_length, long_answers: as set for the run.
         parts: by split.
         shared: by `first-second`, such as `train-test`.
-        lengths: by length tried, what `truncate` would do to the training rows.
+        lengths: by candidate length, what `truncate` would do to the training rows.
         at_max_length: the same at `dataset.max_length`.
-        near_searched: rows among which near duplicates were sought.
-        near_sampled: those are a sample, so near duplicates are undercounted.
+        near_searched: rows that were searched for near duplicates.
+        near_sampled: they are a sample, so near duplicates are undercounted.
         skipped, deduplicated: rows left out by `dataset.on_bad_row=skip`, by `dataset.dedup`.
     """
 
@@ -67,22 +67,23 @@ class Audit:
     deduplicated: int
 
     def describe_leaks(self) -> list[str]:
-        """One sentence for each two splits that share something."""
+        """Write one sentence for each pair of splits that share something."""
         return [
-            f"{pair}: {shared.exact} exact and {shared.near} near duplicates, {shared.groups} groups and "
-            f"{shared.documents} documents on both sides"
-            for pair, shared in self.shared.items()
-            if shared
+            f"{pair}: {both.exact} exact and {both.near} near duplicates, {both.groups} groups and "
+            f"{both.documents} documents on both sides"
+            for pair, both in self.shared.items()
+            if both
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, for audit.json."""
+        """Convert to plain data, for audit.json."""
         return asdict(self)
 
 
 def audit(config: Config, data: MedicalQA, context_length: int | None = None) -> Audit:
-    """Look at all splits of a run; `context_length` is what the model reads at most, where that is known."""
+    """Audit all splits of a run; `context_length` is that of the model, if it is known."""
     dataset, parts = config.dataset, data.splits.parts()
+    train = data.tokens["train"]
     overlap = Overlap(parts, config.audit, dataset.near_threshold)
     longest = dict.fromkeys(parts, dataset.max_length)
     longest["test"] = min(config.evaluation.max_length, context_length or config.evaluation.max_length)
@@ -102,10 +103,8 @@ def audit(config: Config, data: MedicalQA, context_length: int | None = None) ->
             for name, rows in parts.items()
         },
         shared={f"{one}-{other}": overlap.compare(one, other) for one, other in _PAIRS},
-        lengths={
-            each: compute_truncation(each, data.tokens["train"], dataset) for each in sorted(config.audit.max_lengths)
-        },
-        at_max_length=compute_truncation(dataset.max_length, data.tokens["train"], dataset),
+        lengths={length: compute_truncation(length, train, dataset) for length in sorted(config.audit.max_lengths)},
+        at_max_length=compute_truncation(dataset.max_length, train, dataset),
         near_searched=overlap.searched,
         near_sampled=overlap.searched < sum(map(len, parts.values())),
         skipped=data.splits.skipped.count,
@@ -114,7 +113,7 @@ def audit(config: Config, data: MedicalQA, context_length: int | None = None) ->
 
 
 def compute_truncation(max_length: int, tokens: Tokens, config: DatasetConfig) -> TruncationStats:
-    """What cutting these rows at another length would cost."""
+    """Count what truncating these rows at another length would lose."""
     return make_samples(tokens, config.model_copy(update={"max_length": max_length}), [], "truncate")[1]
 
 
@@ -123,7 +122,7 @@ def _count_distinct(rows: Rows, column: str) -> int:
 
 
 def _compute_padding_share(data: MedicalQA, name: str) -> float:
-    """Of training the first epoch's batches, of validation its only ones."""
+    """Compute the share of padding in the first epoch's training batches, or in the validation batches."""
     if data.config.collate != "pad" or name == "test":
         return 0.0
     inputs = data.samples[name].lengths - 1  # the last token of a sample is only predicted

@@ -1,4 +1,4 @@
-"""What the splits of a run have in common, inside each and between two: copies, near duplicates, groups, documents."""
+"""Overlap within and between the splits of a run: exact and near duplicates, groups, documents."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Overlap:
     """Compares the splits of a run.
 
     Attributes:
-        searched: rows among which near duplicates were sought.
+        searched: rows that were searched for near duplicates.
     """
 
     def __init__(self, parts: Mapping[str, Rows], config: AuditConfig, threshold: float) -> None:
@@ -51,21 +51,26 @@ class Overlap:
         self.searched = sum(len(ids) for texts in self._texts.values() for ids in texts)
 
     def count_duplicates(self, name: str) -> tuple[int, int]:
-        """Rows of a split that repeat an earlier row of it, exactly and nearly."""
+        """Count the rows of a split that are exact and near duplicates of an earlier row of it."""
         first, count = self._first[name], len(self._texts[name])
         numbers = track(range(first, first + count), f"Near duplicates inside {name}", count)
         near = sum(self._index.find_nearest(number, range(first, number)) is not None for number in numbers)
         return len(self._keys[name]) - len(self._distinct[name]), near
 
     def compare(self, one: str, other: str) -> Shared:
-        """What two splits share."""
-        exact, near = list(self._find_copies(one, other)), list(self._find_near(one, other))
-        examples = [{"kind": "exact", "first": a, "second": b} for a, b in exact[:_SHOWN]]
+        """Find what two splits share."""
+        keys, others = self._keys[one], self._keys[other]
+        copies = np.flatnonzero(isin_sorted(others, self._distinct[one]))
+        examples = []
+        for number in copies[:_SHOWN]:
+            first = int(np.flatnonzero(keys == others[number])[0])
+            ids = {"first": self._parts[one][first].id, "second": self._parts[other][int(number)].id}
+            examples.append({"kind": "exact"} | ids)
+        near = list(self._find_near(one, other))
         examples += [{"kind": "near", "first": a, "second": b} for a, b in near[:_SHOWN]]
         names = {kind: self._find_common(one, other, kind) for kind in ("group", "document")}
         examples += [{"kind": kind, "name": name} for kind, both in names.items() for name in both[:_SHOWN]]
-        count = int(isin_sorted(self._keys[other], self._distinct[one]).sum())
-        return Shared(count, len(near), len(names["group"]), len(names["document"]), examples)
+        return Shared(len(copies), len(near), len(names["group"]), len(names["document"]), examples)
 
     def _build_index(self, config: AuditConfig, threshold: float) -> NearDuplicates:
         """Index the distinct texts of each split, those of one split after those of another."""
@@ -84,13 +89,6 @@ class Overlap:
         table = self._parts["train"].table
         return NearDuplicates(Rows(table, np.array(indices, np.int32)), threshold)
 
-    def _find_copies(self, one: str, other: str) -> Iterator[tuple[str, str]]:
-        """Ids of the first rows with a copy on the other side."""
-        keys, others = self._keys[one], self._keys[other]
-        for number in np.flatnonzero(isin_sorted(others, self._distinct[one]))[:_SHOWN]:
-            first = int(np.flatnonzero(keys == others[number])[0])
-            yield self._parts[one][first].id, self._parts[other][int(number)].id
-
     def _find_near(self, one: str, other: str) -> Iterator[tuple[str, str]]:
         """For each row of the second split that has a near duplicate but no copy in the first: both ids."""
         first, texts = self._first[one], self._texts[one]
@@ -104,15 +102,14 @@ class Overlap:
     def _find_common(self, one: str, other: str, kind: str) -> list[str]:
         here = np.unique(hash_texts(self._parts[one].column(kind), len(self._parts[one])))
         names = sorted(set(self._parts[other].column(kind)))
-        return [
-            name for name, shared in zip(names, isin_sorted(hash_texts(names, len(names)), here), strict=True) if shared
-        ]
+        shared = isin_sorted(hash_texts(names, len(names)), here)
+        return [name for name, is_shared in zip(names, shared, strict=True) if is_shared]
 
 
 def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[str, Indices]]:
-    """The numbers of the rows to compare, by split: all, or of more than `max_rows` a seeded sample.
+    """Choose the rows to compare, by split: all, or a seeded sample if there are more than `max_rows`.
 
-    Half of the sample are held-out rows, if there are so many, as a leak weighs most.
+    Half of the sample are held-out rows, if there are so many, as a leak matters most there.
     """
     generator = np.random.default_rng(config.seed)
     quarter = config.max_rows // 4

@@ -1,6 +1,7 @@
 """`dataset=alpaca`: any table in Alpaca form, or one whose columns are mapped to it."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated
 
 from medft.config.instantiate import Component
@@ -41,20 +42,17 @@ class Alpaca(Reader):
 
     def read(self) -> Iterator[Example | BadRow]:
         """Yield the rows in the source's order, several files one after the other."""
-        yield from convert_rows(self._read_rows(), self._to_example)
-
-    def _read_rows(self) -> Iterator[Located | BadRow]:
+        rows: Iterator[Located | BadRow]
         if isinstance(self.path, str) and self.path.startswith("hub:"):
-            yield from _read_hub(self.path.removeprefix("hub:"), self.hub_split)
-            return
-        for path in list_files(self.path):
-            yield from read_table(path)
+            rows = _read_hub(self.path.removeprefix("hub:"), self.hub_split)
+        else:
+            rows = chain.from_iterable(map(read_table, list_files(self.path)))
+        yield from convert_rows(rows, self._to_example)
 
     def _to_example(self, row: Row) -> Example:
         names = self.columns
-        input_is_mapped = names.input not in (None, "input")  # a column that was mapped must be there
-        if input_is_mapped and names.input not in row:
-            read_cell(row, str(names.input))
+        if names.input not in (None, "input", *row):
+            read_cell(row, str(names.input))  # raises: a column that was mapped must exist
         return make_example(
             read_cell(row, names.instruction),
             read_cell(row, names.output),
@@ -66,11 +64,11 @@ class Alpaca(Reader):
 
 
 def _read_name(row: Row, column: str | None) -> str:
-    """An id, a group or a document as text; empty where the cell is, so that the default takes its place."""
+    """Read an id, a group or a document as text; empty if the cell is, so that its default is used."""
     if column is None:
         return ""
     if column not in row:
-        read_cell(row, column)  # says which columns there are
+        read_cell(row, column)  # raises, and names the columns that exist
     value = row[column]
     if isinstance(value, dict | list):
         raise RowError(f"column {column!r} is {type(value).__name__}, not a name")

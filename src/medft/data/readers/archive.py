@@ -16,10 +16,10 @@ _MOST = 1_000_000  # files
 def read_documents(path: Path) -> Iterator[Document]:
     """Yield name and content of each XML file, ordered by name so that the order of rows is fixed.
 
-    Nothing is written anywhere, and sizes are checked while unpacking: a zip may lie about them.
+    Nothing is written to disk, and sizes are checked while unpacking, as a zip may state false ones.
 
     Raises:
-        DataError: it is neither, it is damaged or encrypted, a name leads out of it, or a size limit is passed.
+        DataError: it is neither, it is damaged or encrypted, a name leads out of it, or it exceeds a size limit.
     """
     if path.is_dir():
         for file in sorted(each for each in path.rglob("*") if each.suffix.lower() == ".xml" and each.is_file()):
@@ -55,7 +55,7 @@ def _read_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Document]:
 
 
 def _unpack(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
-    """One byte more than allowed at most."""
+    """Read at most one byte more than allowed."""
     try:
         with archive.open(name) as file:
             return file.read(_LARGEST + 1)

@@ -1,4 +1,4 @@
-"""What a reader is, and the checks they share.
+"""The base class of readers, and the checks they share.
 
 A new data set is one file here and one YAML in `conf/dataset/`:
 
@@ -31,8 +31,8 @@ class Reader(ReaderOptions):
     def read(self) -> Iterator[Example | BadRow]:
         """Yield the source's rows in a fixed order, and a `BadRow` for each that cannot be used.
 
-        Rows whose answer or question is empty, is no valid Unicode or is larger than `dataset.max_row_bytes` need no
-        check here, and ids need not be unique: whoever reads sees to both.
+        `read_rows` refuses rows whose question or answer is empty, is not valid Unicode or is larger than
+        `dataset.max_row_bytes`, and makes ids unique: a reader need not.
 
         Raises:
             DataError: the source is missing or cannot be read on; names the file.
@@ -51,11 +51,11 @@ def reader_of(dataset: DatasetConfig) -> Reader:
 
 
 class RowError(Exception):
-    """Why one row cannot be used; whoever catches it knows the file and line."""
+    """Why one row cannot be used; `convert_rows` adds the file and line."""
 
 
 def convert_rows(rows: Iterable[Located | BadRow], make: Callable[[Row], Example]) -> Iterator[Example | BadRow]:
-    """Turn table rows into examples that know their place, and rows that `make` refuses into `BadRow`."""
+    """Convert table rows to examples with file and line, and rows that `make` refuses to a `BadRow`."""
     for located in rows:
         if isinstance(located, BadRow):
             yield located
@@ -68,7 +68,7 @@ def convert_rows(rows: Iterable[Located | BadRow], make: Callable[[Row], Example
 
 
 def require_path(path: str, what: str = "file") -> Path:
-    """The path with `~` expanded.
+    """Expand `~` in a path that must exist.
 
     Raises:
         DataError: nothing is there.
@@ -80,10 +80,10 @@ def require_path(path: str, what: str = "file") -> Path:
 
 
 def list_files(paths: Paths) -> list[Path]:
-    """The files of a path, of a list of them, or of patterns such as `data/*.csv`, each pattern's in order of name.
+    """List the files of a path, a list of paths, or patterns such as `data/*.csv` (sorted by name within each).
 
     Raises:
-        DataError: one is not there, or a pattern fits nothing.
+        DataError: a file does not exist, or a pattern matches none.
     """
     files: list[Path] = []
     for path in [paths] if isinstance(paths, str) else paths:
@@ -91,10 +91,10 @@ def list_files(paths: Paths) -> list[Path]:
         if Path(pattern).exists() or not glob.has_magic(pattern):
             files.append(require_path(path))
             continue
-        matching = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (the pattern may be absolute)
-        matches = sorted(each for each in matching if each.is_file())
+        paths_here = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (the pattern may be absolute)
+        matches = sorted(filter(Path.is_file, paths_here))
         if not matches:
-            raise DataError(f"dataset.path={path}: no file fits this pattern")
+            raise DataError(f"dataset.path={path}: no file matches this pattern")
         files += matches
     if not files:
         raise DataError("dataset.path=[]: name a file")
@@ -102,10 +102,10 @@ def list_files(paths: Paths) -> list[Path]:
 
 
 def read_cell(row: Row, column: str, required: bool = True) -> str:
-    """A cell as stripped text; empty where the column may be missing and is.
+    """Read a cell as stripped text; empty if it is not required and missing.
 
     Raises:
-        RowError: it is missing or empty though required, or not text.
+        RowError: it is required and missing or empty, or it is not text.
     """
     if required and column not in row:
         have = ", ".join(map(repr, row)) or "none"
@@ -133,8 +133,8 @@ def make_example(
     document: str = "",
     **meta: str,
 ) -> Example:
-    """An example with its defaults: the id is a hash of the content, the group the question (ignoring case and
-    spacing), the document the group.
+    """Make an example; by default the id is a hash of the content, the group is the question (ignoring case and
+    spacing), and the document is the group.
     """
     group = group or " ".join(f"{instruction} {input}".lower().split())
     return Example(

@@ -1,4 +1,4 @@
-"""What web pages leave behind in text: tags, character entities, odd white space."""
+"""Removes what web pages leave in text: tags, character entities, irregular white space."""
 
 import html
 import re
@@ -23,20 +23,15 @@ _INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufeff\x00-\x08\x0b\x0c\
 
 
 def clean_text(text: str) -> str:
-    """Text without HTML tags, comments, entities and invisible characters, each run of white space made one space.
+    """Remove HTML tags, comments, entities and invisible characters, and reduce each run of white space to one space.
 
     Entities are resolved once: `&amp;lt;` becomes `&lt;`, which is what its author wrote.
     """
-    for opening, closing in _HIDDEN:
-        text = _remove_between(text, opening, closing)
+    for opening, closing in _HIDDEN:  # an opening that is never closed stays in the text
+        kept, at = [], 0
+        while (begin := opening.search(text, at)) and (end := closing.search(text, begin.end())):
+            kept.append(text[at : begin.start()])
+            at = end.end()
+        text = " ".join([*kept, text[at:]])
     text = _TAG.sub(lambda tag: "" if _INLINE.match(tag[0]) else " ", text)
     return " ".join(_INVISIBLE.sub("", html.unescape(text)).split())
-
-
-def _remove_between(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
-    """Text without all that stands between an opening and the closing after it; one that is never closed stays."""
-    kept, at = [], 0
-    while (begin := opening.search(text, at)) and (end := closing.search(text, begin.end())):
-        kept.append(text[at : begin.start()])
-        at = end.end()
-    return " ".join([*kept, text[at:]])

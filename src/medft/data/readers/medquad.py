@@ -38,23 +38,19 @@ class MedQuAD(Reader):
         Three collections were released without answers; their pairs are left out and counted.
         """
         answered = left_out = bad = 0
-        for pair in self._read_pairs():
-            if isinstance(pair, BadRow):
-                bad += 1
-            elif not pair.output:
-                left_out += 1
-                continue
-            else:
-                answered += 1
-            yield pair
+        is_url = self.path.startswith(("http://", "https://"))
+        path = _download(self.path, Path(self.cache_dir)) if is_url else require_path(self.path)
+        for name, content in track(read_documents(path), "Reading MedQuAD"):
+            for pair in self._parse(content, f"{path}/{name}"):
+                if isinstance(pair, Example) and not pair.output:
+                    left_out += 1
+                    continue
+                bad += isinstance(pair, BadRow)
+                answered += isinstance(pair, Example)
+                yield pair
         if not answered and not bad:
             raise DataError(f"dataset.path={self.path}: no MedQuAD XML file with an answered question in it")
         say(f"medquad: {answered:,} answered pairs, {left_out:,} without an answer left out")
-
-    def _read_pairs(self) -> Iterator[Example | BadRow]:
-        path = _download(self.path, Path(self.cache_dir)) if _is_url(self.path) else require_path(self.path)
-        for name, content in track(read_documents(path), "Reading MedQuAD"):
-            yield from self._parse(content, f"{path}/{name}")
 
     def _parse(self, content: bytes, where: str) -> Iterator[Example | BadRow]:
         try:
@@ -96,12 +92,8 @@ def _find_first(element: Element, *names: str) -> Element | None:
     return next((child for name in names if (child := element.find(name)) is not None), None)
 
 
-def _is_url(path: str) -> bool:
-    return path.startswith(("http://", "https://"))
-
-
 def _download(url: str, cache: Path) -> Path:
-    """The zip behind a URL, downloaded once to the cache."""
+    """Download the zip behind a URL to the cache, once."""
     target = cache / "medquad" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.zip"
     with exclusive_lock(target.with_suffix(".zip.lock")):
         if not target.exists():

@@ -1,4 +1,4 @@
-"""Rows out of JSON, JSON lines, CSV and Parquet files, plain or gzipped, each with the place it came from."""
+"""Reads rows of JSON, JSON lines, CSV and Parquet files, plain or gzipped, each with its file and line."""
 
 import csv
 import gzip
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from medft.data.example import BadRow
-from medft.data.readers.base import Located, Row
+from medft.data.readers.base import Located
 from medft.errors import DataError
 
 # Medical answers can be long, and csv's own limit of 128 KiB a field ends in an error that helps nobody.
@@ -19,12 +19,12 @@ _LARGEST_JSON = 2**30  # characters: a .json file is read whole
 
 
 def read_table(path: Path) -> Iterator[Located | BadRow]:
-    """Yield (`file:line`, row) for every row of a table file, chosen by its ending; `.gz` after it is allowed.
+    """Yield (`file:line`, row) for every row of a table file; its ending, before an optional `.gz`, is its format.
 
-    A row that cannot be read becomes a `BadRow` where the next one can still be found.
+    A row that cannot be read becomes a `BadRow` if reading can go on after it.
 
     Raises:
-        DataError: the ending is unknown, or the content is not what the ending says.
+        DataError: the ending is unknown, or the content does not match it.
     """
     readers = {".csv": _read_csv, ".json": _read_json, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     ending = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
@@ -46,7 +46,7 @@ def read_table(path: Path) -> Iterator[Located | BadRow]:
 
 
 def _find_not_utf8(path: Path) -> int:
-    """The first line that is not UTF-8."""
+    """Find the first line that is not UTF-8."""
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -57,7 +57,7 @@ def _find_not_utf8(path: Path) -> int:
 
 
 def _open(path: Path) -> TextIO:
-    """The text of a file without its byte order mark, line ends as they are."""
+    """Open a file as text without its byte order mark, with line ends as they are."""
     if path.suffix.lower() == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
@@ -85,32 +85,29 @@ def _read_csv(path: Path) -> Iterator[Located | BadRow]:
             if cells is None:
                 return
             if not header:
-                header = _check_header(cells, where)
+                header = [name.strip() for name in cells]
+                repeated = sorted({name for name in header if name and header.count(name) > 1})
+                if repeated:
+                    raise DataError(f"{where}: the header names {repeated[0]!r} twice")
+            elif len(cells) > len(header):
+                yield BadRow(where, f"{len(cells)} cells, but the header has {len(header)} columns", cells)
             elif cells:  # an empty line has none
-                yield _pair_cells(header, cells, where)
-
-
-def _check_header(cells: list[str], where: str) -> list[str]:
-    names = [name.strip() for name in cells]
-    repeated = sorted({name for name in names if name and names.count(name) > 1})
-    if repeated:
-        raise DataError(f"{where}: the header names {repeated[0]!r} twice")
-    return names
-
-
-def _pair_cells(header: list[str], cells: list[str], where: str) -> Located | BadRow:
-    if len(cells) > len(header):
-        return BadRow(where, f"{len(cells)} cells, but the header has {len(header)} columns", cells)
-    row = dict.fromkeys(header) | dict(zip(header, cells, strict=False))
-    row.pop("", None)  # columns without a name, which spreadsheets like to add
-    return where, row
+                row = dict.fromkeys(header) | dict(zip(header, cells, strict=False))
+                row.pop("", None)  # columns without a name, which spreadsheets tend to add
+                yield where, row
 
 
 def _read_jsonl(path: Path) -> Iterator[Located | BadRow]:
     with _open(path) as file:
         for number, line in enumerate(_read_lines(file, path), 1):
-            if line.strip():
-                yield _parse(line, f"{path}:{number}")
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                row = _locate(json.loads(line), where)
+            except (ValueError, RecursionError) as error:
+                row = BadRow(where, f"not valid JSON: {_describe(error)}", line[:1000])
+            yield row
 
 
 def _read_json(path: Path) -> Iterator[Located | BadRow]:
@@ -146,13 +143,6 @@ def _read_parquet(path: Path) -> Iterator[Located]:
         raise DataError(f"{path}: not a whole Parquet file{place}: {str(error).splitlines()[0]}") from None
 
 
-def _parse(text: str, where: str) -> Located | BadRow:
-    try:
-        return _locate(json.loads(text), where)
-    except (ValueError, RecursionError) as error:
-        return BadRow(where, f"not valid JSON: {_describe(error)}", text[:1000])
-
-
 def _describe(error: ValueError | RecursionError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} (character {error.colno} of the line)"
@@ -160,7 +150,6 @@ def _describe(error: ValueError | RecursionError) -> str:
 
 
 def _locate(row: Any, where: str) -> Located | BadRow:
-    if isinstance(row, dict):
-        located: Row = row
-        return where, located
-    return BadRow(where, f"expected an object, got {type(row).__name__}", row)
+    return (
+        (where, row) if isinstance(row, dict) else BadRow(where, f"expected an object, got {type(row).__name__}", row)
+    )

@@ -1,4 +1,4 @@
-"""A GGUF file (llama.cpp's format) to a directory of safetensors, converted once and cached."""
+"""Converts a GGUF file (llama.cpp's format) to a directory of safetensors, once."""
 
 import hashlib
 import shutil
@@ -46,7 +46,7 @@ def _write(file: Path, model: ModelConfig, target: Path) -> None:
     except Exception as error:  # the parser checks nothing, so a broken file fails in any way
         raise ModelError(f"{file}: cannot be read as a model ({type(error).__name__}: {error})") from None
     config = loaded.config
-    # what was read is plain float32, but transformers still calls it quantised and would not write it
+    # the weights are plain float32 now, but transformers still calls them quantised and would refuse to write them
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     ends = {"eos_token_id": model.end_token_id, "pad_token_id": model.pad_token_id}

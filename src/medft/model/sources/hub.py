@@ -10,7 +10,7 @@ _FILES = ["config.json", "generation_config.json", "*.safetensors", "*.safetenso
 
 
 def fetch(name: str) -> Path:
-    """The local copy of a hub model, downloaded unless it is in the hub's cache.
+    """Download a hub model, unless it is in the hub's cache, and return its folder.
 
     Raises:
         ModelError: there is neither a network nor a copy, or no such model.

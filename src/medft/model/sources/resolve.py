@@ -8,10 +8,10 @@ from medft.model.sources import gguf, hub, pypi
 
 
 def resolve(model: ModelConfig, cache: Path) -> Path | None:
-    """The directory with the model's config, safetensors and tokenizer; None for a model made from scratch.
+    """Find the directory with the model's config, safetensors and tokenizer; None for a model made from scratch.
 
     Raises:
-        ModelError: it cannot be had, or holds no safetensors; says what to do.
+        ModelError: it is not available or has no safetensors; the message says what to do.
     """
     if model.source is None:
         return None
