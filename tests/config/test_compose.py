@@ -18,7 +18,6 @@ from medft.config.paths import conf_dir
 from medft.data.readers.base import Reader, reader_of
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
-from medft.evaluation.generate import _sampling
 from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.probes import load_probes
 from medft.model.build import build_model, parameter_counts
@@ -135,8 +134,8 @@ def test_lora_file_builds() -> None:
 
 
 def test_generation_files_build() -> None:
-    assert _sampling(compose_config(["generation=greedy"]).generation)["do_sample"] is False
-    assert _sampling(compose_config(["generation=sample"]).generation)["temperature"] == 0.7
+    assert compose_config(["generation=greedy"]).generation.do_sample is False
+    assert compose_config(["generation=sample"]).generation.temperature == 0.7
 
 
 def test_the_wheel_carries_every_group() -> None:
