@@ -17,14 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from medft.config.check import check
 from medft.config.compose import compose_config, compose_raw, one_line
+from medft.config.roles import can_be_swept
 from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
 from medft.jobs.job import Job, job_command, job_label, make_job, swept_values
 from medft.runs.provenance import command_line
-
-# a sweep is one experiment in one place; its own settings hold for all its jobs
-NOT_SWEPT = {"hydra", "tracking", "paths", "sweep", "launcher"}
-NOT_IDENTITY = ("hydra.", "hydra/", "sweep.fresh", "launcher=", "launcher.")
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Plan:
         """SHA-256 (16 hex digits) of what the sweep holds fixed and which keys it varies, not of their values: a
         command line with more values goes on with the same sweep.
         """
-        fixed = sorted(each for each in self.fixed if not each.lstrip("+~").startswith(NOT_IDENTITY))
+        fixed = sorted(each for each in self.fixed if can_be_swept(each.partition("=")[0]))
         facts = {"fixed": fixed, "keys": sorted(self.keys), "experiment": self.configs[0].tracking.experiment_name}
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -90,7 +87,7 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
             swept[key] = override
     keys = [override.key_or_group for override in swept.values()]
     for key in keys:
-        if top_section(key) in NOT_SWEPT:
+        if not can_be_swept(key):
             raise InputError(f"{key}: cannot be swept; give it one value")
     jobs = [list(combination) for combination in itertools.product(*choices.values())]
     constant = [line for key, lines in choices.items() if key not in swept for line in lines]
@@ -119,11 +116,6 @@ def check_launcher(config: Config) -> None:
             f"launcher={launcher.name}: jobs on other machines need a server to log to, MLFLOW_TRACKING_URI=http://"
             "HOST:5000 (docs/cluster.md); if all of them run on this one, tracking.uri=sqlite:////DIRECTORY/mlflow.db"
         )
-
-
-def top_section(key: str) -> str:
-    """The section of the config that a key or a group belongs to."""
-    return key.lstrip("+~").split(".")[0].split("/")[0]
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:

@@ -10,16 +10,14 @@ from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, distribution_to_json
 
 from medft.config.compose import compose_config, compose_raw
+from medft.config.roles import SEED, can_be_searched, can_be_swept, role_of, settings_with
 from medft.config.schema import Config
+from medft.config.section import Role
 from medft.console import track
 from medft.errors import InputError
-from medft.jobs.plan import NOT_IDENTITY, NOT_SWEPT, check_launcher, parse_overrides, range_argument, top_section
+from medft.jobs.plan import check_launcher, parse_overrides, range_argument
 from medft.search.config import SearchConfig, read_search
 from medft.search.space import Value, as_type_of, ends, override
-
-_UNFELT = ("audit", "evaluation", "generation", "judge")
-# of the data, what changes how val/loss is learned but not what it is measured on
-_LEARNING = ("batch_size", "collate", "long_answers", "continuation")
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class SearchPlan:
     def identity(self) -> str:
         """SHA-256 (16 hex digits) of what makes a search this one: what it holds fixed, its ranges and its metric."""
         facts = {
-            "search": sorted(each for each in self.fixed if not each.lstrip("+~").startswith(NOT_IDENTITY)),
+            "search": sorted(each for each in self.fixed if can_be_swept(each.partition("=")[0])),
             "ranges": {key: distribution_to_json(space) for key, space in self.ranges.items()},
             "metric": [self.settings.metric, self.settings.direction],
             "experiment": self.config.tracking.experiment_name,
@@ -95,15 +93,15 @@ def _sweep(settings: SearchConfig) -> list[str]:
 def _checked(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> dict[str, BaseDistribution]:
     """The ranges with the type that the config has at their keys; refuses those that make no sense."""
     for key in ranges:
-        if top_section(key) in NOT_SWEPT:
-            raise InputError(f"search.ranges.{key}: cannot be searched; give it one value")
-        if top_section(key) in _UNFELT:
-            raise InputError(f"search.ranges.{key}: val/loss does not depend on it; give it one value")
-        if key == "seed":
+        if key == SEED:
             raise InputError(
                 "search.ranges.seed: the luckiest seed says nothing about new questions; search first, then run the "
                 "best settings with several: medft train -m seed=1,2,3 ..."
             )
+        role = role_of(key) or Role(0)
+        if not can_be_searched(key) and Role.DATA not in role:  # of data, `_ends` says why
+            why = "cannot be searched" if Role.PLACE in role else "val/loss does not depend on it"
+            raise InputError(f"search.ranges.{key}: {why}; give it one value")
     groups = [override(key, ends(space)[0]) for key, space in ranges.items() if "." not in key]
     raw = compose_raw([*fixed, *groups])
     return {key: as_type_of(OmegaConf.select(raw, key), space) for key, space in ranges.items()}
@@ -140,9 +138,8 @@ def _composed(fixed: Sequence[str], values: Mapping[str, Value], key: str) -> Co
 
 def _measured_on(config: Config) -> dict[str, object]:
     """What decides which tokens val/loss is a mean over."""
-    data = {key: value for key, value in config.resolved["dataset"].items() if key not in _LEARNING}
-    model = config.resolved["model"]
-    return {"data": data, "tokenizer": model["tokenizer"], "of": model["source"] if model["tokenizer"] == "own" else ""}
+    tokenizer_of = config.model.source if config.model.tokenizer == "own" else None
+    return {**settings_with(config.resolved, Role.DATA), "tokenizer": tokenizer_of}
 
 
 def _parse(arguments: Sequence[str]) -> list[Override]:
