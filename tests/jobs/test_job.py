@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from medft.comparison.labels import shorten_keys
 from medft.config.check import validate
 from medft.config.schema import Config, JobInfo
 from medft.jobs.job import (
@@ -15,16 +16,17 @@ from medft.jobs.job import (
     job_label,
     load_frozen,
     make_job,
-    short_names,
     swept_values,
 )
 
 
 def test_names_are_short_unless_two_end_alike() -> None:
-    assert short_names(["dataset.max_length", "seed", "judge/prompt"]) == {
+    assert shorten_keys(["dataset.max_length", "seed", "judge/prompt"]) == {
         "dataset.max_length": "max_length", "seed": "seed", "judge/prompt": "prompt",
     }  # fmt: skip
-    assert short_names(["dataset.seed", "seed"]) == {"dataset.seed": "dataset.seed", "seed": "seed"}
+    assert shorten_keys(["dataset.seed", "seed"]) == {"dataset.seed": "dataset.seed", "seed": "seed"}
+    keys = ["dataset.split.seed", "seed"]
+    assert shorten_keys(keys) == {"dataset.split.seed": "split.seed", "seed": "seed"}
 
 
 def test_a_label_does_not_follow_the_order_of_the_command_line() -> None:

@@ -5,40 +5,28 @@ from collections.abc import Sequence
 from medft.comparison.labels import format_value
 from medft.comparison.variants import Variant
 from medft.config.roles import changes_measurement
-from medft.runs.record import RunRecord
 
 
 def list_warnings(variants: Sequence[Variant]) -> list[str]:
     """What a reader has to know before any figure."""
     runs = [run for variant in variants for run in variant.runs]
-    return [*_measured_otherwise(runs), *_leaking(variants), *_other_devices(runs), *_uneven_seeds(variants)]
-
-
-def _measured_otherwise(runs: Sequence[RunRecord]) -> list[str]:
+    warnings = []
     keys = sorted({key for run in runs for key in run.params if changes_measurement(key)})
     values = {key: sorted({format_value(run.params[key]) for run in runs if key in run.params}) for key in keys}
     different = [f"{key} ({', '.join(each)})" for key, each in values.items() if len(each) > 1]
-    if not different:
-        return []
-    return [f"the variants were not measured alike, so differences may come from that: {'; '.join(different)}"]
-
-
-def _leaking(variants: Sequence[Variant]) -> list[str]:
-    names = [variant.name for variant in variants if variant.is_leaking]
-    if not names:
-        return []
-    return [f"trained on test questions, so these figures say nothing about new ones: {'; '.join(names)}"]
-
-
-def _other_devices(runs: Sequence[RunRecord]) -> list[str]:
+    if different:
+        warnings.append(
+            f"the variants were not measured alike, so differences may come from that: {'; '.join(different)}"
+        )
+    leaking = [variant.name for variant in variants if variant.is_leaking]
+    if leaking:
+        warnings.append(f"trained on test questions, so these figures say nothing about new ones: {'; '.join(leaking)}")
     devices = sorted({run.tags["device"] for run in runs if "device" in run.tags})
-    if len(devices) < 2:
-        return []
-    return [f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare"]
-
-
-def _uneven_seeds(variants: Sequence[Variant]) -> list[str]:
+    if len(devices) > 1:
+        warnings.append(f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare")
     counts = sorted({len(variant.runs) for variant in variants if not variant.is_baseline})
-    if len(counts) < 2:
-        return []
-    return [f"variants have from {counts[0]} to {counts[-1]} seeds: those of few hang more on the luck of the seed"]
+    if len(counts) > 1:
+        warnings.append(
+            f"variants have from {counts[0]} to {counts[-1]} seeds: those with few depend more on the luck of the seed"
+        )
+    return warnings

@@ -1,5 +1,6 @@
 """What runs differ in, and what to call them by it."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from medft.config.roles import SEED, is_setting, role_of
@@ -40,7 +41,7 @@ def label_variants(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[st
         swept: keys that a sweep varied, in its order; what follows from them is not part of a name.
     """
     keys = _naming_keys(runs, [as_param(key) for key in swept])
-    short = _short(keys)
+    short = shorten_keys(keys)
     return [", ".join(f"{short[key]}={format_value(run.get(key))}" for key in keys) for run in runs]
 
 
@@ -84,20 +85,15 @@ def _follows(runs: Sequence[Params], key: str, others: Sequence[str]) -> bool:
     return all(len(each) == 1 for each in values.values())
 
 
-def _short(keys: Sequence[str]) -> dict[str, str]:
-    """The last components that tell the keys apart."""
-    found = {}
-    for key in keys:
-        if key in _GROUPS:
-            found[key] = _GROUPS[key][0]
-            continue
-        parts = key.split(".")
-        tails = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
-        found[key] = next(
-            (tail for tail in tails if not any(_ends(other, tail) for other in keys if other != key)), key
-        )
-    return found
-
-
-def _ends(key: str, tail: str) -> bool:
-    return key == tail or key.endswith(f".{tail}")
+def shorten_keys(keys: Sequence[str]) -> dict[str, str]:
+    """The shortest end of each key that tells it from the others: `dataset.max_length` is `max_length`. A key that
+    stands for a whole group is called by the group.
+    """
+    parts = {key: re.split(r"[./]", key) for key in keys}
+    short = {}
+    for key, own in parts.items():
+        others = [each for other, each in parts.items() if other != key]
+        unique = (size for size in range(1, len(own) + 1) if all(each[-size:] != own[-size:] for each in others))
+        size = next(unique, len(own))
+        short[key] = _GROUPS[key][0] if key in _GROUPS else key if size == len(own) else ".".join(own[-size:])
+    return short

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from medft.comparison.labels import shorten_keys
 from medft.config.check import validate
 from medft.config.schema import Config, JobInfo
 from medft.runs.provenance import command_line
@@ -59,13 +59,6 @@ def load_frozen(folder: Path) -> Config:
     return validate(frozen["config"]).as_job(JobInfo.model_validate(frozen["job"]), folder)
 
 
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The last part of each swept key, or the whole key where two end alike: `dataset.max_length` is `max_length`."""
-    last = {key: re.split(r"[./]", key)[-1] for key in keys}
-    often = Counter(last.values())
-    return {key: short if often[short] == 1 else key for key, short in last.items()}
-
-
 def job_label(values: Mapping[str, str]) -> str:
     """What sets a job apart in its sweep, such as `max_length=512, seed=1`."""
     return ", ".join(f"{short}={value}" for short, value in values.items()) or "the only job"
@@ -74,7 +67,7 @@ def job_label(values: Mapping[str, str]) -> str:
 def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
     """The value of each swept key under its short name, in an order that the command line does not change."""
     parsed = {each.key_or_group: each for each in OverridesParser.create().parse_overrides(list(overrides))}
-    names = short_names(keys)
+    names = shorten_keys(keys)
     ordered = sorted((key for key in keys if key in parsed), key=lambda key: (key == "seed", key))
     return {names[key]: parsed[key].get_value_element_as_str() for key in ordered}
 

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from medft.comparison.labels import shorten_keys
 from medft.config.schema import Config
 from medft.files import exclusive_lock
 from medft.jobs.executors import Executor, make_executor
-from medft.jobs.job import Job, freeze, short_names
+from medft.jobs.job import Job, freeze
 from medft.jobs.plan import Plan
 from medft.jobs.process import Outcome, is_running
 from medft.jobs.progress import SweepProgress
@@ -34,7 +35,7 @@ def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
         folder = Path(config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
         executor = make_executor(config)
         parent, folder = open_parent(config, plan.identity, folder.resolve())
-        name = config.sweep.name or " x ".join(short_names(plan.keys).values()) or "sweep"
+        name = config.sweep.name or " x ".join(shorten_keys(plan.keys).values()) or "sweep"
         jobs = plan.make_jobs(parent, folder)
         status = "KILLED"
         try:

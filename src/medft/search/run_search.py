@@ -5,9 +5,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from medft.comparison.labels import shorten_keys
 from medft.console import say
 from medft.jobs.executors import Executor, make_executor
-from medft.jobs.job import short_names
 from medft.jobs.progress import SweepProgress
 from medft.jobs.run_sweep import exclusive
 from medft.jobs.scheduler import Scheduler
@@ -39,7 +39,7 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         executor = make_executor(config)
         parent, folder = open_parent(config, plan.identity, folder, "search")
         shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
-        name = config.sweep.name or f"search {' x '.join(short_names(list(plan.ranges)).values())}"
+        name = config.sweep.name or f"search {' x '.join(shorten_keys(list(plan.ranges)).values())}"
         describe_parent(config, parent, name, list(plan.ranges), command_line("medft search", shown))
         status, study = "KILLED", None
         try:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medft.comparison.labels import shorten_keys
 from medft.console import say
-from medft.jobs.job import job_command, short_names
+from medft.jobs.job import job_command
 from medft.report.plots import plot_trials
 from medft.report.table import Table
 from medft.runs.store import ui_command
@@ -39,7 +40,7 @@ def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun
         if child:
             say(f"    its log:     {Path(child.tags.get('output_dir', '?')) / 'job.log'}")
     if shares := study.importances():
-        names = short_names(list(plan.ranges))
+        names = shorten_keys(list(plan.ranges))
         say("what mattered: " + ", ".join(f"{names[key]} {share:.0%}" for key, share in shares.items()))
     if left := len(study.trials(RUNNING)) + missing(study):
         say(f"{left} of {study.settings.trials} trials are left; the same command again goes on with them")
@@ -106,4 +107,4 @@ def _table(plan: SearchPlan, title: str, trials: list[Any]) -> Table:
         value = "" if trial.value is None else f"{trial.value:.4f}"
         values = [short(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
         rows.append([str(trial.number), _STATES[trial.state], value, *values])
-    return Table(title, ["trial", "state", plan.settings.metric, *short_names(list(plan.ranges)).values()], rows)
+    return Table(title, ["trial", "state", plan.settings.metric, *shorten_keys(list(plan.ranges)).values()], rows)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medft.comparison.labels import shorten_keys
 from medft.config.compose import compose_config
 from medft.config.schema import JobInfo
 from medft.errors import InputError
 from medft.jobs.executors import Handle
-from medft.jobs.job import Job, freeze, job_command, make_job, short_names, swept_values
+from medft.jobs.job import Job, freeze, job_command, make_job, swept_values
 from medft.jobs.process import Outcome
 from medft.jobs.scheduler import INTERRUPTED, JobSource
 from medft.runs.sweeps import child_of
@@ -141,7 +142,7 @@ def missing(study: SearchStudy) -> int:
 
 def trial_label(number: int, values: dict[str, Value]) -> str:
     """What a trial is called, such as `trial=3, lr=0.00021`."""
-    names = short_names(list(values))
+    names = shorten_keys(list(values))
     return ", ".join([f"trial={number}", *(f"{names[key]}={short(value)}" for key, value in values.items())])
 
 
