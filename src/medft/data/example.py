@@ -1,4 +1,4 @@
-"""One question with its answer, as every reader delivers it, and what it delivers for a row it cannot use."""
+"""A question with its answer, as readers yield it, and what they yield for a row that cannot be used."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ class Example:
 
     Attributes:
         id: stable name of the row, unique in its data set; the source's own, else a hash of the content.
-        group: rows of one group never end up on both sides of a split (a document, a disease).
+        group: rows of one group (a document, a disease) are never on two sides of a split.
         instruction: the question.
         input: further context for the question, often empty.
         output: the expected answer.
-        document: where the source says the answer was written; the group where it says nothing.
+        document: the document that has the answer, by the source; else the group.
         where: file and line, for messages.
-        meta: what else the source says (source, url, question type).
+        meta: further information of the source (source, url, question type).
     """
 
     id: str
@@ -41,7 +41,7 @@ class BadRow:
     Attributes:
         where: file and line.
         reason: what is wrong with it.
-        row: what stands there, as far as it could be read.
+        row: its content, as far as it could be read.
     """
 
     where: str
@@ -50,10 +50,10 @@ class BadRow:
 
 
 def make_content_id(instruction: str, input: str, output: str) -> str:
-    """A stable id for a row whose source has none: 16 hex digits of a SHA-256 over its three texts."""
+    """Make a stable id for a row whose source has none: 16 hex digits of a SHA-256 over its three texts."""
     return _hash_texts(instruction, input, output)[:16]
 
 
 def _hash_texts(*texts: str) -> str:
-    # surrogatepass: text that is no valid Unicode gets an id too, and is refused later with its file and line
+    # surrogatepass: text that is not valid Unicode gets an id too, and is refused later with its file and line
     return hashlib.sha256("\x1f".join(texts).encode(errors="surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""Samples as the model reads them, with what it learns from marked."""
+"""Prints samples as the model reads them, with the learned tokens marked."""
 
 from medft.console import say, say_marked
 from medft.data.module import MedicalQA

@@ -1,4 +1,4 @@
-"""The rows of a data set: read once, checked, and kept in a memory-mapped file that their content names."""
+"""The rows of a data set: read once, checked, and kept in a memory-mapped file that is named after its content."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ _SCHEMA = pa.schema(
 
 
 class Rows(Sequence[Example]):
-    """Examples on disk: a table and the numbers of those of its rows that belong here, in order."""
+    """Examples on disk: a table and the indices of the rows of it that belong here, in order."""
 
     def __init__(self, table: Any, indices: Indices | None = None) -> None:
         self.table = table
@@ -59,7 +59,7 @@ class Rows(Sequence[Example]):
     __hash__ = None  # type: ignore[assignment]
 
     def iterate_chunks(self) -> Iterator[list[Example]]:
-        """The examples, some at a time."""
+        """Yield the examples in chunks."""
         for start in range(0, len(self), CHUNK_ROWS):
             columns = self.table[self.indices[start : start + CHUNK_ROWS]]
             yield [
@@ -67,11 +67,11 @@ class Rows(Sequence[Example]):
             ]
 
     def column(self, name: str) -> Iterator[str]:
-        """One column, some rows in memory at a time."""
+        """Yield the values of a column, with some rows in memory at a time."""
         return (value for (value,) in self.columns(name))
 
     def columns(self, *names: str) -> Iterator[tuple[str, ...]]:
-        """Several columns, some rows in memory at a time."""
+        """Yield the values of several columns, with some rows in memory at a time."""
         # not pyarrow's take, which may copy a whole column first
         table = self.table.select_columns(list(names))
         for start in range(0, len(self), CHUNK_ROWS):
@@ -79,7 +79,7 @@ class Rows(Sequence[Example]):
             yield from zip(*(chunk[name] for name in names), strict=True)
 
     def iterate_table_column(self, name: str) -> Iterator[str]:
-        """One column of all rows of the table, in its own order."""
+        """Yield the values of a column for all rows of the table, in its own order."""
         return iterate_column(self.table, name)
 
     @cached_property
@@ -156,9 +156,9 @@ def _to_example(row: dict[str, str]) -> Example:
 
 
 class _UniqueIds:
-    """Tells new ids from repeated ones in 8 bytes an id: a set of a million texts would be a hundred MiB.
+    """Detects repeated ids in 8 bytes per id, where a set of a million strings would take a hundred MiB.
 
-    Ids are told apart by 64 bits of a hash. Should two ids share them, one gets a needless `#2`.
+    Ids are compared by 64 bits of a hash. If two ids ever share them, one gets an unnecessary `#2`.
     """
 
     _NEW = 100_000
@@ -169,7 +169,7 @@ class _UniqueIds:
         self._repeated: dict[str, int] = {}
 
     def make_unique(self, id: str) -> str:
-        """The id itself, or where it has come before the first of `id#2`, `id#3` ... that has not."""
+        """Return the id itself, or, if it is taken, the first of `id#2`, `id#3` ... that is not."""
         candidate = id
         while not self._add(candidate):
             self._repeated[id] = self._repeated.get(id, 1) + 1
@@ -177,7 +177,7 @@ class _UniqueIds:
         return candidate
 
     def _add(self, id: str) -> bool:
-        """False if the id is known already."""
+        """Add an id; False if it is already known."""
         key = int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "big")
         place = int(np.searchsorted(self._sorted, np.uint64(key)))
         if key in self._new or (place < len(self._sorted) and int(self._sorted[place]) == key):
@@ -208,7 +208,7 @@ def _check_rows(config: DatasetConfig, skipped: Skipped, skipped_to: Path | None
 
 
 def _find_fault(example: Example, max_row_bytes: int) -> BadRow | None:
-    """What is wrong with a row, whatever reader it comes from."""
+    """Check a row, whatever reader it comes from; None if it is usable."""
     reason = None
     try:
         size = sum(len(text.encode()) for text in (example.instruction, example.input, example.output))
