@@ -148,12 +148,11 @@ def test_generation_files_reach_the_model(
     assert (asked["do_sample"], asked.get("temperature")) == (temperature is not None, temperature)
 
 
-def test_the_wheel_carries_every_group() -> None:
-    packed = tomllib.loads((conf_dir().parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
-        "wheel"
-    ]
-    names = {path.name for path in conf_dir().iterdir()} - {"local"}
-    assert packed["force-include"] == {f"conf/{name}": f"medft/conf/{name}" for name in names}
+def test_the_wheel_carries_the_whole_tree_but_ones_own_settings() -> None:
+    project = tomllib.loads((conf_dir().parent / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["only-include"] == ["src/medft", "conf"]
+    assert (wheel["sources"], wheel["exclude"]) == ({"conf": "medft/conf"}, ["conf/local"])
 
 
 def test_probes_file_is_read() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from medft.jobs.job import load_frozen
 from medft.jobs.process import JobProcess, Outcome, settle
+from medft.runs.store import preload_mlflow
 
 BEGUN = "begun"  # a file in the job's folder: it has left the queue
 _GRACE = 20.0  # seconds to log its end; Slurm kills 30 seconds after it has asked
@@ -29,8 +30,7 @@ def supervise(folder: str, time_limit: float | None = None, grace: float = _GRAC
     process = JobProcess(Path(folder), {**os.environ, "PYTHONUNBUFFERED": "1"}, time_limit, grace)
     try:
         with _sigterm_interrupts():
-            import mlflow  # noqa: F401 - takes long, and there is no time for that at the end
-
+            preload_mlflow()  # takes long, and there is no time for that at the end
             return settle(config, process.wait(), process.started)
     except BaseException as error:  # submitit raises its own when time is up or the job is preempted
         process.stop(f"stopped by the launcher ({str(error) or 'cancelled, or out of time'})")
