@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from medft.comparison.variants import BASELINE, Variant
-from medft.evaluation.predictions import baseline_of
+from medft.evaluation.predictions import collect_baseline
 from medft.runs.record import RunRecord
 
 
-def baseline_variant(variants: Sequence[Variant]) -> tuple[Variant | None, str]:
+def make_baseline_variant(variants: Sequence[Variant]) -> tuple[Variant | None, str]:
     """The model before fine-tuning as a variant, if all variants began with the same; seeds may begin differently.
 
     Returns:
@@ -18,16 +18,16 @@ def baseline_variant(variants: Sequence[Variant]) -> tuple[Variant | None, str]:
     first = {run.seed: run for run in variants[0].runs}
     for variant in variants:
         for run in variant.runs:
-            if baseline_of(run.predictions) is None:
+            if collect_baseline(run.predictions) is None:
                 return None, "not every run measured its model before fine-tuning: that is not shown"
-            if not _begin_alike(run, first.get(run.seed, variants[0].runs[0])):
+            if not _begins_like(run, first.get(run.seed, variants[0].runs[0])):
                 return None, "the runs did not begin with the same model: before fine-tuning is not shown"
     return Variant(BASELINE, variants[0].runs, dict.fromkeys(variants[0].values, "-"), "baseline"), ""
 
 
-def _begin_alike(one: RunRecord, other: RunRecord) -> bool:
+def _begins_like(one: RunRecord, other: RunRecord) -> bool:
     """Whether two runs measured the same before fine-tuning, but for the last digits of another machine."""
-    first, second = (baseline_of(run.predictions) or [] for run in (one, other))
+    first, second = (collect_baseline(run.predictions) or [] for run in (one, other))
     texts = all(a.answer == b.answer for a, b in zip(first, second, strict=True))
     nats = [[answer.nats for answer in answers] for answers in (first, second)]
     return texts and bool(np.allclose(nats[0], nats[1], rtol=1e-3, equal_nan=True))

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from medft.comparison.alignment import align_questions
 from medft.comparison.answers import ComparedQuestion, select_answers
-from medft.comparison.baseline import baseline_variant
+from medft.comparison.baseline import make_baseline_variant
 from medft.comparison.checks import list_warnings
-from medft.comparison.costs import TRAIN_SECONDS, mean_costs, pareto_front
+from medft.comparison.costs import TRAIN_SECONDS, average_costs, find_pareto_front
 from medft.comparison.judges import collect_judges
 from medft.comparison.metrics import ComparedMetric, collect_metrics
 from medft.comparison.significance import (
@@ -129,7 +129,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     aligned, shared_note = align_questions(runs, options.shared_only)
     variants, notes = make_variants(aligned, options.seeds_apart, options.swept)
     reference = find_variant(variants, options.reference)
-    baseline, baseline_note = baseline_variant(variants) if options.with_baseline else (None, "")
+    baseline, baseline_note = make_baseline_variant(variants) if options.with_baseline else (None, "")
     variants = [baseline, *variants] if baseline else variants
     metrics, metric_notes = collect_metrics(variants)
     judges, judge_notes = collect_judges(variants, options.judge)
@@ -137,7 +137,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     metrics = _choose_metrics(metrics, options)
     primary = _choose_primary(metrics, options.metric)
     results = compute_results(variants, reference, metrics, options.tested or list(metrics))
-    costs = {variant.name: mean_costs(variant) for variant in variants}
+    costs = {variant.name: average_costs(variant) for variant in variants}
     too_few = explain_too_few_documents(results)
     of_answers = primary in METRICS and METRICS[primary].measure and METRICS[primary].better == "higher"
     shown_by = primary if of_answers else ANSWER_RANK
@@ -185,7 +185,7 @@ def _compute_front(
         if TRAIN_SECONDS in costs[variant.name] and variant.name in row and not variant.is_leaking
     }
     points = {name: point for name, point in points.items() if math.isfinite(point[1])}
-    return pareto_front(points, is_lower_better(primary))
+    return find_pareto_front(points, is_lower_better(primary))
 
 
 def _list_diverged(results: Results) -> list[str]:

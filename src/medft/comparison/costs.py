@@ -9,7 +9,7 @@ COSTS = ("train_seconds", "train_tokens", "tokens_per_second", "peak_memory")
 TRAIN_SECONDS = COSTS[0]
 
 
-def mean_costs(variant: Variant) -> dict[str, float]:
+def average_costs(variant: Variant) -> dict[str, float]:
     """Means over the seeds, of what all runs have logged; nothing for the model before fine-tuning."""
     if variant.is_baseline:
         return {}
@@ -17,7 +17,7 @@ def mean_costs(variant: Variant) -> dict[str, float]:
     return {name: fmean(run.costs[name] for run in variant.runs) for name in logged}
 
 
-def pareto_front(points: Mapping[str, tuple[float, float]], lower_is_better: bool) -> list[str]:
+def find_pareto_front(points: Mapping[str, tuple[float, float]], lower_is_better: bool) -> list[str]:
     """Names of the points that no other one beats: costs at most as much and scores at least as well, one of both
     strictly.
 

@@ -8,9 +8,9 @@ import numpy as np
 from medft.comparison.metrics import ComparedMetric, Places
 from medft.comparison.variants import Variant
 from medft.errors import InputError
-from medft.evaluation.judging.controls import Reliability, judge_reliability
+from medft.evaluation.judging.controls import Reliability, assess_reliability
 from medft.evaluation.judging.verdicts import BOUNDS
-from medft.evaluation.predictions import judges_of
+from medft.evaluation.predictions import list_judges
 from medft.metrics.statistics import Ratio
 from medft.runs.artifacts import IDENTITY
 from medft.runs.record import RunRecord
@@ -35,7 +35,7 @@ def collect_judges(variants: Sequence[Variant], wanted: str = "") -> tuple[list[
     Raises:
         InputError: no run has scores of the wanted judge.
     """
-    names = judges_of([row for variant in variants for run in variant.runs for row in run.predictions])
+    names = list_judges([row for variant in variants for run in variant.runs for row in run.predictions])
     if wanted and wanted not in names:
         known = ", ".join(names) or "none"
         raise InputError(f"judge={wanted}: none of the runs has scores of a judge of that name (there are: {known})")
@@ -53,7 +53,7 @@ def _collect_judge(variants: Sequence[Variant], name: str) -> tuple[ComparedJudg
     identities = {run.tags.get(f"judge.{name}.{IDENTITY}") for variant in having for run in variant.runs}
     if len(identities) > 1:
         return None, [f"judge {name} is not compared: runs had different judges of that name (model, prompt, options)"]
-    places = _scored_by_all(having, name)
+    places = _find_scored_by_all(having, name)
     if len(having) < min(2, len(variants)) or not len(places):
         return None, [f"judge {name} is not compared: no question has a score of it in two variants"]
     missing = [variant.name for variant in variants if variant not in having and not variant.is_baseline]
@@ -61,7 +61,7 @@ def _collect_judge(variants: Sequence[Variant], name: str) -> tuple[ComparedJudg
     count = len(variants[0].runs[0].predictions)
     if len(places) < count:
         notes.append(f"judge {name}: compared on the {len(places):,} of {count:,} questions that all have a score for")
-    reliability = _least_reliable([run for variant in having for run in variant.runs], name)
+    reliability = _find_least_reliable([run for variant in having for run in variant.runs], name)
     if not reliability.reliable:
         word = "UNRELIABLE" if reliability.reliable is False else "of unknown worth"
         notes.append(f"judge {name} is {word}: {reliability.why}; do not read its scores as quality")
@@ -75,7 +75,7 @@ def _has_scores(run: RunRecord, judge: str, side: str) -> bool:
     return any(row.judge_score(judge, side) is not None for row in run.predictions)
 
 
-def _scored_by_all(variants: Sequence[Variant], judge: str) -> Places:
+def _find_scored_by_all(variants: Sequence[Variant], judge: str) -> Places:
     if not variants:
         return np.arange(0)
     is_scored = [
@@ -92,6 +92,6 @@ def _score_ratio(run: RunRecord, judge: str, side: str, places: Places) -> Ratio
     return Ratio.of(scores, [row.document for row in rows], bounds=BOUNDS)
 
 
-def _least_reliable(runs: Sequence[RunRecord], judge: str) -> Reliability:
+def _find_least_reliable(runs: Sequence[RunRecord], judge: str) -> Reliability:
     order = {False: 0, None: 1, True: 2}
-    return min((judge_reliability(judge, run.predictions) for run in runs), key=lambda each: order[each.reliable])
+    return min((assess_reliability(judge, run.predictions) for run in runs), key=lambda each: order[each.reliable])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medft.comparison.variants import Variant
-from medft.evaluation.predictions import documents_of
+from medft.evaluation.predictions import list_documents
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import METRICS
 from medft.metrics.statistics import Ratio
@@ -32,10 +32,10 @@ class ComparedMetric:
     def of(self, variant: str) -> Ratio | None:
         """A variant's metric, each question averaged over the seeds; None if it has none."""
         runs = self.by_run.get(variant)
-        return mean_over_runs(runs) if runs else None
+        return average_runs(runs) if runs else None
 
 
-def mean_over_runs(runs: Sequence[Ratio]) -> Ratio:
+def average_runs(runs: Sequence[Ratio]) -> Ratio:
     """Each row averaged over runs that have the same rows with the same counts."""
     first = runs[0]
     return Ratio(np.mean([run.sums for run in runs], axis=0), first.counts, first.documents, first.bounds)
@@ -45,9 +45,9 @@ def collect_metrics(variants: Sequence[Variant]) -> tuple[dict[str, ComparedMetr
     """All metrics but the judges' that can be compared, and why others cannot."""
     answers = {variant.name: [variant.scores(run) for run in variant.runs] for variant in variants}
     everything = [scores for runs in answers.values() for scores in runs]
-    documents = documents_of(variants[0].runs[0].predictions)
+    documents = list_documents(variants[0].runs[0].predictions)
     all_places = np.arange(len(documents))
-    same_bytes, notes = _places_of_same_bytes(everything)
+    same_bytes, notes = _find_same_bytes(everything)
     same_tokens = all(_tokens(scores) == _tokens(everything[0]) for scores in everything)
     if not same_tokens:
         notes.insert(
@@ -89,7 +89,7 @@ def _tokens(scores: Sequence[AnswerScores]) -> list[int]:
     return [each.tokens for each in scores]
 
 
-def _places_of_same_bytes(everything: Sequence[Sequence[AnswerScores]]) -> tuple[Places, list[str]]:
+def _find_same_bytes(everything: Sequence[Sequence[AnswerScores]]) -> tuple[Places, list[str]]:
     """Questions whose loss was read on the same bytes by all, and what is to be said of the others."""
     read = [[each.bytes for each in scores] for scores in everything]
     same = np.all([np.equal(each, read[0]) for each in read], axis=0)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medft.comparison.metrics import ComparedMetric, compute_value, mean_over_runs
+from medft.comparison.metrics import ComparedMetric, average_runs, compute_value
 from medft.comparison.variants import Variant
 from medft.console import track
-from medft.metrics.statistics import Difference, Estimate, Ratio, smallest_p
+from medft.metrics.statistics import Difference, Estimate, Ratio, compute_smallest_p
 
 LEVEL = 0.05  # corrected p-values below it are called findings
 
@@ -101,7 +101,7 @@ def explain_too_few_documents(results: Results) -> str:
     documents = max(
         (each.documents for row in results.values() for each in row.values() if each.p is not None), default=0
     )
-    least = smallest_p(documents)
+    least = compute_smallest_p(documents)
     if not family or family * least <= LEVEL:
         return ""
     advice = " (metrics=... compares fewer)" if least <= LEVEL and count_tested_metrics(results) > 1 else ""
@@ -113,10 +113,10 @@ def explain_too_few_documents(results: Results) -> str:
 
 def _compute_result(metric: ComparedMetric, variant: Variant, reference: Variant, is_tested: bool) -> Result:
     runs = metric.by_run[variant.name]
-    own, other = mean_over_runs(runs), metric.of(reference.name)
+    own, other = average_runs(runs), metric.of(reference.name)
     # no difference where one of the two is not a number: a training that diverged
     is_paired = other is not None and variant.name != reference.name and _is_number(own) and _is_number(other)
-    difference = own.less(other) if is_paired and other is not None else None
+    difference = own.subtract(other) if is_paired and other is not None else None
     documents = len(set(own.documents))
     return Result(
         value=own.estimate() if _is_number(own) else Estimate(math.nan),

@@ -66,7 +66,7 @@ def make_variants(
         firsts = [{key: value for key, value in each.items() if key != SEED} for each in firsts]
     keys, notes, variants = differing_keys(firsts), [], []
     for label, own, places in zip(label_variants(firsts, swept), firsts, groups.values(), strict=True):
-        members, repeated = _newest_of_each_seed([runs[place] for place in places])
+        members, repeated = _select_newest([runs[place] for place in places])
         notes += repeated
         values = {key: own.get(key, "-") for key in keys}
         variants.append(Variant(label or members[0].name, tuple(members), values))
@@ -82,9 +82,9 @@ def find_variant(variants: Sequence[Variant], wanted: str) -> Variant:
     if not wanted:
         return variants[0]
     exact = [each for each in variants if each.name == wanted]
-    parts = _parts(wanted)
-    same = [each for each in variants if _parts(each.name) == parts]
-    some = [each for each in variants if parts <= _parts(each.name)]
+    parts = _split_name(wanted)
+    same = [each for each in variants if _split_name(each.name) == parts]
+    some = [each for each in variants if parts <= _split_name(each.name)]
     by_run = [
         each for each in variants if any(run.run_id.startswith(wanted) for run in each.runs) and not each.is_baseline
     ]
@@ -96,11 +96,11 @@ def find_variant(variants: Sequence[Variant], wanted: str) -> Variant:
     raise InputError(f"reference={wanted}: {several} called so; there are: {known}")
 
 
-def _parts(name: str) -> frozenset[str]:
-    return frozenset(_part(part.strip().lower()) for part in name.split(", "))
+def _split_name(name: str) -> frozenset[str]:
+    return frozenset(_normalize_part(part.strip().lower()) for part in name.split(", "))
 
 
-def _part(text: str) -> str:
+def _normalize_part(text: str) -> str:
     """`key=value`; numbers are equal however they are written."""
     key, equals, value = text.partition("=")
     with suppress(ValueError):
@@ -108,7 +108,7 @@ def _part(text: str) -> str:
     return f"{key}{equals}{value}"
 
 
-def _newest_of_each_seed(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+def _select_newest(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """The newest run of each seed, lowest seed first: to run the same again says nothing of the luck of the seed."""
     newest = {run.seed: run for run in sorted(runs, key=lambda run: run.started)}
     kept = sorted(newest.values(), key=lambda run: (len(run.seed), run.seed))

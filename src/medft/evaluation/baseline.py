@@ -19,10 +19,10 @@ from medft.data.tokenizer import Tokenizer
 from medft.evaluation.evaluate import Measurement
 from medft.evaluation.probes import load_probes
 from medft.files import exclusive_lock, json_digest, write_atomically
-from medft.metrics.registry import missing_metrics
+from medft.metrics.registry import list_missing_metrics
 
 
-def baseline_key(
+def compute_baseline_key(
     config: Config,
     network: Any,
     tokenizer: Tokenizer,
@@ -36,7 +36,7 @@ def baseline_key(
     probes = load_probes(config.evaluation.probes)
     shape = {key: value for key, value in network.config.to_dict().items() if "drop" not in key and key[0] != "_"}
     parts: list[Any] = [
-        weights_digest(network),
+        digest_weights(network),
         shape,
         [row.fingerprint() for row in (*test, *probes)],
         [(row.prompt, row.answer) for row in encoded],
@@ -47,13 +47,13 @@ def baseline_key(
         config.evaluation.batch_size,
         device,
         {name: version(name) for name in ("torch", "transformers", "rouge-score", "sacrebleu")},
-        [metric.name for metric in missing_metrics()],
-        _code_digest(),
+        [metric.name for metric in list_missing_metrics()],
+        _digest_code(),
     ]
     return json_digest(parts, 32)
 
 
-def _code_digest() -> str:
+def _digest_code() -> str:
     """SHA-256 (hex) over the code that measures."""
     digest = hashlib.sha256()
     rooms = ("evaluation", "metrics", "data", "model")
@@ -62,7 +62,7 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def weights_digest(network: torch.nn.Module) -> str:
+def digest_weights(network: torch.nn.Module) -> str:
     """SHA-256 (hex) over names and values of all weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):

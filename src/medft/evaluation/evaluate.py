@@ -13,7 +13,7 @@ from medft.data.example import Example
 from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.generate import Generated, generate
-from medft.evaluation.loss import AnswerLoss, answer_losses
+from medft.evaluation.loss import AnswerLoss, compute_answer_losses
 from medft.evaluation.probes import load_probes
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import measure_answers
@@ -46,7 +46,7 @@ def evaluate(
         encoded: the test questions in token ids.
     """
     network.eval()
-    losses = answer_losses(network, encoded, min(config.evaluation.max_length, get_context_length(network)))
+    losses = compute_answer_losses(network, encoded, min(config.evaluation.max_length, get_context_length(network)))
     probes = load_probes(config.evaluation.probes)
     prompts = [row.prompt for row in encoded] + encode_prompts(probes, tokenizer, config.dataset.prompt)
     generated = generate(network, prompts, config.generation, config.evaluation.batch_size, config.seed)

@@ -31,16 +31,16 @@ class AnswerLoss:
 
 
 @torch.inference_mode()
-def answer_losses(network: Any, rows: Sequence[Encoded], max_length: int) -> list[AnswerLoss]:
+def compute_answer_losses(network: Any, rows: Sequence[Encoded], max_length: int) -> list[AnswerLoss]:
     """The loss of each row's answer, the prompt being context only.
 
     One row at a time, so that no row's figure depends on which others it is measured with. A row whose prompt alone
     fills `max_length` has no tokens to score.
     """
-    return [_answer_loss(network, row, max_length) for row in track(rows, "Loss of the expected answers")]
+    return [_compute_answer_loss(network, row, max_length) for row in track(rows, "Loss of the expected answers")]
 
 
-def _answer_loss(network: Any, row: Encoded, max_length: int) -> AnswerLoss:
+def _compute_answer_loss(network: Any, row: Encoded, max_length: int) -> AnswerLoss:
     ids = (row.prompt + row.answer)[:max_length]
     sample = Sample(ids, len(row.prompt))
     cut = len(row.prompt) + len(row.answer) - len(ids)
@@ -51,7 +51,7 @@ def _answer_loss(network: Any, row: Encoded, max_length: int) -> AnswerLoss:
     return AnswerLoss(float(nats), int(tokens), cut)
 
 
-def unigram_losses(
+def compute_unigram_losses(
     training: Iterable[Sequence[int]], test: Iterable[Sequence[int]], vocab_size: int, additive: float = 0.1
 ) -> list[float]:
     """The loss, answer by answer, of a model that knows only how often tokens occur in the training answers.
@@ -61,7 +61,7 @@ def unigram_losses(
 
     Args:
         training: token ids of the training answers.
-        test: the same test tokens that `answer_losses` reads.
+        test: the same test tokens that `compute_answer_losses` reads.
 
     Returns:
         Nats of each answer, summed over its tokens.

@@ -64,17 +64,17 @@ def make_predictions(
     ]
 
 
-def documents_of(predictions: Iterable[Prediction]) -> list[str]:
+def list_documents(predictions: Iterable[Prediction]) -> list[str]:
     """The document of each question."""
     return [row.document for row in predictions]
 
 
-def judges_of(predictions: Iterable[Prediction]) -> list[str]:
+def list_judges(predictions: Iterable[Prediction]) -> list[str]:
     """The names of all judges that have judged any of the rows, in alphabetical order."""
     return sorted({name for row in predictions for name in row.verdicts})
 
 
-def baseline_of(predictions: Sequence[Prediction]) -> list[AnswerScores] | None:
+def collect_baseline(predictions: Sequence[Prediction]) -> list[AnswerScores] | None:
     """The answers before fine-tuning; None if not all questions have one."""
     answers = [row.baseline for row in predictions if row.baseline is not None]
     return answers if len(answers) == len(predictions) else None

@@ -18,13 +18,13 @@ _SHARE = (0.0, 1.0)
 
 def measure_rouge(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
     """F-measures of ROUGE with stemming (Lin 2004), 0 to 1."""
-    scores = [_rouge().score(want, have) for want, have in zip(expected, generated, strict=True)]
+    scores = [_make_rouge().score(want, have) for want, have in zip(expected, generated, strict=True)]
     return {name: [float(each[name].fmeasure) for each in scores] for name in ("rouge1", "rouge2", "rougeL")}
 
 
 def compute_chrf(expected: str, generated: str) -> float:
     """ChrF (Popović 2015), 0 to 100 as its author has it."""
-    return float(_chrf().sentence_score(generated, [expected]).score)
+    return float(_make_chrf().sentence_score(generated, [expected]).score)
 
 
 def compute_token_f1(expected: str, generated: str) -> float:
@@ -57,7 +57,7 @@ def normalize(text: str) -> list[str]:
     return [word for word in bare.split() if word not in ("a", "an", "the")]
 
 
-def _for_each(name: str, compute: Callable[[str, str], float]) -> Measure:
+def _measure_each(name: str, compute: Callable[[str, str], float]) -> Measure:
     """Measures a metric that is computed one answer at a time."""
 
     def measure(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
@@ -68,14 +68,14 @@ def _for_each(name: str, compute: Callable[[str, str], float]) -> Measure:
 
 # Each scorer takes a moment to make, so both are made once.
 @functools.cache
-def _rouge() -> Any:
+def _make_rouge() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
 
 
 @functools.cache
-def _chrf() -> Any:
+def _make_chrf() -> Any:
     from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
@@ -87,26 +87,30 @@ ROUGE_L = Metric(
 ROUGE_1 = Metric("rouge1", "words in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
 ROUGE_2 = Metric("rouge2", "word pairs in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
 CHRF = Metric(
-    "chrf", "character sequences in common, 0 to 100", (0.0, 100.0), "higher", measure=_for_each("chrf", compute_chrf)
+    "chrf",
+    "character sequences in common, 0 to 100",
+    (0.0, 100.0),
+    "higher",
+    measure=_measure_each("chrf", compute_chrf),
 )
 TOKEN_F1 = Metric(
     "token_f1",
     "words in common after normalisation, 0 to 1",
     _SHARE,
     "higher",
-    measure=_for_each("token_f1", compute_token_f1),
+    measure=_measure_each("token_f1", compute_token_f1),
 )
 EXACT_MATCH = Metric(
     "exact_match",
     "share of answers equal to the expected one",
     _SHARE,
     "higher",
-    measure=_for_each("exact_match", compute_exact_match),
+    measure=_measure_each("exact_match", compute_exact_match),
 )
 REPEAT_SHARE = Metric(
     "repeat_share",
     "share of four-word runs that an answer has already written",
     _SHARE,
     "lower",
-    measure=_for_each("repeat_share", lambda _, generated: compute_repeat_share(generated)),
+    measure=_measure_each("repeat_share", lambda _, generated: compute_repeat_share(generated)),
 )

@@ -37,6 +37,6 @@ def measure_answers(expected: Sequence[str], generated: Sequence[str]) -> list[d
     return [{name: float(values[row]) for name, values in columns.items()} for row in range(len(expected))]
 
 
-def missing_metrics() -> list[Metric]:
+def list_missing_metrics() -> list[Metric]:
     """The metrics whose optional packages are not installed."""
     return [metric for metric in METRICS.values() if not metric.is_installed]

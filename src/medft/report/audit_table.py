@@ -19,8 +19,8 @@ _LINES: list[tuple[str, Callable[[SplitAudit], str]]] = [
     ("samples", lambda part: f"{part.cuts.samples:,}"),
     ("tokens", lambda part: f"{part.cuts.tokens:,}"),
     ("padding", lambda part: f"{part.padding_share:.1%}"),
-    ("answers cut", lambda part: _share(part.cuts.answers_cut, part.cuts.rows)),
-    ("answer tokens lost", lambda part: _share(part.cuts.answer_tokens_lost, part.cuts.answer_tokens)),
+    ("answers cut", lambda part: _format_share(part.cuts.answers_cut, part.cuts.rows)),
+    ("answer tokens lost", lambda part: _format_share(part.cuts.answer_tokens_lost, part.cuts.answer_tokens)),
     ("rows with nothing to learn", lambda part: f"{part.cuts.unsupervised:,}"),
     ("rows dropped as too long", lambda part: f"{part.cuts.dropped:,}"),
     ("exact duplicates inside", lambda part: f"{part.exact_duplicates:,}"),
@@ -50,7 +50,7 @@ def print_audit(audit: Audit) -> None:
 def print_lengths(audit: Audit) -> None:
     """Print what `truncate` would cost the training rows at each length tried."""
     columns = ("max_length", "answers cut", "answer tokens lost", "rows with nothing to learn", "tokens an epoch")
-    rows = [(str(length), *_length_cells(cuts)) for length, cuts in audit.lengths.items()]
+    rows = [(str(length), *_format_lengths(cuts)) for length, cuts in audit.lengths.items()]
     print_table("training rows, cut at", columns, rows)
 
 
@@ -80,10 +80,10 @@ def warn_of_leaks(audit: Audit, on_leak: str) -> None:
         warn(f"{leak} (dataset.dedup=near takes duplicates away)")
 
 
-def _length_cells(cuts: TruncationStats) -> tuple[str, ...]:
-    lost = _share(cuts.answer_tokens_lost, cuts.answer_tokens)
-    return _share(cuts.answers_cut, cuts.rows), lost, f"{cuts.unsupervised:,}", f"{cuts.tokens:,}"
+def _format_lengths(cuts: TruncationStats) -> tuple[str, ...]:
+    lost = _format_share(cuts.answer_tokens_lost, cuts.answer_tokens)
+    return _format_share(cuts.answers_cut, cuts.rows), lost, f"{cuts.unsupervised:,}", f"{cuts.tokens:,}"
 
 
-def _share(count: int, whole: int) -> str:
+def _format_share(count: int, whole: int) -> str:
     return f"{count:,} ({count / max(1, whole):.1%})"

@@ -19,8 +19,8 @@ from medft.report.compare_tables import (
 )
 from medft.report.diff import Marked, mark_differences
 from medft.report.format import capitalize, format_count, format_number, keep_together
-from medft.report.html import environment
-from medft.report.plots import as_svg
+from medft.report.html import make_environment
+from medft.report.plots import render_svg
 from medft.report.table import Table
 
 
@@ -41,7 +41,7 @@ def write_page(comparison: Comparison, path: Path) -> None:
 def render_comparison(comparison: Comparison) -> str:
     """The page as HTML."""
     scatter = plot_score_by_cost(comparison)
-    template = environment().get_template("compare.html")
+    template = make_environment().get_template("compare.html")
     return str(
         template.render(
             comparison=comparison,
@@ -52,9 +52,9 @@ def render_comparison(comparison: Comparison) -> str:
             glance=_keep_cells_together(make_glance_table(comparison)),
             metrics=[_keep_cells_together(make_metric_table(comparison, metric)) for metric in comparison.results],
             tables=[make_cost_table(comparison), make_settings_table(comparison), make_runs_table(comparison)],
-            dots=as_svg(plot_variants(comparison, comparison.primary)),
-            scatter=as_svg(scatter) if scatter else "",
-            curves=as_svg(plot_curves(comparison)),
+            dots=render_svg(plot_variants(comparison, comparison.primary)),
+            scatter=render_svg(scatter) if scatter else "",
+            curves=render_svg(plot_curves(comparison)),
             questions=[(question, _view_answers(question)) for question in comparison.questions],
             intervals=COMPARED_INTERVALS,
             family=describe_family(comparison),

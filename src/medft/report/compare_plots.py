@@ -9,7 +9,7 @@ from medft.comparison.costs import TRAIN_SECONDS
 from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
-from medft.report.plots import NARROW, WIDE, Size, new_figure
+from medft.report.plots import NARROW, WIDE, Size, make_figure
 from medft.runs.metric_names import LOSS_CURVES
 
 _LINE = 0.17  # inches that a line of a legend takes
@@ -24,9 +24,9 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
     """
     variants = comparison.trained if len(comparison.trained) > _FEW else comparison.variants
     shown = [(variant, result) for variant in variants if (result := comparison.result(metric, variant))]
-    figure, axes = new_figure((width, 0.8 + 0.36 * len(shown)))
+    figure, axes = make_figure((width, 0.8 + 0.36 * len(shown)))
     for place, (variant, result) in enumerate(reversed(shown)):
-        colour = _colour_of(comparison, variant)
+        colour = _choose_colour(comparison, variant)
         if ends := _ends(result.value):
             axes.plot(ends, [place, place], color=colour, linewidth=2)
         axes.plot(result.value.value, place, "o", color=colour, markersize=7)
@@ -35,7 +35,7 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
     reference = comparison.result(metric, comparison.reference)
     if reference:
         axes.axvline(reference.value.value, color="tab:gray", linestyle=":", linewidth=1)
-    names = [_plain(variant.name).replace(", ", ",\n") for variant, _ in reversed(shown)]
+    names = [_escape_dollars(variant.name).replace(", ", ",\n") for variant, _ in reversed(shown)]
     axes.set_yticks(range(len(shown)), names, fontsize=_SMALL)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlabel(metric)
@@ -53,13 +53,13 @@ def plot_score_by_cost(comparison: Comparison, size: Size = NARROW) -> Any | Non
             points[variant.name] = (variant, seconds, result.value)
     if not points:
         return None
-    figure, axes = new_figure(_with_legend(size, len(points)))
+    figure, axes = make_figure(_add_legend_room(size, len(points)))
     for name, (variant, seconds, value) in points.items():
-        colour = _colour_of(comparison, variant)
+        colour = _choose_colour(comparison, variant)
         if ends := _ends(value):
             axes.plot([seconds, seconds], ends, color=colour, alpha=0.5, linewidth=1)
         mark = "x" if variant.is_leaking else "D" if name in comparison.front else "o"
-        label = _plain(name) + (" (leaking)" if variant.is_leaking else "")
+        label = _escape_dollars(name) + (" (leaking)" if variant.is_leaking else "")
         axes.plot(seconds, value.value, mark, color=colour, label=label)
     front = sorted((points[name][1], points[name][2].value) for name in comparison.front)
     for (left, upper), (right, lower) in pairwise(front):
@@ -73,12 +73,12 @@ def plot_score_by_cost(comparison: Comparison, size: Size = NARROW) -> Any | Non
 
 def plot_curves(comparison: Comparison, size: Size = NARROW) -> Any:
     """Validation losses of all runs, training losses faint behind them."""
-    figure, axes = new_figure(_with_legend(size, len(comparison.trained)))
+    figure, axes = make_figure(_add_legend_room(size, len(comparison.trained)))
     for variant in comparison.trained:
-        colour = _colour_of(comparison, variant)
+        colour = _choose_colour(comparison, variant)
         for number, run in enumerate(variant.runs):
             train, validation = (_split_points(run.curves.get(name, [])) for name in LOSS_CURVES)
-            label = None if number else _plain(variant.name)
+            label = None if number else _escape_dollars(variant.name)
             axes.plot(*train, color=colour, alpha=0.15, linewidth=0.7)
             axes.plot(*validation, color=colour, linewidth=1.4, marker=".", label=label)
     axes.set_xlabel("optimizer step")
@@ -96,19 +96,19 @@ def plot_over_setting(comparison: Comparison, keys: Sequence[str], size: Size = 
         keys: one or two dotted keys that were varied.
     """
     varied = [key for key in keys if len({variant.values.get(key) for variant in comparison.trained}) > 1]
-    number = next((key for key in varied if _numbers(comparison, key)), None)
+    number = next((key for key in varied if _read_numbers(comparison, key)), None)
     if number is None or len(varied) > 2:
         return None
     other = next((key for key in varied if key != number), "")
-    values = _numbers(comparison, number)
+    values = _read_numbers(comparison, number)
     lines: dict[str, list[Variant]] = {}
     for variant in sorted(comparison.trained, key=lambda variant: float(variant.values[number])):
         lines.setdefault(variant.values.get(other, ""), []).append(variant)
     if len(lines) * len(values) < len(comparison.trained):
         return None  # something else differs too
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size)
     for place, (value, variants) in enumerate(lines.items()):
-        label = _plain(f"{other}={value}") if other else ""
+        label = _escape_dollars(f"{other}={value}") if other else ""
         _plot_line(axes, comparison, number, variants, label, f"C{place % 10}")
     if values[0] > 0 and values[-1] / values[0] >= _FAR_APART:
         axes.set_xscale("log")
@@ -139,7 +139,7 @@ def _plot_line(
             axes.plot([x] * len(result.by_run), result.by_run, "_", color=colour, markersize=16)
 
 
-def _numbers(comparison: Comparison, key: str) -> list[float]:
+def _read_numbers(comparison: Comparison, key: str) -> list[float]:
     """The different values of a setting, least first; none if one of them is no number."""
     try:
         return sorted({float(variant.values[key]) for variant in comparison.trained})
@@ -155,7 +155,7 @@ def _ends(estimate: Estimate) -> list[float]:
     return [] if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
 
 
-def _colour_of(comparison: Comparison, variant: Variant) -> Any:
+def _choose_colour(comparison: Comparison, variant: Variant) -> Any:
     """A variant's colour: gray before fine-tuning, else ten strong ones, of more variants twenty."""
     from matplotlib import colormaps
 
@@ -166,10 +166,10 @@ def _colour_of(comparison: Comparison, variant: Variant) -> Any:
     return colormaps["tab20" if many else "tab10"](trained.index(variant.name) % (20 if many else 10))
 
 
-def _plain(text: str) -> str:
+def _escape_dollars(text: str) -> str:
     """A text in which matplotlib looks for no formula."""
     return text.replace("$", r"\$")
 
 
-def _with_legend(size: Size, lines: int) -> Size:
+def _add_legend_room(size: Size, lines: int) -> Size:
     return size[0], size[1] + _LINE * lines

@@ -26,10 +26,10 @@ def write_compare_csv(comparison: Comparison, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COMPARE_COLUMNS, restval="")
         writer.writeheader()
-        writer.writerows(_compare_lines(comparison))
+        writer.writerows(_make_compare_lines(comparison))
 
 
-def _compare_lines(comparison: Comparison) -> Iterator[dict[str, object]]:
+def _make_compare_lines(comparison: Comparison) -> Iterator[dict[str, object]]:
     for variant in comparison.variants:
         about = {
             "variant": variant.name,
@@ -42,16 +42,16 @@ def _compare_lines(comparison: Comparison) -> Iterator[dict[str, object]]:
         }
         for metric in comparison.results:
             if result := comparison.result(metric, variant):
-                yield {**about, "metric": metric, **_result_cells(result)}
+                yield {**about, "metric": metric, **_make_result_cells(result)}
         for name, value in comparison.costs[variant.name].items():
             yield {**about, "metric": f"cost/{name}", "value": value}
 
 
-def _result_cells(result: Result) -> dict[str, object]:
+def _make_result_cells(result: Result) -> dict[str, object]:
     least, most = result.spread or (None, None)
     cells = {
-        **_estimate_cells(("value", "low", "high"), result.value),
-        **_estimate_cells(("difference", "difference_low", "difference_high"), result.difference),
+        **_make_estimate_cells(("value", "low", "high"), result.value),
+        **_make_estimate_cells(("difference", "difference_low", "difference_high"), result.difference),
         "p": result.p,
         "p_holm": result.p_holm,
         "seed_min": least,
@@ -62,7 +62,7 @@ def _result_cells(result: Result) -> dict[str, object]:
     return {key: value for key, value in cells.items() if value is not None}
 
 
-def _estimate_cells(columns: Sequence[str], estimate: Estimate | None) -> dict[str, float | None]:
+def _make_estimate_cells(columns: Sequence[str], estimate: Estimate | None) -> dict[str, float | None]:
     parts = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
     return dict(zip(columns, parts, strict=True))
 
@@ -79,7 +79,7 @@ def extend_results_csv(comparison: Comparison, settings: Sequence[str], path: Pa
     Raises:
         InputError: the file is there and is not one of ours.
     """
-    new = {run.run_id: _run_line(variant, run, settings) for variant in comparison.trained for run in variant.runs}
+    new = {run.run_id: _make_run_line(variant, run, settings) for variant in comparison.trained for run in variant.runs}
     others = {run_id: line for run_id, line in _read_results(path).items() if run_id not in new}
     lines = [*others.values(), *new.values()]
     # the columns of the newest lines first; one that only older lines have stays
@@ -101,7 +101,7 @@ def _read_results(path: Path) -> dict[str, dict[str, str]]:
         return {line[_ID]: {key: value for key, value in line.items() if key and value} for line in reader}
 
 
-def _run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict[str, str]:
+def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict[str, str]:
     numbers: dict[str, float] = {}
     for name in METRICS:
         if name in run.results:

@@ -90,14 +90,14 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str
     }
     machine = [value for key, value in sorted(sweep.tags.items()) if key.startswith("machine")]
     dirty = " with changes" if sweep.tags.get("git.dirty") == "true" else ""
-    fingerprints = [value[:16] for value in _tags(runs, "dataset.fingerprint")]
+    fingerprints = [value[:16] for value in _list_tags(runs, "dataset.fingerprint")]
     lines = [
         f"Date: {sweep.started:%Y-%m-%d}; MLflow run {sweep.run_id}",
-        f"Machine: {', '.join([*machine, *_tags(runs, 'device')])}",
+        f"Machine: {', '.join([*machine, *_list_tags(runs, 'device')])}",
         f"Versions: {', '.join(f'{name} {value}' for name, value in versions.items())}; commit "
         f"{sweep.tags.get('git.commit', '?')}{dirty}",
-        f"Model: {', '.join(_params(runs, 'model.name'))}; data: {', '.join(_params(runs, 'dataset.name'))}, "
-        f"{', '.join(_params(runs, 'dataset.size_used'))} rows, fingerprint {', '.join(fingerprints)}",
+        f"Model: {', '.join(_list_params(runs, 'model.name'))}; data: {', '.join(_list_params(runs, 'dataset.name'))}, "
+        f"{', '.join(_list_params(runs, 'dataset.size_used'))} rows, fingerprint {', '.join(fingerprints)}",
         f"All metrics, and answers side by side: `medft compare parent={sweep.run_id}`",
         f"This folder is renewed by `medft report experiment={sweep.name}`",
     ]
@@ -106,9 +106,9 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str
     return [f"{line}." for line in lines]
 
 
-def _tags(runs: Sequence[RunRecord], key: str) -> list[str]:
+def _list_tags(runs: Sequence[RunRecord], key: str) -> list[str]:
     return sorted({run.tags.get(key, "?") for run in runs})
 
 
-def _params(runs: Sequence[RunRecord], key: str) -> list[str]:
+def _list_params(runs: Sequence[RunRecord], key: str) -> list[str]:
     return sorted({run.params.get(key, "?") for run in runs})

@@ -74,7 +74,7 @@ def format_count(number: int, one: str, several: str) -> str:
     return f"{number:,} {one if number == 1 else several}"
 
 
-def before_after_cells(result: BeforeAfter) -> tuple[str, str, str, str]:
+def format_before_after(result: BeforeAfter) -> tuple[str, str, str, str]:
     """A line of a run's results: before, after and difference with their intervals, and the p-value."""
     difference: Difference | None = result.difference
     p = format_p(difference.p if difference else None, missing="")

@@ -5,7 +5,7 @@ from typing import Any
 
 
 @functools.cache
-def environment() -> Any:
+def make_environment() -> Any:
     """The jinja2 environment of `medft/report/templates`; a name that a template does not know is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

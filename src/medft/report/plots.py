@@ -21,7 +21,7 @@ def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], s
         curves: by name, (step, nats a token).
         references: by name, nats a token.
     """
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size)
     for name, points in curves.items():
         steps, values = [step for step, _ in points], [value for _, value in points]
         is_validation = name.startswith("val")
@@ -45,7 +45,7 @@ def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]
     """
     import numpy as np
 
-    figure, axes = new_figure(WIDE)
+    figure, axes = make_figure(WIDE)
     shortest = min(int(each.min()) for each in lengths.values())
     longest = max([*(int(each.max()) for each in lengths.values()), *cuts])
     bins = [shortest * (1.15 * longest / shortest) ** (number / 32) for number in range(33)]
@@ -77,7 +77,7 @@ def plot_scores(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any
     Args:
         scores: by name.
     """
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size)
     names = list(scores)
     axes.hist([scores[name] for name in names], bins=[*range(0, 100, 10), 100.001], label=names)
     axes.set_xlabel("score")
@@ -90,7 +90,7 @@ def plot_scores(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any
 
 def plot_score_by_length(words: Sequence[float], scores: Sequence[float], size: Size = WIDE) -> Any:
     """Scores over the length of the answers: a judge that likes long answers shows here."""
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size)
     axes.scatter(words, scores, alpha=0.5, edgecolors="none")
     axes.set_xlabel("words of the answer")
     axes.set_ylabel("score")
@@ -105,7 +105,7 @@ def plot_trials(completed: Points, pruned: Points, metric: str, minimize: bool, 
     Args:
         completed, pruned: (number, value) of trials that ran to their end and that were given up.
     """
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size)
     for points, name, marker in ((completed, "completed", "o"), (pruned, "pruned, when given up", "x")):
         if points:
             axes.scatter(*zip(*points, strict=True), label=name, marker=marker)
@@ -120,7 +120,7 @@ def plot_trials(completed: Points, pruned: Points, metric: str, minimize: bool, 
     return figure
 
 
-def as_svg(figure: Any) -> str:
+def render_svg(figure: Any) -> str:
     """The figure as an `<svg>` element whose text is text; the same figure is the same string."""
     import matplotlib
 
@@ -131,7 +131,7 @@ def as_svg(figure: Any) -> str:
     return svg[svg.index("<svg") :]
 
 
-def new_figure(size: Size) -> tuple[Any, Any]:
+def make_figure(size: Size) -> tuple[Any, Any]:
     """An empty figure of this size in inches, and its axes."""
     from matplotlib.figure import Figure
 

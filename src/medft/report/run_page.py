@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from medft.evaluation.judging.agreement import compare_judges
 from medft.evaluation.judging.metrics import JudgeResults
-from medft.evaluation.judging.verdicts import score_ratio
+from medft.evaluation.judging.verdicts import collect_scores
 from medft.evaluation.predictions import Prediction
 from medft.metrics.aggregate import BeforeAfter
 from medft.metrics.registry import ANSWER_RANK, METRICS
 from medft.report.diff import Marked, mark_differences
-from medft.report.format import COST_UNITS, INTERVALS, before_after_cells, format_estimate, keep_together
-from medft.report.html import environment
-from medft.report.plots import NARROW, as_svg, plot_losses, plot_score_by_length, plot_scores
+from medft.report.format import COST_UNITS, INTERVALS, format_before_after, format_estimate, keep_together
+from medft.report.html import make_environment
+from medft.report.plots import NARROW, plot_losses, plot_score_by_length, plot_scores, render_svg
 from medft.report.run_table import describe_run
 from medft.runs.record import RunRecord, read_record
 from medft.runs.tracker import Tracker
@@ -51,7 +51,7 @@ def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRe
     record = read_record(tracker, predictions)
     page, curves = tracker.folder / "report.html", tracker.folder / "loss_curves.png"
     page.write_text(render_run(record), encoding="utf-8")
-    plot_losses(record.curves, _reference_losses(record)).savefig(curves)
+    plot_losses(record.curves, _collect_reference_losses(record)).savefig(curves)
     tracker.log_file(page)
     tracker.log_file(curves)
     tracker.set_description(describe_run(record))
@@ -63,18 +63,18 @@ def render_run(record: RunRecord) -> str:
     rows = record.predictions
     judges = [_view_judge(record, judge) for judge in record.judges]
     ranked_by, ranked = _rank_answers(rows, record.judges)
-    template = environment().get_template("run.html")
+    template = make_environment().get_template("run.html")
     return str(
         template.render(
             record=record,
-            lines=[(name, METRICS[name].meaning, *_cells(result)) for name, result in record.results.items()],
+            lines=[(name, METRICS[name].meaning, *_format_cells(result)) for name, result in record.results.items()],
             unigram=format_estimate(record.unigram_loss),
             intervals=INTERVALS,
             documents=len({row.document for row in rows}),
-            curves=as_svg(plot_losses(record.curves, _reference_losses(record), NARROW)),
+            curves=render_svg(plot_losses(record.curves, _collect_reference_losses(record), NARROW)),
             judges=judges,
             judge_names=[judge.name for judge in record.judges],
-            cells=_cells,
+            cells=_format_cells,
             estimate=lambda each: keep_together(format_estimate(each)),
             agreements=compare_judges(rows),
             ranked_by=ranked_by,
@@ -85,11 +85,11 @@ def render_run(record: RunRecord) -> str:
     )
 
 
-def _cells(result: BeforeAfter) -> list[str]:
-    return [keep_together(cell) for cell in before_after_cells(result)]
+def _format_cells(result: BeforeAfter) -> list[str]:
+    return [keep_together(cell) for cell in format_before_after(result)]
 
 
-def _reference_losses(record: RunRecord) -> dict[str, float]:
+def _collect_reference_losses(record: RunRecord) -> dict[str, float]:
     """The dashed lines of the loss curves."""
     loss = record.results["loss"]
     lines = {"reference/unigram_loss": record.unigram_loss, "baseline/loss": loss.before, "test/loss": loss.after}
@@ -98,15 +98,15 @@ def _reference_losses(record: RunRecord) -> dict[str, float]:
 
 def _view_judge(record: RunRecord, results: JudgeResults) -> JudgeView:
     name, rows = results.name, record.predictions
-    ratios = {"before": score_ratio(name, rows, "baseline"), "after": score_ratio(name, rows, "test")}
+    ratios = {"before": collect_scores(name, rows, "baseline"), "after": collect_scores(name, rows, "test")}
     scores = {label: ratio.sums.tolist() for label, ratio in ratios.items() if ratio}
     words = [float(row.test.words) for row in rows if row.judge_score(name, "test") is not None]
     prefix = f"judge.{name}."
     return JudgeView(
         results=results,
         facts={key: record.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in record.tags},
-        histogram=as_svg(plot_scores(scores, NARROW)) if scores else "",
-        by_length=as_svg(plot_score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
+        histogram=render_svg(plot_scores(scores, NARROW)) if scores else "",
+        by_length=render_svg(plot_score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
     )
 
 

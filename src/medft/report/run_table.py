@@ -7,8 +7,8 @@ from medft.evaluation.judging.metrics import JudgeResults
 from medft.metrics.registry import HEADLINES
 from medft.metrics.statistics import Difference
 from medft.report.format import (
-    before_after_cells,
     describe_reliability,
+    format_before_after,
     format_estimate,
     format_number,
     format_p,
@@ -26,8 +26,8 @@ _CHARACTERS = 240  # of each answer shown; predictions.jsonl has them whole
 def print_summary(record: RunRecord) -> None:
     """Print the results table and three answers side by side."""
     predictions = record.predictions
-    rows = [(name, *before_after_cells(result)) for name, result in record.results.items()]
-    rows += [_judge_row(judge, with_counts=True) for judge in record.judges]
+    rows = [(name, *format_before_after(result)) for name, result in record.results.items()]
+    rows += [_make_judge_row(judge, with_counts=True) for judge in record.judges]
     rows.append(("reference/unigram_loss", "", format_estimate(record.unigram_loss), "", ""))
     rows += [(f"cost/{name}", "", format_number(value), "", "") for name, value in record.costs.items()]
     Table(f"test questions (n={len(predictions)}), with 95% intervals", _COLUMNS, rows).print()
@@ -74,19 +74,19 @@ def describe_run(record: RunRecord) -> str:
     ]
     if record.is_leaking:
         lines.append("**Test questions were trained on**: these figures say nothing about new questions.")
-    rows = [(name, *before_after_cells(record.results[name])) for name in HEADLINES if name in record.results]
-    rows += [_judge_row(judge) for judge in record.judges]
+    rows = [(name, *format_before_after(record.results[name])) for name in HEADLINES if name in record.results]
+    rows += [_make_judge_row(judge) for judge in record.judges]
     lines.append(Table("", _COLUMNS, rows).to_markdown())
     lines.append("`report.html` under Artifacts has the rest: curves, judges, answers, the audit of the data.")
     return "\n\n".join(lines)
 
 
-def _judge_row(judge: JudgeResults, with_counts: bool = False) -> tuple[str, str, str, str, str]:
+def _make_judge_row(judge: JudgeResults, with_counts: bool = False) -> tuple[str, str, str, str, str]:
     about = [describe_reliability(judge.reliability.reliable)]
     if with_counts:
         about += [f"{count} {status}" for status, count in judge.counts.items()]
     words = ", ".join(each for each in about if each)
-    return (f"judge/{judge.name}/score{f' ({words})' if words else ''}", *before_after_cells(judge.score))
+    return (f"judge/{judge.name}/score{f' ({words})' if words else ''}", *format_before_after(judge.score))
 
 
 def _shorten(text: str) -> str:

@@ -22,17 +22,17 @@ def write_verdict(comparison: Comparison) -> list[str]:
     ]
     fair = [(variant, result) for variant, result in scored if not variant.is_leaking]
     return [
-        *_against_reference(comparison, [pair for pair in fair if pair[0] is not comparison.reference]),
-        *_best(comparison, fair),
-        *_front(comparison),
-        *_seeds(comparison, scored),
-        *_baseline(comparison),
-        *_leaking(comparison, [(variant, result) for variant, result in scored if variant.is_leaking]),
+        *_compare_with_reference(comparison, [pair for pair in fair if pair[0] is not comparison.reference]),
+        *_name_best(comparison, fair),
+        *_describe_front(comparison),
+        *_describe_seeds(comparison, scored),
+        *_describe_baseline(comparison),
+        *_describe_leaking(comparison, [(variant, result) for variant, result in scored if variant.is_leaking]),
     ]
 
 
-def _against_reference(comparison: Comparison, fair: Scored) -> list[str]:
-    sentences = [_differs(comparison, variant, result) for variant, result in fair if result.is_finding]
+def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
+    sentences = [_describe_finding(comparison, variant, result) for variant, result in fair if result.is_finding]
     reference = comparison.reference
     alike = [(variant, result) for variant, result in fair if result.p_holm is not None and not result.is_finding]
     if alike:
@@ -55,7 +55,7 @@ def _against_reference(comparison: Comparison, fair: Scored) -> list[str]:
     return sentences
 
 
-def _differs(comparison: Comparison, variant: Variant, result: Result) -> str:
+def _describe_finding(comparison: Comparison, variant: Variant, result: Result) -> str:
     difference, reference = result.difference, comparison.reference
     assert difference is not None
     word = "better" if comparison.is_better(result) else "worse"
@@ -63,7 +63,7 @@ def _differs(comparison: Comparison, variant: Variant, result: Result) -> str:
     p = format_holm(result)
     sentence = (
         f"{variant.name} is {word} than {reference.name}: {comparison.primary} is {direction} by "
-        f"{format_estimate(_absolute(difference))} (p {p if p.startswith('<') else f'= {p}'} after Holm)."
+        f"{format_estimate(_drop_sign(difference))} (p {p if p.startswith('<') else f'= {p}'} after Holm)."
     )
     of_reference = comparison.result(comparison.primary, reference)
     spreads = [each for each in (result.spread, of_reference.spread if of_reference else None) if each]
@@ -72,14 +72,14 @@ def _differs(comparison: Comparison, variant: Variant, result: Result) -> str:
     return sentence
 
 
-def _absolute(difference: Estimate) -> Estimate:
+def _drop_sign(difference: Estimate) -> Estimate:
     """The size of a difference; its interval turned with it."""
     if difference.value >= 0 or difference.low is None or difference.high is None:
         return Estimate(abs(difference.value), difference.low, difference.high)
     return Estimate(-difference.value, -difference.high, -difference.low)
 
 
-def _best(comparison: Comparison, fair: Scored) -> list[str]:
+def _name_best(comparison: Comparison, fair: Scored) -> list[str]:
     sign = 1 if comparison.lower_is_better else -1
     numbers = [(variant, result) for variant, result in fair if math.isfinite(result.value.value)]
     if len(numbers) < 2:
@@ -89,7 +89,7 @@ def _best(comparison: Comparison, fair: Scored) -> list[str]:
     return [f"The {word} {comparison.primary} is that of {variant.name}: {format_estimate(result.value)}."]
 
 
-def _front(comparison: Comparison) -> list[str]:
+def _describe_front(comparison: Comparison) -> list[str]:
     fair = [variant.name for variant in comparison.trained if not variant.is_leaking]
     if not comparison.front or len(fair) < 2:
         return []
@@ -99,7 +99,7 @@ def _front(comparison: Comparison) -> list[str]:
     return [sentence]
 
 
-def _seeds(comparison: Comparison, scored: Scored) -> list[str]:
+def _describe_seeds(comparison: Comparison, scored: Scored) -> list[str]:
     widths = {variant.name: result.spread[1] - result.spread[0] for variant, result in scored if result.spread}
     single = [variant.name for variant, _ in scored if len(variant.runs) == 1]
     sentences = []
@@ -113,7 +113,7 @@ def _seeds(comparison: Comparison, scored: Scored) -> list[str]:
     return sentences
 
 
-def _baseline(comparison: Comparison) -> list[str]:
+def _describe_baseline(comparison: Comparison) -> list[str]:
     result = comparison.result(comparison.primary, comparison.baseline) if comparison.baseline else None
     if result is None or result.difference is None:
         return []
@@ -124,7 +124,7 @@ def _baseline(comparison: Comparison) -> list[str]:
     ]
 
 
-def _leaking(comparison: Comparison, leaking: Scored) -> list[str]:
+def _describe_leaking(comparison: Comparison, leaking: Scored) -> list[str]:
     """How much better a variant looks that has seen the answers: a flattery, not a finding."""
     sentences = []
     for variant, result in leaking:
@@ -132,7 +132,7 @@ def _leaking(comparison: Comparison, leaking: Scored) -> list[str]:
         if result.difference:
             looks = "better" if comparison.is_better(result) else "worse"
             tested = f", p {format_holm(result)}" if result.p_holm is not None else ""
-            by = f"{format_estimate(_absolute(result.difference))} in {comparison.primary}{tested}"
+            by = f"{format_estimate(_drop_sign(result.difference))} in {comparison.primary}{tested}"
             sentence += f": it looks {looks} than {comparison.reference.name} by {by}, and so much the leak may flatter"
         sentences.append(f"{sentence}.")
     return sentences

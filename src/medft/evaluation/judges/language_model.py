@@ -173,7 +173,7 @@ class LanguageModel(Judge):
             return  # not known here; the server refuses what it cannot read
         room = self._context - self.reply_tokens
         if reply.prompt_tokens is None:
-            if token_bound(prompt) + CHAT_TOKENS > room:
+            if estimate_tokens(prompt) + CHAT_TOKENS > room:
                 raise PromptTooLong("perhaps cut: the server does not say how many tokens it read")
         elif reply.prompt_tokens >= room:
             raise PromptTooLong(f"prompt and reply need more than {self._context} tokens")
@@ -204,7 +204,7 @@ class LanguageModel(Judge):
         return self._clients[timeout]
 
 
-def token_bound(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """A number of tokens that a text hardly has more of: a token for every two small ASCII letters or spaces, one for
     every other byte (digits, capitals and signs are often tokens of their own, other scripts several).
     """

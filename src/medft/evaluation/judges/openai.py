@@ -9,7 +9,7 @@ from medft.config.section import Role
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Name
 from medft.evaluation.judges.language_model import LanguageModel
-from medft.evaluation.judges.protocol import Fault, Reply, Sampling, one_line, refusal
+from medft.evaluation.judges.protocol import Fault, Reply, Sampling, classify_refusal, shorten_error
 
 _CHECK_TIMEOUT = 10.0  # seconds
 
@@ -25,20 +25,22 @@ class OpenAI(LanguageModel):
 
     def prepare(self) -> Self:
         """Check server and model."""
-        openai = _library()
+        openai = _import_openai()
         try:
             models = {each.id: each for each in self.client(_CHECK_TIMEOUT).models.list().data}
         except openai.OpenAIError as error:
-            raise JudgeUnavailable(f"no OpenAI-compatible server answers on {self.base_url}: {_why(error)}") from None
+            raise JudgeUnavailable(
+                f"no OpenAI-compatible server answers on {self.base_url}: {_describe_error(error)}"
+            ) from None
         if self.model not in models:
             has = ", ".join(sorted(models)[:5]) or "none"
             raise JudgeUnavailable(f"the server on {self.base_url} has no model {self.model!r}; it has {has}")
-        self._facts.update({"model": self.model, "base_url": self.base_url, **_context(models[self.model])})
+        self._facts.update({"model": self.model, "base_url": self.base_url, **_read_context_length(models[self.model])})
         return self
 
     def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
         """One call of `/v1/chat/completions`."""
-        openai = _library()
+        openai = _import_openai()
         schema = {"name": "score", "schema": self.reply_schema(), "strict": True}
         try:
             completion = self.client(timeout).chat.completions.create(
@@ -54,18 +56,18 @@ class OpenAI(LanguageModel):
                 choice.message.content or "", usage.prompt_tokens if usage else None, choice.finish_reason == "length"
             )
         except openai.APIStatusError as error:
-            raise refusal(self.base_url, _why(error), error.status_code) from None
+            raise classify_refusal(self.base_url, _describe_error(error), error.status_code) from None
         except (openai.OpenAIError, ValueError, AttributeError, TypeError, IndexError) as error:
             # all but the first: an answer that is not what such a server says
-            raise Fault(f"{self.base_url} failed ({_why(error)})") from None
+            raise Fault(f"{self.base_url} failed ({_describe_error(error)})") from None
 
     def connect(self, timeout: float) -> Any:
         """The official client, without its retries: ours are bounded and counted in one place."""
         key = os.environ.get(self.api_key_env) or "none"
-        return _library().OpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
+        return _import_openai().OpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
 
 
-def _library() -> Any:
+def _import_openai() -> Any:
     try:
         import openai
     except ImportError:
@@ -73,7 +75,7 @@ def _library() -> Any:
     return openai
 
 
-def _context(model: Any) -> dict[str, str]:
+def _read_context_length(model: Any) -> dict[str, str]:
     """The context length, where a server says it: vLLM as max_model_len, llama.cpp under meta."""
     extra = model.model_extra or {}
     meta = extra.get("meta") or {}
@@ -81,8 +83,8 @@ def _context(model: Any) -> dict[str, str]:
     return {"context_length": str(length)} if length else {}
 
 
-def _why(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """The server's own words where there are any."""
     body = getattr(error, "body", None)
     told = body.get("message") if isinstance(body, dict) else None
-    return one_line(told or error)
+    return shorten_error(told or error)

@@ -49,12 +49,12 @@ class Sampling:
     temperature: float
 
 
-def one_line(error: Exception | str) -> str:
+def shorten_error(error: Exception | str) -> str:
     """The first sentence of an error, or its kind."""
     return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]
 
 
-def refusal(where: str, why: str, status: int) -> Exception:
+def classify_refusal(where: str, why: str, status: int) -> Exception:
     """What an HTTP error status of a server means: too long a prompt, a door that stays shut, a prompt that it will not
     answer (a content filter), or something that passes.
     """

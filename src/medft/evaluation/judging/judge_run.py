@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medft.console import say, warn
 from medft.evaluation.judges.base import Judge, JudgeItem
-from medft.evaluation.judging.agreement import pass_agreement
+from medft.evaluation.judging.agreement import estimate_pass_agreement
 from medft.evaluation.judging.cache import open_cache
 from medft.evaluation.judging.controls import Reliability, sample_controls
 from medft.evaluation.judging.metrics import JudgeResults, summarize_judge
@@ -54,7 +54,7 @@ def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Pa
             pairs.append((case.row.document, old, float(verdict.score)))
         if old is None or verdict.score is not None:  # a verdict that did not come does not replace one that did
             case.row.verdicts.setdefault(judge.name, {})[case.side] = verdict
-    results = summarize_judge(judge.name, predictions, pass_agreement(pairs))
+    results = summarize_judge(judge.name, predictions, estimate_pass_agreement(pairs))
     if judge.controls:
         _announce_reliability(judge, results.reliability)
     return results

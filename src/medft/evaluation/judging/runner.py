@@ -48,12 +48,12 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
     try:
         judge.load()
     except Exception as error:
-        why = _words(error)
+        why = _describe_error(error)
         warn(f"{why}; nothing was judged: medft judge run=<id>")
         return [Verdict("failed", failure=why)] * len(tasks)
-    asking, counts = _Asking(judge, cache), Counter[str]()
+    worker, counts = _Worker(judge, cache), Counter[str]()
     with Progress(f"Judging with {judge.name}", len(tasks)) as bar, ThreadPoolExecutor(judge.concurrency) as pool:
-        futures = [pool.submit(asking.verdict, task) for task in tasks]
+        futures = [pool.submit(worker.judge, task) for task in tasks]
         try:
             for future in as_completed(futures):
                 counts[future.result().status] += 1
@@ -62,12 +62,12 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
             judge.interrupt()
             pool.shutdown(cancel_futures=True)
             raise
-    if asking.not_tried:
-        warn(f"{asking.last}; {asking.not_tried} answers are left unjudged: medft judge run=<id>")
+    if worker.not_tried:
+        warn(f"{worker.last}; {worker.not_tried} answers are left unjudged: medft judge run=<id>")
     return [future.result() for future in futures]
 
 
-class _Asking:
+class _Worker:
     """What the threads share."""
 
     def __init__(self, judge: Judge, cache: VerdictCache | None) -> None:
@@ -76,7 +76,7 @@ class _Asking:
         self._away: set[str] = set()  # questions since the last verdict; one that never works is not an absence
         self.not_tried, self.last = 0, ""
 
-    def verdict(self, task: Task) -> Verdict:
+    def judge(self, task: Task) -> Verdict:
         with self._lock:
             if len(self._away) >= _AWAY_LIMIT:
                 self.not_tried += 1
@@ -91,11 +91,11 @@ class _Asking:
                 self.last = str(error)
             return Verdict("failed", failure=str(error))
         except Exception as error:
-            return Verdict("failed", failure=_words(error))
+            return Verdict("failed", failure=_describe_error(error))
         with self._lock:
             self._away.clear()
         return verdict
 
 
-def _words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return str(error) if isinstance(error, MedftError) else f"{type(error).__name__}: {error}"
