@@ -19,7 +19,7 @@ from medft.evaluation.evaluate import Measurement, evaluate
 from medft.evaluation.judges.base import judge_of
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.loss import compute_unigram_losses
-from medft.evaluation.predictions import list_documents, make_predictions
+from medft.evaluation.predictions import make_predictions
 from medft.evaluation.probes import load_probes
 from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
 from medft.metrics.registry import list_missing_metrics
@@ -76,7 +76,7 @@ def run(config: Config) -> dict[str, float]:
         tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
         _announce_truncation(config, tuned)
         predictions = make_predictions(test, baseline.answers if baseline else None, tuned.answers)
-        documents = list_documents(predictions)
+        documents = [row.document for row in predictions]
         results = summarize_answers(baseline.answers if baseline else None, tuned.answers, documents)
         metrics = flatten_results(results, _unigram_loss(data, tuned, documents))
         metrics |= flatten_costs(fitted.costs) if fitted.costs else {}

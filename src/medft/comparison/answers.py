@@ -45,11 +45,8 @@ def select_answers(
     Args:
         metric: one that single answers have, by whose range over the variants the questions are chosen.
     """
-    scores = [variant.scores(variant.runs[0]) for variant in variants]
-    ranges = []
-    for place in range(len(scores[0])):
-        values = [own[place].values[metric] for own in scores]
-        ranges.append(max(values) - min(values))
+    columns = [[answer.values[metric] for answer in variant.scores(variant.runs[0])] for variant in variants]
+    ranges = [max(values) - min(values) for values in zip(*columns, strict=True)]
     by_range = sorted(range(len(ranges)), key=lambda place: -ranges[place])
     most = by_range[: count - count // _RANDOM_SHARE]
     rest = sorted(by_range[len(most) :])

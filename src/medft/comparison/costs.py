@@ -1,6 +1,6 @@
 """What a variant has cost, and which variants give the best score for their cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import fmean
 
 from medft.comparison.variants import Variant
@@ -18,16 +18,16 @@ def average_costs(variant: Variant) -> dict[str, float]:
 
 
 def find_pareto_front(points: Mapping[str, tuple[float, float]], lower_is_better: bool) -> list[str]:
-    """Names of the points that no other one beats: costs at most as much and scores at least as well, one of both
-    strictly.
+    """Names of the points that no other one dominates, by costing at most as much and scoring at least as well, one of
+    both strictly.
 
     Args:
         points: by name, (cost, score).
     """
     sign = 1 if lower_is_better else -1
     losses = {name: (cost, sign * score) for name, (cost, score) in points.items()}
-    return [name for name, own in losses.items() if not _is_beaten(own, list(losses.values()))]
-
-
-def _is_beaten(own: tuple[float, float], others: Sequence[tuple[float, float]]) -> bool:
-    return any(other[0] <= own[0] and other[1] <= own[1] and other != own for other in others)
+    return [
+        name
+        for name, (cost, loss) in losses.items()
+        if not any(other[0] <= cost and other[1] <= loss and other != (cost, loss) for other in losses.values())
+    ]

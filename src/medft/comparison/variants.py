@@ -17,7 +17,7 @@ BASELINE = "before fine-tuning"
 
 @dataclass(frozen=True)
 class Variant:
-    """What one line of a comparison is about.
+    """One row of a comparison: a setting with its runs.
 
     Attributes:
         runs: of several seeds, the lowest first.
@@ -70,7 +70,11 @@ def make_variants(
         notes += repeated
         values = {key: own.get(key, "-") for key in keys}
         variants.append(Variant(label or members[0].name, tuple(members), values))
-    return _make_names_unique(variants), notes
+    counts = Counter(each.name for each in variants)
+    return [
+        replace(each, name=f"{each.name} ({each.runs[0].run_id[:8]})") if counts[each.name] > 1 else each
+        for each in variants
+    ], notes
 
 
 def find_variant(variants: Sequence[Variant], wanted: str) -> Variant:
@@ -97,19 +101,18 @@ def find_variant(variants: Sequence[Variant], wanted: str) -> Variant:
 
 
 def _split_name(name: str) -> frozenset[str]:
-    return frozenset(_normalize_part(part.strip().lower()) for part in name.split(", "))
-
-
-def _normalize_part(text: str) -> str:
-    """`key=value`; numbers are equal however they are written."""
-    key, equals, value = text.partition("=")
-    with suppress(ValueError):
-        value = repr(float(value))
-    return f"{key}{equals}{value}"
+    """Its parts, `key=value` each; numbers are equal however they are written."""
+    parts = set()
+    for part in name.lower().split(", "):
+        key, equals, value = part.strip().partition("=")
+        with suppress(ValueError):
+            value = repr(float(value))
+        parts.add(f"{key}{equals}{value}")
+    return frozenset(parts)
 
 
 def _select_newest(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """The newest run of each seed, lowest seed first: to run the same again says nothing of the luck of the seed."""
+    """The newest run of each seed, lowest seed first: a repeated run adds nothing about the spread over seeds."""
     newest = {run.seed: run for run in sorted(runs, key=lambda run: run.started)}
     kept = sorted(newest.values(), key=lambda run: (len(run.seed), run.seed))
     notes = [
@@ -119,11 +122,3 @@ def _select_newest(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str
         if run not in kept
     ]
     return kept, notes
-
-
-def _make_names_unique(variants: Sequence[Variant]) -> list[Variant]:
-    counts = Counter(each.name for each in variants)
-    return [
-        replace(each, name=f"{each.name} ({each.runs[0].run_id[:8]})") if counts[each.name] > 1 else each
-        for each in variants
-    ]

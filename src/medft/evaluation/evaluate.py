@@ -12,8 +12,8 @@ from medft.data.encode import Encoded
 from medft.data.example import Example
 from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.tokenizer import Tokenizer
-from medft.evaluation.generate import Generated, generate
-from medft.evaluation.loss import AnswerLoss, compute_answer_losses
+from medft.evaluation.generate import generate
+from medft.evaluation.loss import compute_answer_losses
 from medft.evaluation.probes import load_probes
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import measure_answers
@@ -52,33 +52,22 @@ def evaluate(
     generated = generate(network, prompts, config.generation, config.evaluation.batch_size, config.seed)
     texts = [decode_answer(answer.token_ids, tokenizer) for answer in generated]
     values = measure_answers([row.output for row in test], texts[: len(test)])
-    answers = [
-        _score_answer(row, texts[place], generated[place], losses[place], values[place], encoded[place], tokenizer)
-        for place, row in enumerate(test)
-    ]
+    answers = []
+    for place, (row, loss, text) in enumerate(zip(test, losses, texts, strict=False)):  # the probes come after
+        read = row.output
+        if loss.cut:  # only what the loss has read; end-of-text, which has a loss but no bytes, is not among it
+            read = tokenizer.decode(encoded[place].answer[: loss.tokens])
+        answers.append(
+            AnswerScores(
+                answer=text,
+                hit_limit=generated[place].hit_limit,
+                nats=loss.nats,
+                tokens=loss.tokens,
+                cut=loss.cut,
+                bytes=len(read.encode()),
+                words=len(text.split()),
+                expected_words=len(row.output.split()),
+                values=values[place],
+            )
+        )
     return Measurement(answers, {probe.id: text for probe, text in zip(probes, texts[len(test) :], strict=True)})
-
-
-def _score_answer(
-    row: Example,
-    text: str,
-    generated: Generated,
-    loss: AnswerLoss,
-    values: dict[str, float],
-    encoded: Encoded,
-    tokenizer: Tokenizer,
-) -> AnswerScores:
-    read = row.output
-    if loss.cut:  # only what the loss has read; end-of-text, which has a loss but no bytes, is not among it
-        read = tokenizer.decode(encoded.answer[: loss.tokens])
-    return AnswerScores(
-        answer=text,
-        hit_limit=generated.hit_limit,
-        nats=loss.nats,
-        tokens=loss.tokens,
-        cut=loss.cut,
-        bytes=len(read.encode()),
-        words=len(text.split()),
-        expected_words=len(row.output.split()),
-        values=values,
-    )

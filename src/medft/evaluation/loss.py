@@ -34,21 +34,21 @@ class AnswerLoss:
 def compute_answer_losses(network: Any, rows: Sequence[Encoded], max_length: int) -> list[AnswerLoss]:
     """The loss of each row's answer, the prompt being context only.
 
-    One row at a time, so that no row's figure depends on which others it is measured with. A row whose prompt alone
+    One row at a time, so that no row's loss depends on which others are in its batch. A row whose prompt alone
     fills `max_length` has no tokens to score.
     """
-    return [_compute_answer_loss(network, row, max_length) for row in track(rows, "Loss of the expected answers")]
-
-
-def _compute_answer_loss(network: Any, row: Encoded, max_length: int) -> AnswerLoss:
-    ids = (row.prompt + row.answer)[:max_length]
-    sample = Sample(ids, len(row.prompt))
-    cut = len(row.prompt) + len(row.answer) - len(ids)
-    if sample.supervised < 1:
-        return AnswerLoss(0.0, 0, min(cut, len(row.answer)))
-    batch = {key: value.to(network.device) for key, value in pad([sample], pad_token_id=0).items()}
-    nats, tokens = supervised_loss(network, batch)
-    return AnswerLoss(float(nats), int(tokens), cut)
+    losses = []
+    for row in track(rows, "Loss of the expected answers"):
+        ids = (row.prompt + row.answer)[:max_length]
+        sample = Sample(ids, len(row.prompt))
+        cut = len(row.prompt) + len(row.answer) - len(ids)
+        if sample.supervised < 1:
+            losses.append(AnswerLoss(0.0, 0, min(cut, len(row.answer))))
+            continue
+        batch = {key: value.to(network.device) for key, value in pad([sample], pad_token_id=0).items()}
+        nats, tokens = supervised_loss(network, batch)
+        losses.append(AnswerLoss(float(nats), int(tokens), cut))
+    return losses
 
 
 def compute_unigram_losses(

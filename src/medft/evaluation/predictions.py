@@ -64,11 +64,6 @@ def make_predictions(
     ]
 
 
-def list_documents(predictions: Iterable[Prediction]) -> list[str]:
-    """The document of each question."""
-    return [row.document for row in predictions]
-
-
 def list_judges(predictions: Iterable[Prediction]) -> list[str]:
     """The names of all judges that have judged any of the rows, in alphabetical order."""
     return sorted({name for row in predictions for name in row.verdicts})
@@ -87,7 +82,7 @@ def write_jsonl(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def read_jsonl(path: Path) -> list[Prediction]:
-    """The reverse of `write_jsonl`."""
+    """Read what `write_jsonl` has written."""
     with path.open(encoding="utf-8") as file:
         return [_read_prediction(json.loads(line)) for line in file]
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from medft.metrics.metric import Measure, Metric
+from medft.metrics.metric import Better, Bounds, Metric
 
 _SHARE = (0.0, 1.0)
 
@@ -57,15 +57,6 @@ def normalize(text: str) -> list[str]:
     return [word for word in bare.split() if word not in ("a", "an", "the")]
 
 
-def _measure_each(name: str, compute: Callable[[str, str], float]) -> Measure:
-    """Measures a metric that is computed one answer at a time."""
-
-    def measure(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
-        return {name: [compute(want, have) for want, have in zip(expected, generated, strict=True)]}
-
-    return measure
-
-
 # Each scorer takes a moment to make, so both are made once.
 @functools.cache
 def _make_rouge() -> Any:
@@ -81,36 +72,32 @@ def _make_chrf() -> Any:
     return CHRF()
 
 
+def _make_metric(
+    name: str,
+    meaning: str,
+    compute: Callable[[str, str], float],
+    bounds: Bounds = _SHARE,
+    better: Better = "higher",
+) -> Metric:
+    """A metric that is computed one answer at a time, from the expected and the generated one."""
+
+    def measure(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
+        return {name: [compute(want, have) for want, have in zip(expected, generated, strict=True)]}
+
+    return Metric(name, meaning, bounds, better, measure=measure)
+
+
 ROUGE_L = Metric(
     "rougeL", "longest common word sequence, 0 to 1", _SHARE, "higher", measure=measure_rouge, headline=True
 )
 ROUGE_1 = Metric("rouge1", "words in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
 ROUGE_2 = Metric("rouge2", "word pairs in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
-CHRF = Metric(
-    "chrf",
-    "character sequences in common, 0 to 100",
-    (0.0, 100.0),
-    "higher",
-    measure=_measure_each("chrf", compute_chrf),
-)
-TOKEN_F1 = Metric(
-    "token_f1",
-    "words in common after normalisation, 0 to 1",
-    _SHARE,
-    "higher",
-    measure=_measure_each("token_f1", compute_token_f1),
-)
-EXACT_MATCH = Metric(
-    "exact_match",
-    "share of answers equal to the expected one",
-    _SHARE,
-    "higher",
-    measure=_measure_each("exact_match", compute_exact_match),
-)
-REPEAT_SHARE = Metric(
+CHRF = _make_metric("chrf", "character sequences in common, 0 to 100", compute_chrf, (0.0, 100.0))
+TOKEN_F1 = _make_metric("token_f1", "words in common after normalisation, 0 to 1", compute_token_f1)
+EXACT_MATCH = _make_metric("exact_match", "share of answers equal to the expected one", compute_exact_match)
+REPEAT_SHARE = _make_metric(
     "repeat_share",
     "share of four-word runs that an answer has already written",
-    _SHARE,
-    "lower",
-    measure=_measure_each("repeat_share", lambda _, generated: compute_repeat_share(generated)),
+    lambda _, generated: compute_repeat_share(generated),
+    better="lower",
 )

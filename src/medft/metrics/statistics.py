@@ -24,13 +24,13 @@ _RESAMPLES = 10_000
 _FLIPS = 10_000
 _LEAST_SPREAD = 0.25  # of a resample, as a share of the whole sample's
 _EXACT = 13  # documents up to which all sign flips are tried
-_FEW, _MANY = 8, 1_000  # documents: below, a resample says too little, above, nothing that plain t does not say
+_FEW, _MANY = 8, 1_000  # documents: with fewer a bootstrap is unreliable, with more it agrees with plain t
 _CHUNK = 2_000_000  # numbers held at once while flipping signs
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95% interval; `low` and `high` are None where a single document says nothing of the spread."""
+    """A mean with its 95% interval; `low` and `high` are None where a single document leaves the spread unknown."""
 
     value: float
     low: float | None = None
@@ -76,6 +76,15 @@ class Ratio:
         sums = np.asarray(values, dtype=np.float64)
         return cls(sums, np.ones_like(sums) if counts is None else np.asarray(counts, np.float64), documents, bounds)
 
+    @property
+    def value(self) -> float:
+        """The metric alone, without its interval."""
+        return _divide(self.sums, self.counts)
+
+    def select(self, rows: NDArray[np.intp]) -> "Ratio":
+        """The same metric on some of its rows."""
+        return Ratio(self.sums[rows], self.counts[rows], [self.documents[row] for row in rows], self.bounds)
+
     def estimate(self) -> Estimate:
         """The metric with its interval."""
         sums, counts = self._sum_by_document()
@@ -83,7 +92,8 @@ class Ratio:
         if len(sums) < 2 or not counts.sum():
             return Estimate(value)
         error = float(_compute_standard_error(((sums - value * counts) ** 2).sum(), counts.sum(), len(sums)))
-        if self._is_two_valued():
+        is_share = np.isfinite(self.bounds).all() and (self.counts == 1).all() and np.isin(self.sums, self.bounds).all()
+        if is_share:
             ends: tuple[float, float] | None = self._compute_wilson(value, error, len(sums))
         elif error <= 1e-12 * max(1.0, abs(value)):
             ends = _bound_constant(value, len(sums), self.bounds)
@@ -105,15 +115,9 @@ class Ratio:
         mean, (sums, _) = paired.estimate(), paired._sum_by_document()
         return Difference(mean.value, mean.low, mean.high, compute_sign_flip_p(sums))
 
-    def _is_two_valued(self) -> bool:
-        """Whether each row is at one end of the bounds: a share."""
-        return bool(
-            np.isfinite(self.bounds).all() and (self.counts == 1).all() and np.isin(self.sums, self.bounds).all()
-        )
-
     def _compute_wilson(self, value: float, error: float, documents: int) -> tuple[float, float]:
-        """Wilson's interval of a share (1927) with the number of independent rows that the error speaks of (Kish 1965),
-        and t for the normal quantile. A resample of few successes has hardly any spread; this does not need one.
+        """Wilson's interval of a share (1927) with the effective number of independent rows (Kish 1965), and t for the
+        normal quantile. A resample of few successes has hardly any spread; this does not need one.
         """
         from scipy.stats import t
 
@@ -154,7 +158,7 @@ def compute_smallest_p(documents: int) -> float:
     return 2 ** (1 - documents) if documents <= _EXACT else 1 / (_FLIPS + 1)
 
 
-def _divide(sums: Floats, counts: Floats) -> Any:
+def _divide(sums: Floats, counts: Floats) -> float:
     return float(sums.sum() / counts.sum()) if counts.sum() else np.nan
 
 
@@ -172,7 +176,7 @@ def _compute_t_quantiles(sums: Floats, counts: Floats, error: float) -> tuple[fl
     moved = drawn @ residuals / total
     squares = drawn @ residuals**2 - 2 * moved * (drawn @ (residuals * counts)) + moved**2 * (drawn @ counts**2)
     errors = _compute_standard_error(squares, total, documents)
-    # a resample without the few documents that differ has next to no spread, and says nothing of the spread there is
+    # a resample without the few documents that differ has next to no spread, far less than the sample has
     low, high = np.quantile(moved / np.maximum(errors, _LEAST_SPREAD * error), tails)
     return min(float(low), plain[0]), max(float(high), plain[1])
 
@@ -197,8 +201,8 @@ def _draw_resamples(documents: int) -> Floats:
 
 
 def _bound_constant(value: float, documents: int, bounds: tuple[float, float]) -> tuple[float, float] | None:
-    """All documents say the same, so a resample has no spread; but a share p of other documents would have gone
-    unseen with probability (1 - p)^n (Clopper & Pearson 1934). None where the metric has no bounds.
+    """All documents have the same value, so a resample has no spread; but a share p of other documents would have
+    gone unseen with probability (1 - p)^n (Clopper & Pearson 1934). None where the metric has no bounds.
     """
     if not np.isfinite(bounds).all():
         return None

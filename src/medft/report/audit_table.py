@@ -33,11 +33,11 @@ def print_audit(audit: Audit) -> None:
     title = f"data audit (training: long_answers={audit.long_answers})"
     rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
     print_table(title, ("", *audit.parts), rows)
-    shared = [
-        (pair, *(f"{count:,}" for count in (both.exact, both.near, both.groups, both.documents)))
-        for pair, both in audit.shared.items()
-    ]
     if audit.describe_leaks():
+        shared = [
+            (pair, *(f"{count:,}" for count in (both.exact, both.near, both.groups, both.documents)))
+            for pair, both in audit.shared.items()
+        ]
         print_table("on both sides", ("splits", "exact duplicates", "near duplicates", "groups", "documents"), shared)
     else:
         say("no row, group or document is on two sides of the split")
@@ -50,7 +50,11 @@ def print_audit(audit: Audit) -> None:
 def print_lengths(audit: Audit) -> None:
     """Print what `truncate` would cost the training rows at each length tried."""
     columns = ("max_length", "answers cut", "answer tokens lost", "rows with nothing to learn", "tokens an epoch")
-    rows = [(str(length), *_format_lengths(cuts)) for length, cuts in audit.lengths.items()]
+    rows = [
+        (str(length), _format_share(cuts.answers_cut, cuts.rows),
+         _format_share(cuts.answer_tokens_lost, cuts.answer_tokens), f"{cuts.unsupervised:,}", f"{cuts.tokens:,}")
+        for length, cuts in audit.lengths.items()
+    ]  # fmt: skip
     print_table("training rows, cut at", columns, rows)
 
 
@@ -78,11 +82,6 @@ def warn_of_leaks(audit: Audit, on_leak: str) -> None:
         )
     for leak in leaks:
         warn(f"{leak} (dataset.dedup=near takes duplicates away)")
-
-
-def _format_lengths(cuts: TruncationStats) -> tuple[str, ...]:
-    lost = _format_share(cuts.answer_tokens_lost, cuts.answer_tokens)
-    return _format_share(cuts.answers_cut, cuts.rows), lost, f"{cuts.unsupervised:,}", f"{cuts.tokens:,}"
 
 
 def _format_share(count: int, whole: int) -> str:

@@ -44,6 +44,11 @@ def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[
         other_lines: lines of results.csv that are not of this sweep.
     """
     primary, direction = comparison.primary, "lower" if comparison.lower_is_better else "higher"
+    runs = format_count(sum(len(variant.runs) for variant in comparison.trained), "run", "runs")
+    variants = format_count(len(comparison.trained), "variant", "variants")
+    result = next(iter(comparison.results[primary].values()))
+    questions = format_count(result.questions, "question", "questions")
+    documents = format_count(result.documents, "document", "documents")
     lines = format_count(other_lines, "further line", "further lines")
     further = f" It has {lines} of other runs, which the table above is not of." if other_lines else ""
     parts = [
@@ -64,7 +69,8 @@ def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[
         f"[results.csv](results.csv) has a line for each run.{further}",
         "## What the sizes allow to say",
         sweep.limits,
-        _describe_sizes(comparison),
+        f"{runs} of {variants}, tested on {questions} of {documents}: intervals and p-values speak of further "
+        "questions of such documents, not of other data, models or sizes.",
         "## How",
         f"```\n{sweep.command or '?'}\n```",
         to_bullets(_describe_provenance(sweep, comparison)),
@@ -72,30 +78,17 @@ def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _describe_sizes(comparison: Comparison) -> str:
-    result = next(iter(comparison.results[comparison.primary].values()))
-    runs = sum(len(variant.runs) for variant in comparison.trained)
-    return (
-        f"{format_count(runs, 'run', 'runs')} of {format_count(len(comparison.trained), 'variant', 'variants')}, "
-        f"tested on {format_count(result.questions, 'question', 'questions')} of "
-        f"{format_count(result.documents, 'document', 'documents')}: intervals and p-values speak of further questions "
-        "of such documents, not of other data, models or sizes."
-    )
-
-
 def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str]:
     runs = [run for variant in comparison.trained for run in variant.runs]
-    versions = {
-        key.removeprefix(_VERSIONS): value for key, value in sorted(sweep.tags.items()) if key.startswith(_VERSIONS)
-    }
-    machine = [value for key, value in sorted(sweep.tags.items()) if key.startswith("machine")]
+    tags = sorted(sweep.tags.items())
+    versions = [f"{key.removeprefix(_VERSIONS)} {value}" for key, value in tags if key.startswith(_VERSIONS)]
+    machine = [value for key, value in tags if key.startswith("machine")]
     dirty = " with changes" if sweep.tags.get("git.dirty") == "true" else ""
     fingerprints = [value[:16] for value in _list_tags(runs, "dataset.fingerprint")]
     lines = [
         f"Date: {sweep.started:%Y-%m-%d}; MLflow run {sweep.run_id}",
         f"Machine: {', '.join([*machine, *_list_tags(runs, 'device')])}",
-        f"Versions: {', '.join(f'{name} {value}' for name, value in versions.items())}; commit "
-        f"{sweep.tags.get('git.commit', '?')}{dirty}",
+        f"Versions: {', '.join(versions)}; commit {sweep.tags.get('git.commit', '?')}{dirty}",
         f"Model: {', '.join(_list_params(runs, 'model.name'))}; data: {', '.join(_list_params(runs, 'dataset.name'))}, "
         f"{', '.join(_list_params(runs, 'dataset.size_used'))} rows, fingerprint {', '.join(fingerprints)}",
         f"All metrics, and answers side by side: `medft compare parent={sweep.run_id}`",

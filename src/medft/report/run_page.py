@@ -116,13 +116,12 @@ def _rank_answers(rows: Sequence[Prediction], judges: Sequence[JudgeResults]) ->
     if trusted is None:
         return ANSWER_RANK, sorted(rows, key=lambda row: row.test.values[ANSWER_RANK])
     scored = [(score, row) for row in rows if (score := row.judge_score(trusted, "test")) is not None]
-    ranked = sorted(scored, key=lambda pair: (pair[0], pair[1].test.values[ANSWER_RANK]))
-    return trusted, [row for _, row in ranked]
+    return trusted, [row for _, row in sorted(scored, key=lambda pair: (pair[0], pair[1].test.values[ANSWER_RANK]))]
 
 
 def _view_answer(row: Prediction, ranked_by: str) -> AnswerView:
-    expected, generated = mark_differences(row.expected, row.test.answer)
     verdict = row.verdict(ranked_by, "test")
-    if verdict is None or verdict.score is None:
-        return AnswerView(row, f"{row.test.values[ANSWER_RANK]:.3f}", "", expected, generated)
-    return AnswerView(row, f"{verdict.score:g}", verdict.reason, expected, generated)
+    score, reason = f"{row.test.values[ANSWER_RANK]:.3f}", ""
+    if verdict and verdict.score is not None:
+        score, reason = f"{verdict.score:g}", verdict.reason
+    return AnswerView(row, score, reason, *mark_differences(row.expected, row.test.answer))

@@ -36,9 +36,7 @@ def print_summary(record: RunRecord) -> None:
     answers = [
         (
             row.instruction,
-            _shorten(row.expected),
-            _shorten(row.baseline.answer if row.baseline and row.baseline.answer else "-"),
-            _shorten(row.test.answer),
+            *map(_shorten, (row.expected, (row.baseline and row.baseline.answer) or "-", row.test.answer)),
         )
         for row in shown
     ]
@@ -52,15 +50,16 @@ def print_judge(judge: str, metrics: Mapping[str, float]) -> None:
     Args:
         metrics: under their MLflow names.
     """
-    rows = []
+    own: list[tuple[str, str, str]] = []
+    others: list[tuple[str, str, str]] = []
     for key in metrics:
-        estimate = read_estimate(metrics, key)
         if not key.endswith(_PARTS):
+            estimate = read_estimate(metrics, key)
             p = estimate.p if isinstance(estimate, Difference) else None
+            rows = own if key.startswith(f"judge/{judge}/") else others
             rows.append((key, format_estimate(estimate), format_p(p, missing="")))
     columns = ("metric", "value [95% interval]", "p")
-    Table(f"judge {judge}", columns, [row for row in rows if row[0].startswith(f"judge/{judge}/")]).print()
-    others = [row for row in rows if not row[0].startswith(f"judge/{judge}/")]
+    Table(f"judge {judge}", columns, own).print()
     if others:
         Table("agreement between judges", columns, others).print()
 

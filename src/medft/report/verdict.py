@@ -6,7 +6,7 @@ from medft.comparison.compare import Comparison
 from medft.comparison.significance import Result, explain_too_few_documents
 from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
-from medft.report.format import format_estimate, format_holm, format_number, format_signed
+from medft.report.format import format_estimate, format_number, format_p, format_signed
 
 Scored = list[tuple[Variant, Result]]
 
@@ -24,7 +24,6 @@ def write_verdict(comparison: Comparison) -> list[str]:
     return [
         *_compare_with_reference(comparison, [pair for pair in fair if pair[0] is not comparison.reference]),
         *_name_best(comparison, fair),
-        *_describe_front(comparison),
         *_describe_seeds(comparison, scored),
         *_describe_baseline(comparison),
         *_describe_leaking(comparison, [(variant, result) for variant, result in scored if variant.is_leaking]),
@@ -37,7 +36,8 @@ def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
     alike = [(variant, result) for variant, result in fair if result.p_holm is not None and not result.is_finding]
     if alike:
         named = "; ".join(
-            f"{variant.name} ({format_signed(result.difference)}, p {format_holm(result)})" for variant, result in alike
+            f"{variant.name} ({format_signed(result.difference)}, p {format_p(result.p_holm)})"
+            for variant, result in alike
         )
         what = f"Cannot be told apart from {reference.name}"
         if explain_too_few_documents(comparison.results):
@@ -60,7 +60,7 @@ def _describe_finding(comparison: Comparison, variant: Variant, result: Result) 
     assert difference is not None
     word = "better" if comparison.is_better(result) else "worse"
     direction = "lower" if difference.value < 0 else "higher"
-    p = format_holm(result)
+    p = format_p(result.p_holm)
     sentence = (
         f"{variant.name} is {word} than {reference.name}: {comparison.primary} is {direction} by "
         f"{format_estimate(_drop_sign(difference))} (p {p if p.startswith('<') else f'= {p}'} after Holm)."
@@ -80,23 +80,20 @@ def _drop_sign(difference: Estimate) -> Estimate:
 
 
 def _name_best(comparison: Comparison, fair: Scored) -> list[str]:
+    """The best value, and the variants on the Pareto front."""
     sign = 1 if comparison.lower_is_better else -1
     numbers = [(variant, result) for variant, result in fair if math.isfinite(result.value.value)]
-    if len(numbers) < 2:
-        return []
-    variant, result = min(numbers, key=lambda pair: sign * pair[1].value.value)
-    word = "lowest" if comparison.lower_is_better else "highest"
-    return [f"The {word} {comparison.primary} is that of {variant.name}: {format_estimate(result.value)}."]
-
-
-def _describe_front(comparison: Comparison) -> list[str]:
-    fair = [variant.name for variant in comparison.trained if not variant.is_leaking]
-    if not comparison.front or len(fair) < 2:
-        return []
-    sentence = f"On the Pareto front of {comparison.primary} and training time: {'; '.join(comparison.front)}."
-    if set(fair) <= set(comparison.front):
-        return [f"{sentence[:-1]} (all of them: what is better costs more)."]
-    return [sentence]
+    sentences = []
+    if len(numbers) > 1:
+        variant, result = min(numbers, key=lambda pair: sign * pair[1].value.value)
+        word = "lowest" if comparison.lower_is_better else "highest"
+        sentences.append(f"The {word} {comparison.primary} is that of {variant.name}: {format_estimate(result.value)}.")
+    names = {variant.name for variant in comparison.trained if not variant.is_leaking}
+    if comparison.front and len(names) > 1:
+        everyone = " (all of them: what is better costs more)" if names <= set(comparison.front) else ""
+        front = "; ".join(comparison.front)
+        sentences.append(f"On the Pareto front of {comparison.primary} and training time: {front}{everyone}.")
+    return sentences
 
 
 def _describe_seeds(comparison: Comparison, scored: Scored) -> list[str]:
@@ -117,7 +114,7 @@ def _describe_baseline(comparison: Comparison) -> list[str]:
     result = comparison.result(comparison.primary, comparison.baseline) if comparison.baseline else None
     if result is None or result.difference is None:
         return []
-    tested = f", p {format_holm(result)}" if result.p_holm is not None else ""
+    tested = f", p {format_p(result.p_holm)}" if result.p_holm is not None else ""
     return [
         f"Before fine-tuning {comparison.primary} was {format_estimate(result.value)}; against "
         f"{comparison.reference.name} that is {format_signed(result.difference)}{tested}."
@@ -125,13 +122,13 @@ def _describe_baseline(comparison: Comparison) -> list[str]:
 
 
 def _describe_leaking(comparison: Comparison, leaking: Scored) -> list[str]:
-    """How much better a variant looks that has seen the answers: a flattery, not a finding."""
+    """How much better a variant looks that has seen the answers; no sign that it is better."""
     sentences = []
     for variant, result in leaking:
         sentence = f"{variant.name} was trained on the test questions, which says nothing about new ones"
         if result.difference:
             looks = "better" if comparison.is_better(result) else "worse"
-            tested = f", p {format_holm(result)}" if result.p_holm is not None else ""
+            tested = f", p {format_p(result.p_holm)}" if result.p_holm is not None else ""
             by = f"{format_estimate(_drop_sign(result.difference))} in {comparison.primary}{tested}"
             sentence += f": it looks {looks} than {comparison.reference.name} by {by}, and so much the leak may flatter"
         sentences.append(f"{sentence}.")

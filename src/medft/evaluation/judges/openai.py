@@ -4,6 +4,7 @@ import os
 from typing import Annotated, Any, Self
 
 from pydantic import Field
+from typing_extensions import override
 
 from medft.config.section import Role
 from medft.errors import InputError, JudgeUnavailable
@@ -23,8 +24,8 @@ class OpenAI(LanguageModel):
     base_url: Annotated[str, Role.PLACE]
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Role.PLACE]
 
+    @override
     def prepare(self) -> Self:
-        """Check server and model."""
         openai = _import_openai()
         try:
             models = {each.id: each for each in self.client(_CHECK_TIMEOUT).models.list().data}
@@ -35,11 +36,15 @@ class OpenAI(LanguageModel):
         if self.model not in models:
             has = ", ".join(sorted(models)[:5]) or "none"
             raise JudgeUnavailable(f"the server on {self.base_url} has no model {self.model!r}; it has {has}")
-        self._facts.update({"model": self.model, "base_url": self.base_url, **_read_context_length(models[self.model])})
+        # the context length, where a server says it: vLLM as max_model_len, llama.cpp under meta
+        extra = models[self.model].model_extra or {}
+        length = extra.get("max_model_len") or (extra.get("meta") or {}).get("n_ctx")
+        self._facts.update({"model": self.model, "base_url": self.base_url})
+        self._facts.update({"context_length": str(length)} if length else {})
         return self
 
+    @override
     def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
-        """One call of `/v1/chat/completions`."""
         openai = _import_openai()
         schema = {"name": "score", "schema": self.reply_schema(), "strict": True}
         try:
@@ -61,8 +66,9 @@ class OpenAI(LanguageModel):
             # all but the first: an answer that is not what such a server says
             raise Fault(f"{self.base_url} failed ({_describe_error(error)})") from None
 
+    @override
     def connect(self, timeout: float) -> Any:
-        """The official client, without its retries: ours are bounded and counted in one place."""
+        # without the client's own retries: `attempts` bounds them all
         key = os.environ.get(self.api_key_env) or "none"
         return _import_openai().OpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
 
@@ -73,14 +79,6 @@ def _import_openai() -> Any:
     except ImportError:
         raise InputError("judge=openai needs the client: pip install 'medft[openai]'") from None
     return openai
-
-
-def _read_context_length(model: Any) -> dict[str, str]:
-    """The context length, where a server says it: vLLM as max_model_len, llama.cpp under meta."""
-    extra = model.model_extra or {}
-    meta = extra.get("meta") or {}
-    length = extra.get("max_model_len") or meta.get("n_ctx")
-    return {"context_length": str(length)} if length else {}
 
 
 def _describe_error(error: Exception) -> str:

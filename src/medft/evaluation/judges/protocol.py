@@ -1,4 +1,4 @@
-"""What a language model's server may answer: a reply, or one of several kinds of trouble."""
+"""What a language model's server may answer: a reply, or one of several errors."""
 
 import re
 from dataclasses import dataclass
@@ -55,12 +55,11 @@ def shorten_error(error: Exception | str) -> str:
 
 
 def classify_refusal(where: str, why: str, status: int) -> Exception:
-    """What an HTTP error status of a server means: too long a prompt, a door that stays shut, a prompt that it will not
-    answer (a content filter), or something that passes.
+    """The exception for an HTTP error status: too long a prompt, access denied for good, a prompt that the server will
+    not answer (a content filter), or a transient failure.
     """
-    if status in (400, 413, 422, 500) and re.search(
-        r"context (size|length|window)|(prompt|input) .*too long", why.lower()
-    ):
+    is_too_long = re.search(r"context (size|length|window)|(prompt|input) .*too long", why.lower())
+    if status in (400, 413, 422, 500) and is_too_long:
         return PromptTooLong(why)
     if status in (401, 403, 404):
         return JudgeUnavailable(f"{where} refused ({why})")

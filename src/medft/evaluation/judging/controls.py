@@ -1,4 +1,4 @@
-"""Controls: answers whose score is known beforehand, judged among the others, to see what a judge is worth."""
+"""Controls: answers whose score is known beforehand, judged among the others, to see how reliable a judge is."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class Reliability:
     """Whether a judge tells the expected answer from a wrong one.
 
     Attributes:
-        reliable: None = its controls do not say.
-        why: in words.
+        reliable: None = its controls are too few to decide.
+        why: the reason, as text.
     """
 
     reliable: bool | None
@@ -51,7 +51,7 @@ def estimate_controls(judge: str, rows: Sequence[Prediction]) -> dict[str, Estim
 
 def assess_reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
     """A judge is reliable if it puts the expected answer at least 30 points above another question's answer and above
-    an empty one, on average over the same questions. Where the 95% interval of a difference reaches 0, nobody knows.
+    an empty one, on average over the same questions. Where the 95% interval of a difference reaches 0, it is unknown.
     """
     gaps = {}
     for wrong in CONTROLS[1:]:

@@ -1,4 +1,4 @@
-"""What verdicts come to: means with intervals, the gain over the baseline, counts, controls."""
+"""The metrics of verdicts: means with intervals, the gain over the baseline, counts, controls."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ STATUSES: tuple[Status, ...] = ("scored", "failed", "too_long")
 
 @dataclass(frozen=True)
 class JudgeResults:
-    """What one judge's verdicts come to.
+    """The results of one judge.
 
     Attributes:
         score: means over the answers that have one; the difference is paired, over questions with both.

@@ -1,4 +1,4 @@
-"""Asking a judge: what the cache knows is not asked, the rest several at a time, and nothing is lost."""
+"""Asking a judge: verdicts in the cache are reused, the rest are asked for concurrently, and errors end no run."""
 
 import threading
 from collections import Counter
@@ -25,8 +25,8 @@ class Task:
 def ask_all(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> list[Verdict]:
     """A verdict for each task, in order.
 
-    A row that the judge could not be asked about is failed and not cached; after three in a row the rest are not
-    tried. Whatever a judge does, the run is measured and must not be lost, so nothing is raised.
+    A task that could not be put to the judge is failed and not cached; after three in a row the rest are not tried.
+    Whatever a judge does, the run is measured and must not be lost, so nothing is raised.
     """
     judge.plan([task.item for task in tasks])
     known = [cache.find(task.item, task.repeat) if cache else None for task in tasks]
@@ -68,7 +68,7 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
 
 
 class _Worker:
-    """What the threads share."""
+    """Judges one task at a time; shared by all threads."""
 
     def __init__(self, judge: Judge, cache: VerdictCache | None) -> None:
         self._judge, self._cache = judge, cache
