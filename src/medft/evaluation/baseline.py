@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -80,5 +81,5 @@ def load_or_compute(key: str, cache: Path, compute: Callable[[], Measurement]) -
             return Measurement.from_dict(json.loads(file.read_text(encoding="utf-8")))
         measured = compute()
         with write_atomically(file) as partial:
-            partial.write_text(json.dumps(measured.to_dict()), encoding="utf-8")
+            partial.write_text(json.dumps(asdict(measured)), encoding="utf-8")
     return measured

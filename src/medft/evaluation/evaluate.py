@@ -4,7 +4,7 @@ Nothing here reads a training setting, so that runs which differ only in those c
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from medft.config.schema import Config
@@ -27,13 +27,9 @@ class Measurement:
     answers: list[AnswerScores]
     probes: dict[str, str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, for a JSON file."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The reverse of `to_dict`."""
+        """From what `dataclasses.asdict` made of it."""
         return cls([AnswerScores(**row) for row in data["answers"]], data["probes"])
 
 

@@ -17,13 +17,7 @@ from medft.model.loss import supervised_loss
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """The loss of one expected answer.
-
-    Attributes:
-        nats: sum of the losses over the answer tokens read.
-        tokens: how many those are, end-of-text included unless it was cut.
-        cut: answer tokens beyond `evaluation.max_length`, not read.
-    """
+    """The loss of one expected answer; what the fields mean says `AnswerScores`."""
 
     nats: float
     tokens: int

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from medft.data.example import Example
 from medft.evaluation.judges.base import Verdict
@@ -84,19 +84,13 @@ def write_jsonl(predictions: Iterable[Prediction], path: Path) -> None:
 def read_jsonl(path: Path) -> list[Prediction]:
     """Read what `write_jsonl` has written."""
     with path.open(encoding="utf-8") as file:
-        return [_read_prediction(json.loads(line)) for line in file]
-
-
-def _read_prediction(fields: dict[str, Any]) -> Prediction:
-    typed = {
-        "baseline": AnswerScores(**fields["baseline"]) if fields["baseline"] else None,
-        "test": AnswerScores(**fields["test"]),
-        "verdicts": {
-            judge: {side: Verdict.from_dict(verdict) for side, verdict in sides.items()}
-            for judge, sides in fields["verdicts"].items()
-        },
-    }
-    return Prediction(**{**fields, **typed})
+        rows = [json.loads(line) for line in file]
+    for row in rows:
+        row["test"] = AnswerScores(**row["test"])
+        row["baseline"] = AnswerScores(**row["baseline"]) if row["baseline"] else None
+        for verdicts in row["verdicts"].values():
+            verdicts.update({side: Verdict.from_dict(verdict) for side, verdict in verdicts.items()})
+    return [Prediction(**row) for row in rows]
 
 
 def write_notebook_json(predictions: Iterable[Prediction], path: Path) -> None:

@@ -22,11 +22,6 @@ def measure_rouge(expected: Sequence[str], generated: Sequence[str]) -> dict[str
     return {name: [float(each[name].fmeasure) for each in scores] for name in ("rouge1", "rouge2", "rougeL")}
 
 
-def compute_chrf(expected: str, generated: str) -> float:
-    """ChrF (Popović 2015), 0 to 100 as its author has it."""
-    return float(_make_chrf().sentence_score(generated, [expected]).score)
-
-
 def compute_token_f1(expected: str, generated: str) -> float:
     """F1 over the words both have, after normalisation; 1.0 when both have none."""
     want, have = Counter(normalize(expected)), Counter(normalize(generated))
@@ -37,11 +32,6 @@ def compute_token_f1(expected: str, generated: str) -> float:
         return 0.0
     precision, recall = common / have.total(), common / want.total()
     return 2 * precision * recall / (precision + recall)
-
-
-def compute_exact_match(expected: str, generated: str) -> float:
-    """Whether both are the same after normalisation."""
-    return float(normalize(expected) == normalize(generated))
 
 
 def compute_repeat_share(text: str, length: int = 4) -> float:
@@ -92,9 +82,18 @@ ROUGE_L = Metric(
 )
 ROUGE_1 = Metric("rouge1", "words in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
 ROUGE_2 = Metric("rouge2", "word pairs in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
-CHRF = _make_metric("chrf", "character sequences in common, 0 to 100", compute_chrf, (0.0, 100.0))
+CHRF = _make_metric(  # Popović 2015
+    "chrf",
+    "character sequences in common, 0 to 100",
+    lambda expected, generated: float(_make_chrf().sentence_score(generated, [expected]).score),
+    (0.0, 100.0),
+)
 TOKEN_F1 = _make_metric("token_f1", "words in common after normalisation, 0 to 1", compute_token_f1)
-EXACT_MATCH = _make_metric("exact_match", "share of answers equal to the expected one", compute_exact_match)
+EXACT_MATCH = _make_metric(
+    "exact_match",
+    "share of answers equal to the expected one",
+    lambda expected, generated: float(normalize(expected) == normalize(generated)),
+)
 REPEAT_SHARE = _make_metric(
     "repeat_share",
     "share of four-word runs that an answer has already written",

@@ -182,12 +182,7 @@ def _compute_t_quantiles(sums: Floats, counts: Floats, error: float) -> tuple[fl
 
 
 def _compute_standard_error(squares: Any, total: Any, documents: int) -> Any:
-    """Linearised standard error of Σ sums / Σ counts.
-
-    Args:
-        squares: Σ (sums - ratio * counts)² over documents.
-        total: Σ counts.
-    """
+    """Linearised standard error of Σ sums / Σ counts, from Σ (sums - ratio * counts)² over documents and Σ counts."""
     return np.sqrt(np.maximum(squares, 0.0) * documents / (documents - 1)) / total
 
 

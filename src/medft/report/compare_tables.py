@@ -10,7 +10,7 @@ from medft.comparison.variants import Variant
 from medft.console import say, warn
 from medft.metrics.registry import HEADLINES, METRICS
 from medft.report.format import (
-    COST_TITLES,
+    COST_LABELS,
     INTERVALS,
     describe_reliability,
     format_cost,
@@ -62,7 +62,7 @@ def make_glance_table(comparison: Comparison, metrics: Sequence[str] = HEADLINES
     shown = dict.fromkeys((*metrics, *comparison.reliable))
     others = [name for name in shown if name in comparison.results and name != primary]
     columns = ["variant", title_metric(comparison, primary), "difference", "p (Holm)", "over seeds"]
-    columns += [*(title_metric(comparison, name) for name in others), COST_TITLES[TRAIN_SECONDS]]
+    columns += [*(title_metric(comparison, name) for name in others), COST_LABELS[TRAIN_SECONDS][0]]
     rows = []
     for variant in comparison.variants:
         results = [comparison.result(name, variant) for name in others]
@@ -94,7 +94,7 @@ def make_cost_table(comparison: Comparison) -> Table:
         [variant.name, *(format_cost(comparison.costs[variant.name], name) for name in COSTS)]
         for variant in comparison.trained
     ]
-    return Table("Cost", ["variant", *(COST_TITLES[name] for name in COSTS)], rows, "means over seeds")
+    return Table("Cost", ["variant", *(COST_LABELS[name][0] for name in COSTS)], rows, "means over seeds")
 
 
 def make_settings_table(comparison: Comparison) -> Table:

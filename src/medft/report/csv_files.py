@@ -107,7 +107,6 @@ def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) ->
     for judge in run.judges:
         numbers |= flatten_estimate(f"{JUDGE}{judge.name}/score", judge.score.after)
     numbers |= {f"cost/{name}": run.costs[name] for name in COSTS if name in run.costs}
-    tags = {key: run.tags.get(tag, "") for key, tag in _TAGS.items()}
     return {
         _ID: run.run_id,
         "variant": variant.name,
@@ -116,14 +115,7 @@ def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) ->
         "date": run.started.strftime("%Y-%m-%d %H:%M:%S"),
         **{key: repr(value) for key, value in numbers.items()},
         "questions": str(len(run.predictions)),
-        **tags,
+        **{key: run.tags.get(key, "") for key in ("leaking", "device", "config_hash")},
+        "dataset_fingerprint": run.tags.get("dataset.fingerprint", ""),
+        "git_commit": run.tags.get("git.commit", ""),
     }
-
-
-_TAGS = {
-    "leaking": "leaking",
-    "device": "device",
-    "config_hash": "config_hash",
-    "dataset_fingerprint": "dataset.fingerprint",
-    "git_commit": "git.commit",
-}

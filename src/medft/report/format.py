@@ -5,18 +5,12 @@ from collections.abc import Mapping
 from medft.metrics.aggregate import BeforeAfter
 from medft.metrics.statistics import Estimate
 
-# the costs of a run, with their units
-COST_UNITS: Mapping[str, str] = {
-    "train_seconds": "s",
-    "train_tokens": "tokens",
-    "tokens_per_second": "tokens/s",
-    "peak_memory": "MiB at most",
-}
-COST_TITLES: Mapping[str, str] = {
-    "train_seconds": "train s",
-    "train_tokens": "train tokens",
-    "tokens_per_second": "tokens/s",
-    "peak_memory": "peak MiB",
+# the costs of a run: the title of a column, and the unit in a sentence
+COST_LABELS: Mapping[str, tuple[str, str]] = {
+    "train_seconds": ("train s", "s"),
+    "train_tokens": ("train tokens", "tokens"),
+    "tokens_per_second": ("tokens/s", "tokens/s"),
+    "peak_memory": ("peak MiB", "MiB at most"),
 }
 INTERVALS = (
     "[low, high]: 95% interval, a bootstrap-t over documents, since questions of one document are not independent "

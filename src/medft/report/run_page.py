@@ -10,7 +10,7 @@ from medft.evaluation.predictions import Prediction
 from medft.metrics.aggregate import BeforeAfter
 from medft.metrics.registry import ANSWER_RANK, METRICS
 from medft.report.diff import Marked, mark_differences
-from medft.report.format import COST_UNITS, INTERVALS, format_before_after, format_estimate, keep_together
+from medft.report.format import COST_LABELS, INTERVALS, format_before_after, format_estimate, keep_together
 from medft.report.html import make_environment
 from medft.report.plots import NARROW, plot_losses, plot_score_by_length, plot_scores, render_svg
 from medft.report.run_table import describe_run
@@ -61,7 +61,6 @@ def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRe
 def render_run(record: RunRecord) -> str:
     """The page as HTML."""
     rows = record.predictions
-    judges = [_view_judge(record, judge) for judge in record.judges]
     ranked_by, ranked = _rank_answers(rows, record.judges)
     template = make_environment().get_template("run.html")
     return str(
@@ -72,7 +71,7 @@ def render_run(record: RunRecord) -> str:
             intervals=INTERVALS,
             documents=len({row.document for row in rows}),
             curves=render_svg(plot_losses(record.curves, _collect_reference_losses(record), NARROW)),
-            judges=judges,
+            judges=[_view_judge(record, judge) for judge in record.judges],
             judge_names=[judge.name for judge in record.judges],
             cells=_format_cells,
             estimate=lambda each: keep_together(format_estimate(each)),
@@ -80,7 +79,7 @@ def render_run(record: RunRecord) -> str:
             ranked_by=ranked_by,
             worst=[_view_answer(row, ranked_by) for row in ranked[:_SHOWN]],
             best=[_view_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
-            costs={unit: record.costs[name] for name, unit in COST_UNITS.items() if name in record.costs},
+            costs={unit: record.costs[name] for name, (_, unit) in COST_LABELS.items() if name in record.costs},
         )
     )
 

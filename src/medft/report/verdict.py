@@ -12,14 +12,11 @@ Scored = list[tuple[Variant, Result]]
 
 
 def write_verdict(comparison: Comparison) -> list[str]:
-    """Sentences: what differs from the reference on the primary metric, by how much, what cannot be told apart, how far
-    seeds lie apart, what says nothing.
+    """Sentences: what differs from the reference on the primary metric and by how much, what does not, the spread over
+    seeds, and which variants are leaking.
     """
-    scored = [
-        (variant, result)
-        for variant in comparison.trained
-        if (result := comparison.result(comparison.primary, variant))
-    ]
+    results = comparison.results[comparison.primary]
+    scored = [(variant, results[variant.name]) for variant in comparison.trained if variant.name in results]
     fair = [(variant, result) for variant, result in scored if not variant.is_leaking]
     return [
         *_compare_with_reference(comparison, [pair for pair in fair if pair[0] is not comparison.reference]),
@@ -35,17 +32,14 @@ def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
     reference = comparison.reference
     alike = [(variant, result) for variant, result in fair if result.p_holm is not None and not result.is_finding]
     if alike:
-        named = "; ".join(
-            f"{variant.name} ({format_signed(result.difference)}, p {format_p(result.p_holm)})"
-            for variant, result in alike
-        )
         what = f"Cannot be told apart from {reference.name}"
         if explain_too_few_documents(comparison.results):
-            what = (
-                f"{comparison.documents} documents are too few to call any difference to {reference.name} a finding, "
-                "however large"
-            )
-        sentences.append(f"{what}: {named}.")
+            few = f"{comparison.documents} documents are too few"
+            what = f"{few} to call any difference to {reference.name} a finding, however large"
+        named = [
+            f"{variant.name} ({format_signed(own.difference)}, p {format_p(own.p_holm)})" for variant, own in alike
+        ]
+        sentences.append(f"{what}: {'; '.join(named)}.")
     if reference.is_leaking:
         sentences.append(f"The reference {reference.name} was itself trained on test questions.")
     untested = [variant.name for variant, result in fair if result.p_holm is None]
@@ -101,9 +95,9 @@ def _describe_seeds(comparison: Comparison, scored: Scored) -> list[str]:
     single = [variant.name for variant, _ in scored if len(variant.runs) == 1]
     sentences = []
     if widths:
-        widest = max(widths, key=widths.__getitem__)
-        width = format_number(widths[widest])
-        sentences.append(f"Seeds of one variant lie up to {width} apart in {comparison.primary} ({widest}).")
+        widest, width = max(widths.items(), key=lambda pair: pair[1])
+        apart = f"{format_number(width)} apart in {comparison.primary} ({widest})"
+        sentences.append(f"Seeds of one variant lie up to {apart}.")
     if single:
         of = "every variant" if not widths else "; ".join(single)
         sentences.append(f"One seed only of {of}: how much is luck of the seed is not known.")

@@ -161,12 +161,12 @@ class LanguageModel(Judge):
         # after a reply that was no score: another seed, and some temperature, since at 0 the seed changes nothing
         temperature = max(self.temperature, 0.3) if invalid else self.temperature
         reply = self.ask(prompt, Sampling(self.seed + 1000 * repeat + invalid, temperature), self.timeout)
-        self._check_read(prompt, reply)
+        self._check_not_truncated(prompt, reply)
         if reply.cut:
             raise InvalidReply(f"the reply was cut at judge.reply_tokens={self.reply_tokens}", reply.text)
         return self.read(reply.text)
 
-    def _check_read(self, prompt: str, reply: Reply) -> None:
+    def _check_not_truncated(self, prompt: str, reply: Reply) -> None:
         """Given too long a prompt, a server may truncate it silently, question and expected answer first."""
         if self._context is None:
             return  # not known here; the server refuses what it cannot read

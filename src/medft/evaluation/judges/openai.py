@@ -31,7 +31,7 @@ class OpenAI(LanguageModel):
             models = {each.id: each for each in self.client(_CHECK_TIMEOUT).models.list().data}
         except openai.OpenAIError as error:
             raise JudgeUnavailable(
-                f"no OpenAI-compatible server answers on {self.base_url}: {_describe_error(error)}"
+                f"no OpenAI-compatible server answers on {self.base_url}: {shorten_error(error)}"
             ) from None
         if self.model not in models:
             has = ", ".join(sorted(models)[:5]) or "none"
@@ -40,7 +40,8 @@ class OpenAI(LanguageModel):
         extra = models[self.model].model_extra or {}
         length = extra.get("max_model_len") or (extra.get("meta") or {}).get("n_ctx")
         self._facts.update({"model": self.model, "base_url": self.base_url})
-        self._facts.update({"context_length": str(length)} if length else {})
+        if length:
+            self._facts["context_length"] = str(length)
         return self
 
     @override
@@ -57,14 +58,13 @@ class OpenAI(LanguageModel):
                 max_tokens=self.reply_tokens,
             )
             choice, usage = completion.choices[0], completion.usage
-            return Reply(
-                choice.message.content or "", usage.prompt_tokens if usage else None, choice.finish_reason == "length"
-            )
+            tokens = usage.prompt_tokens if usage else None
+            return Reply(choice.message.content or "", tokens, choice.finish_reason == "length")
         except openai.APIStatusError as error:
-            raise classify_refusal(self.base_url, _describe_error(error), error.status_code) from None
+            raise classify_refusal(self.base_url, shorten_error(error), error.status_code) from None
         except (openai.OpenAIError, ValueError, AttributeError, TypeError, IndexError) as error:
             # all but the first: an answer that is not what such a server says
-            raise Fault(f"{self.base_url} failed ({_describe_error(error)})") from None
+            raise Fault(f"{self.base_url} failed ({shorten_error(error)})") from None
 
     @override
     def connect(self, timeout: float) -> Any:
@@ -79,10 +79,3 @@ def _import_openai() -> Any:
     except ImportError:
         raise InputError("judge=openai needs the client: pip install 'medft[openai]'") from None
     return openai
-
-
-def _describe_error(error: Exception) -> str:
-    """The server's own words where there are any."""
-    body = getattr(error, "body", None)
-    told = body.get("message") if isinstance(body, dict) else None
-    return shorten_error(told or error)

@@ -49,9 +49,11 @@ class Sampling:
     temperature: float
 
 
-def shorten_error(error: Exception | str) -> str:
-    """The first sentence of an error, or its kind."""
-    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]
+def shorten_error(error: Exception) -> str:
+    """The first sentence of an error, in the server's own words where there are any, else its type."""
+    body = getattr(error, "body", None)
+    text = (body.get("message") if isinstance(body, dict) else None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0].split(". ")[0][:200]
 
 
 def classify_refusal(where: str, why: str, status: int) -> Exception:

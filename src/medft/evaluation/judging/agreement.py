@@ -28,8 +28,16 @@ class Agreement:
 
 def compare_judges(rows: Sequence[Prediction]) -> list[Agreement]:
     """Each pair of judges on the answers after fine-tuning, judges in alphabetical order."""
-    pairs = [_compare_pair(rows, pair) for pair in combinations(list_judges(rows), 2)]
-    return [agreement for agreement in pairs if agreement]
+    from scipy.stats import spearmanr
+
+    agreements = []
+    for left, right in combinations(list_judges(rows), 2):
+        if both := pair_scores(rows, (left, "test"), (right, "test")):
+            first, second = both
+            varied = all(len(set(each.sums)) > 1 for each in both)
+            spearman = float(spearmanr(first.sums, second.sums).statistic) if varied else None
+            agreements.append(Agreement((left, right), len(first.sums), spearman, first.subtract(second)))
+    return agreements
 
 
 def estimate_self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
@@ -65,15 +73,3 @@ def _estimate_agreement(
         f"{kind}_agreement": Ratio.of(same, documents, bounds=(0, 1)).estimate(),
         f"{kind}_range": Ratio.of(ranges, documents, bounds=BOUNDS).estimate(),
     }
-
-
-def _compare_pair(rows: Sequence[Prediction], judges: tuple[str, str]) -> Agreement | None:
-    from scipy.stats import spearmanr
-
-    both = pair_scores(rows, (judges[0], "test"), (judges[1], "test"))
-    if both is None:
-        return None
-    first, second = both
-    varied = all(len(set(each.sums)) > 1 for each in both)
-    spearman = float(spearmanr(first.sums, second.sums).statistic) if varied else None
-    return Agreement(judges, len(first.sums), spearman, first.subtract(second))
