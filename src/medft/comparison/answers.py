@@ -13,7 +13,7 @@ _RANDOM_SHARE = 3  # one in so many is chosen at random
 
 @dataclass(frozen=True)
 class ComparedAnswer:
-    """What one variant's first run has answered.
+    """One variant's answer to a question, of its first seed.
 
     Attributes:
         scores: by metric, and by judge.
@@ -29,7 +29,7 @@ class ComparedQuestion:
     """A question with the answers of all variants.
 
     Attributes:
-        why: it is shown.
+        why: the reason why it is shown.
     """
 
     row: Prediction

@@ -1,4 +1,4 @@
-"""The story of a comparison: same questions, variants, metrics, differences, costs, answers."""
+"""The steps of a comparison: same questions, variants, metrics, differences, costs, answers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,7 @@ from medft.comparison.checks import list_warnings
 from medft.comparison.costs import TRAIN_SECONDS, average_costs, find_pareto_front
 from medft.comparison.judges import collect_judges
 from medft.comparison.metrics import RatiosByVariant, collect_metrics
-from medft.comparison.significance import (
-    Result,
-    Results,
-    compute_results,
-    count_p_values,
-    explain_too_few_documents,
-)
+from medft.comparison.significance import Result, Results, compute_results, count_p_values, explain_too_few_documents
 from medft.comparison.variants import Variant, find_variant, make_variants
 from medft.errors import InputError
 from medft.metrics.registry import ANSWER_RANK, METRICS, PRIMARY

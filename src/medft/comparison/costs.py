@@ -1,4 +1,4 @@
-"""What a variant has cost, and which variants give the best score for their cost."""
+"""The training costs of each variant, and the Pareto front of score and cost."""
 
 from collections.abc import Mapping
 from statistics import fmean

@@ -20,7 +20,7 @@ class ComparedJudge:
     """A judge that can be compared.
 
     Attributes:
-        reliability: the least reliable of what its controls say of it in any run.
+        reliability: the lowest that its controls show in any run.
     """
 
     name: str
@@ -29,7 +29,7 @@ class ComparedJudge:
 
 
 def collect_judges(variants: Sequence[Variant], wanted: str = "") -> tuple[list[ComparedJudge], list[str]]:
-    """The judges that can be compared, and what is to be said of them; with `wanted` only that one.
+    """The judges that can be compared, and notes on them; with `wanted` only that one.
 
     Raises:
         InputError: no run has scores of the wanted judge.

@@ -1,4 +1,4 @@
-"""What was measured of each variant, question by question, on the same rows for all variants."""
+"""The metrics of each variant, question by question, on the same rows for all variants."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the model could do before fine-tuning, measured once and cached: a sweep shares it."""
+"""The metrics of the model before fine-tuning, measured once and cached: the jobs of a sweep share them."""
 
 import hashlib
 import json
@@ -24,15 +24,10 @@ from medft.metrics.registry import list_missing_metrics
 
 
 def compute_baseline_key(
-    config: Config,
-    network: Any,
-    tokenizer: Tokenizer,
-    test: Sequence[Example],
-    encoded: Sequence[Encoded],
-    device: str,
+    config: Config, network: Any, tokenizer: Tokenizer, test: Sequence[Example], encoded: Sequence[Encoded], device: str
 ) -> str:
-    """What a baseline depends on, hashed: the model, the test rows as it reads them, how answers are measured and
-    written, and the code and libraries that do so.
+    """A hash of all that a baseline depends on: the model, the tokenized test rows, the settings of evaluation and
+    generation, and the code and libraries.
     """
     probes = load_probes(config.evaluation.probes)
     shape = {key: value for key, value in network.config.to_dict().items() if "drop" not in key and key[0] != "_"}

@@ -1,4 +1,4 @@
-"""The loss of answers: given the question, how surprised is the model by the expected answer?"""
+"""The loss of the expected answers, given the questions."""
 
 import math
 from collections import Counter

@@ -38,13 +38,13 @@ class Prediction:
     verdicts: dict[str, dict[str, Verdict]] = field(default_factory=dict)
 
     def scores(self, side: Side) -> AnswerScores:
-        """The answer of a side that was measured."""
+        """The scores of one side; the baseline must have been measured."""
         scores = self.test if side == "test" else self.baseline
         assert scores is not None
         return scores
 
     def verdict(self, judge: str, side: str) -> Verdict | None:
-        """What a judge said of a side."""
+        """A judge's verdict on one side."""
         return self.verdicts.get(judge, {}).get(side)
 
     def judge_score(self, judge: str, side: str) -> float | None:

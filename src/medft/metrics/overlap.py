@@ -63,11 +63,7 @@ def _make_chrf() -> Any:
 
 
 def _make_metric(
-    name: str,
-    meaning: str,
-    compute: Callable[[str, str], float],
-    bounds: Bounds = _SHARE,
-    better: Better = "higher",
+    name: str, meaning: str, compute: Callable[[str, str], float], bounds: Bounds = _SHARE, better: Better = "higher"
 ) -> Metric:
     """A metric that is computed one answer at a time, from the expected and the generated one."""
 

@@ -29,7 +29,7 @@ _LINES: list[tuple[str, Callable[[SplitAudit], str]]] = [
 
 
 def print_audit(audit: Audit) -> None:
-    """Print what each split holds and what two of them share."""
+    """Print the sizes of each split and what two of them have in common."""
     title = f"data audit (training: long_answers={audit.long_answers})"
     rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
     print_table(title, ("", *audit.parts), rows)

@@ -89,7 +89,7 @@ def make_metric_table(comparison: Comparison, metric: str) -> Table:
 
 
 def make_cost_table(comparison: Comparison) -> Table:
-    """What each variant has cost."""
+    """The training costs of each variant."""
     rows = [
         [variant.name, *(format_cost(comparison.costs[variant.name], name) for name in COSTS)]
         for variant in comparison.trained
@@ -140,13 +140,13 @@ def title_metric(comparison: Comparison, metric: str) -> str:
 
 
 def describe_questions(comparison: Comparison) -> str:
-    """What all figures are of."""
+    """How many questions and documents the figures are based on."""
     questions = format_count(comparison.test_rows, "test question", "test questions")
     return f"{questions} of {format_count(comparison.documents, 'document', 'documents')}"
 
 
 def describe_family(comparison: Comparison) -> str:
-    """What the correction of p-values is over."""
+    """Which p-values are corrected together."""
     if not comparison.family:
         return "No p-values: there is nothing to compare with, or only one document."
     tested = {name for row in comparison.results.values() for name, each in row.items() if each.p is not None}

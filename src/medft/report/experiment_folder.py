@@ -1,6 +1,4 @@
-"""The folder of an experiment: README.md (what was asked, what came out, what that allows to say), results.csv,
-figure.png.
-"""
+"""The folder of an experiment: README.md (question, results, limits), results.csv, figure.png."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +12,6 @@ from medft.report.format import capitalize, format_count
 from medft.report.plots import WIDE
 from medft.report.table import to_bullets
 from medft.report.verdict import write_verdict
-from medft.runs.record import RunRecord
 from medft.runs.sweep_record import SweepRecord
 
 _VERSIONS = "version."
@@ -80,17 +77,18 @@ def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[
 
 def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str]:
     runs = [run for variant in comparison.trained for run in variant.runs]
+    run_tags, params = [run.tags for run in runs], [run.params for run in runs]
     tags = sorted(sweep.tags.items())
     versions = [f"{key.removeprefix(_VERSIONS)} {value}" for key, value in tags if key.startswith(_VERSIONS)]
     machine = [value for key, value in tags if key.startswith("machine")]
     dirty = " with changes" if sweep.tags.get("git.dirty") == "true" else ""
-    fingerprints = [value[:16] for value in _list_tags(runs, "dataset.fingerprint")]
     lines = [
         f"Date: {sweep.started:%Y-%m-%d}; MLflow run {sweep.run_id}",
-        f"Machine: {', '.join([*machine, *_list_tags(runs, 'device')])}",
+        f"Machine: {', '.join([*machine, _join_values(run_tags, 'device')])}",
         f"Versions: {', '.join(versions)}; commit {sweep.tags.get('git.commit', '?')}{dirty}",
-        f"Model: {', '.join(_list_params(runs, 'model.name'))}; data: {', '.join(_list_params(runs, 'dataset.name'))}, "
-        f"{', '.join(_list_params(runs, 'dataset.size_used'))} rows, fingerprint {', '.join(fingerprints)}",
+        f"Model: {_join_values(params, 'model.name')}; data: {_join_values(params, 'dataset.name')}, "
+        f"{_join_values(params, 'dataset.size_used')} rows, "
+        f"fingerprint {_join_values(run_tags, 'dataset.fingerprint', 16)}",
         f"All metrics, and answers side by side: `medft compare parent={sweep.run_id}`",
         f"This folder is renewed by `medft report experiment={sweep.name}`",
     ]
@@ -99,9 +97,6 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str
     return [f"{line}." for line in lines]
 
 
-def _list_tags(runs: Sequence[RunRecord], key: str) -> list[str]:
-    return sorted({run.tags.get(key, "?") for run in runs})
-
-
-def _list_params(runs: Sequence[RunRecord], key: str) -> list[str]:
-    return sorted({run.params.get(key, "?") for run in runs})
+def _join_values(settings: Sequence[Mapping[str, str]], key: str, length: int | None = None) -> str:
+    """The different values of a key, the first `length` characters of each."""
+    return ", ".join(value[:length] for value in sorted({each.get(key, "?") for each in settings}))

@@ -11,7 +11,7 @@ from medft.metrics.aggregate import BeforeAfter
 from medft.metrics.registry import ANSWER_RANK, METRICS
 from medft.report.diff import Marked, mark_differences
 from medft.report.format import COST_LABELS, INTERVALS, format_before_after, format_estimate, keep_together
-from medft.report.html import make_environment
+from medft.report.html import render_page
 from medft.report.plots import NARROW, plot_losses, plot_score_by_length, plot_scores, render_svg
 from medft.report.run_table import describe_run
 from medft.runs.record import RunRecord, read_record
@@ -62,25 +62,23 @@ def render_run(record: RunRecord) -> str:
     """The page as HTML."""
     rows = record.predictions
     ranked_by, ranked = _rank_answers(rows, record.judges)
-    template = make_environment().get_template("run.html")
-    return str(
-        template.render(
-            record=record,
-            lines=[(name, METRICS[name].meaning, *_format_cells(result)) for name, result in record.results.items()],
-            unigram=format_estimate(record.unigram_loss),
-            intervals=INTERVALS,
-            documents=len({row.document for row in rows}),
-            curves=render_svg(plot_losses(record.curves, _collect_reference_losses(record), NARROW)),
-            judges=[_view_judge(record, judge) for judge in record.judges],
-            judge_names=[judge.name for judge in record.judges],
-            cells=_format_cells,
-            estimate=lambda each: keep_together(format_estimate(each)),
-            agreements=compare_judges(rows),
-            ranked_by=ranked_by,
-            worst=[_view_answer(row, ranked_by) for row in ranked[:_SHOWN]],
-            best=[_view_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
-            costs={unit: record.costs[name] for name, (_, unit) in COST_LABELS.items() if name in record.costs},
-        )
+    return render_page(
+        "run.html",
+        record=record,
+        lines=[(name, METRICS[name].meaning, *_format_cells(result)) for name, result in record.results.items()],
+        unigram=format_estimate(record.unigram_loss),
+        intervals=INTERVALS,
+        documents=len({row.document for row in rows}),
+        curves=render_svg(plot_losses(record.curves, _collect_reference_losses(record), NARROW)),
+        judges=[_view_judge(record, judge) for judge in record.judges],
+        judge_names=[judge.name for judge in record.judges],
+        cells=_format_cells,
+        estimate=lambda each: keep_together(format_estimate(each)),
+        agreements=compare_judges(rows),
+        ranked_by=ranked_by,
+        worst=[_view_answer(row, ranked_by) for row in ranked[:_SHOWN]],
+        best=[_view_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
+        costs={unit: record.costs[name] for name, (_, unit) in COST_LABELS.items() if name in record.costs},
     )
 
 

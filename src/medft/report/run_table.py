@@ -6,13 +6,7 @@ from medft import console
 from medft.evaluation.judging.metrics import JudgeResults
 from medft.metrics.registry import HEADLINES
 from medft.metrics.statistics import Difference
-from medft.report.format import (
-    describe_reliability,
-    format_before_after,
-    format_estimate,
-    format_number,
-    format_p,
-)
+from medft.report.format import describe_reliability, format_before_after, format_estimate, format_number, format_p
 from medft.report.table import Table
 from medft.runs.metric_names import read_estimate
 from medft.runs.record import RunRecord
@@ -69,7 +63,7 @@ def describe_run(record: RunRecord) -> str:
     params = record.params
     lines = [
         f"**{params.get('model.name')}** on **{params.get('dataset.name')}**, {params.get('dataset.size_used')} rows, "
-        f"max_length {params.get('dataset.max_length')}, seed {record.seed}",
+        f"max_length {params.get('dataset.max_length')}, seed {record.seed}"
     ]
     if record.is_leaking:
         lines.append("**Test questions were trained on**: these figures say nothing about new questions.")

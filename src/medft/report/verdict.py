@@ -1,4 +1,4 @@
-"""What a comparison comes to, in sentences that are computed from its statistics."""
+"""The conclusions of a comparison as sentences, made from its statistics."""
 
 import math
 
