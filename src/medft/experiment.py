@@ -14,15 +14,15 @@ from medft.data.module import MedicalQA
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
-from medft.evaluation.baseline import baseline_key, load_or_compute
+from medft.evaluation.baseline import compute_baseline_key, load_or_compute
 from medft.evaluation.evaluate import Measurement, evaluate
 from medft.evaluation.judges.base import judge_of
 from medft.evaluation.judging.judge_run import judge_predictions
-from medft.evaluation.loss import unigram_losses
-from medft.evaluation.predictions import documents_of, make_predictions
+from medft.evaluation.loss import compute_unigram_losses
+from medft.evaluation.predictions import make_predictions
 from medft.evaluation.probes import load_probes
 from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
-from medft.metrics.registry import missing_metrics
+from medft.metrics.registry import list_missing_metrics
 from medft.metrics.statistics import Estimate
 from medft.model.attention import check_flat_attention
 from medft.model.build import build_model, count_parameters, get_context_length
@@ -76,7 +76,7 @@ def run(config: Config) -> dict[str, float]:
         tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
         _announce_truncation(config, tuned)
         predictions = make_predictions(test, baseline.answers if baseline else None, tuned.answers)
-        documents = documents_of(predictions)
+        documents = [row.document for row in predictions]
         results = summarize_answers(baseline.answers if baseline else None, tuned.answers, documents)
         metrics = flatten_results(results, _unigram_loss(data, tuned, documents))
         metrics |= flatten_costs(fitted.costs) if fitted.costs else {}
@@ -125,7 +125,7 @@ def _announce_data(config: Config, splits: Splits) -> None:
         say(f"{splits.duplicates} duplicates are left out (dataset.dedup={config.dataset.dedup})")
     if splits.leaking:
         warn("dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones")
-    for metric in missing_metrics():
+    for metric in list_missing_metrics():
         say(f"{metric.name} is not measured: pip install 'medft[{metric.extra}]'")
 
 
@@ -177,7 +177,7 @@ def _measure_baseline(
 ) -> Measurement | None:
     if not config.evaluation.baseline:
         return None
-    key = baseline_key(config, network, tokenizer, test, encoded, device)
+    key = compute_baseline_key(config, network, tokenizer, test, encoded, device)
     measurement = load_or_compute(
         key, config.paths.cache, lambda: evaluate(network.to(device), tokenizer, test, encoded, config)
     )
@@ -189,5 +189,5 @@ def _unigram_loss(data: MedicalQA, tuned: Measurement, documents: Sequence[str])
     """The loss of knowing word frequencies only, over the tokens that the tuned model's loss has read."""
     test = data.tokens["test"].iterate_answers()
     read = [ids[: answer.tokens] for ids, answer in zip(test, tuned.answers, strict=True)]
-    nats = unigram_losses(data.tokens["train"].iterate_answers(), read, data.tokenizer.vocab_size)
+    nats = compute_unigram_losses(data.tokens["train"].iterate_answers(), read, data.tokenizer.vocab_size)
     return estimate_unigram_loss(nats, tuned.answers, documents)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from medft.comparison.compare import Options, compare
-from medft.comparison.costs import pareto_front
+from medft.comparison.costs import find_pareto_front
 from medft.errors import InputError
 from medft.metrics.registry import METRICS
-from medft.metrics.statistics import Ratio, smallest_p
+from medft.metrics.statistics import Ratio, compute_smallest_p
 from tests.comparison.helpers import row, run, runs_of, verdicts
 
 TESTED = sum(not metric.function_of and metric.is_installed for metric in METRICS.values())
@@ -79,9 +79,9 @@ def test_the_family_is_all_p_values_or_those_asked_for() -> None:
 def test_the_least_p_value_is_what_the_test_gives() -> None:
     for documents in (2, 5, 13, 14):
         values, names = [1.0] * documents, [str(n) for n in range(documents)]
-        p = Ratio.of(values, names).less(Ratio.of([0.0] * documents, names)).p
-        assert p == pytest.approx(smallest_p(documents), rel=1e-9 if documents <= 13 else 2.0)
-        assert p >= smallest_p(documents)
+        p = Ratio.of(values, names).subtract(Ratio.of([0.0] * documents, names)).p
+        assert p == pytest.approx(compute_smallest_p(documents), rel=1e-9 if documents <= 13 else 2.0)
+        assert p >= compute_smallest_p(documents)
 
 
 def test_one_document_has_no_intervals_and_no_p_values() -> None:
@@ -190,9 +190,9 @@ def test_runs_that_were_measured_otherwise_are_warned_of() -> None:
 def test_the_front_is_of_what_nothing_beats() -> None:
     points = {"cheap": (1.0, 3.0), "good": (5.0, 1.0), "dear": (6.0, 1.0), "middle": (3.0, 2.0), "bad": (3.0, 2.5),
               "twin": (3.0, 2.0)}  # fmt: skip
-    assert pareto_front(points, lower_is_better=True) == ["cheap", "good", "middle", "twin"]
-    assert pareto_front(points, lower_is_better=False) == ["cheap"]
-    assert pareto_front({}, lower_is_better=True) == []
+    assert find_pareto_front(points, lower_is_better=True) == ["cheap", "good", "middle", "twin"]
+    assert find_pareto_front(points, lower_is_better=False) == ["cheap"]
+    assert find_pareto_front({}, lower_is_better=True) == []
 
 
 def test_costs_are_means_and_missing_ones_missing() -> None:

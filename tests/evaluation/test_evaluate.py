@@ -12,10 +12,10 @@ from medft.data.encode import encode_examples
 from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
-from medft.evaluation.baseline import baseline_key, load_or_compute, weights_digest
+from medft.evaluation.baseline import compute_baseline_key, digest_weights, load_or_compute
 from medft.evaluation.evaluate import Measurement, evaluate
 from medft.evaluation.generate import generate
-from medft.evaluation.loss import answer_losses
+from medft.evaluation.loss import compute_answer_losses
 from medft.evaluation.probes import load_probes
 from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
 from medft.metrics.registry import METRICS
@@ -36,7 +36,7 @@ def test_loss_is_that_of_transformers(tiny: Callable[..., Config]) -> None:
     config = tiny()
     model = network(config)
     rows = encode_examples(read_splits(config).test, TOKENIZER, "alpaca")
-    for row, found in zip(rows, answer_losses(model, rows, 1024), strict=True):
+    for row, found in zip(rows, compute_answer_losses(model, rows, 1024), strict=True):
         ids = torch.tensor([row.prompt + row.answer])
         labels = ids.clone()
         labels[:, : len(row.prompt)] = -100
@@ -51,10 +51,10 @@ def test_tokens_beyond_the_limit_are_counted(tiny: Callable[..., Config]) -> Non
     config = tiny()
     rows = encode_examples(read_splits(config).test, TOKENIZER, "alpaca")
     limit = max(len(row.prompt) for row in rows) + 10
-    for row, found in zip(rows, answer_losses(network(config), rows, limit), strict=True):
+    for row, found in zip(rows, compute_answer_losses(network(config), rows, limit), strict=True):
         assert found.tokens + found.cut == len(row.answer)
         assert found.tokens == limit - len(row.prompt)
-    assert [found.tokens for found in answer_losses(network(config), rows, 8)] == [0] * len(rows)
+    assert [found.tokens for found in compute_answer_losses(network(config), rows, 8)] == [0] * len(rows)
 
 
 def test_answers_do_not_depend_on_the_batch(tiny: Callable[..., Config]) -> None:
@@ -115,7 +115,7 @@ def measure(model: torch.nn.Module, config: Config) -> Measurement:
 def key(config: Config, model: torch.nn.Module) -> str:
     test = list(read_splits(config).test)
     encoded = encode_examples(test, TOKENIZER, config.dataset.prompt)
-    return baseline_key(config, model, TOKENIZER, test, encoded, "cpu")
+    return compute_baseline_key(config, model, TOKENIZER, test, encoded, "cpu")
 
 
 def test_no_training_setting_changes_what_is_measured(tiny: Callable[..., Config]) -> None:
@@ -187,10 +187,10 @@ def test_baseline_is_computed_once(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_weights_digest_sees_every_weight(tiny: Callable[..., Config]) -> None:
     model = network(tiny())
-    before = weights_digest(model)
-    assert weights_digest(network(tiny())) == before
+    before = digest_weights(model)
+    assert digest_weights(network(tiny())) == before
     model.transformer.h[0].mlp.c_fc.bias.data[0] += 1e-6
-    assert weights_digest(model) != before
+    assert digest_weights(model) != before
 
 
 def test_wrong_probes_are_named(tmp_path: Path) -> None:

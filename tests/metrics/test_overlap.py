@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from medft.evaluation.loss import unigram_losses
+from medft.evaluation.loss import compute_unigram_losses
 from medft.metrics.overlap import compute_repeat_share, compute_token_f1
 from medft.metrics.registry import measure_answers
 
@@ -58,4 +58,4 @@ def test_repeat_share_by_hand() -> None:
 def test_unigram_losses_by_hand() -> None:
     # counts 2 and 1 of a vocabulary of 4, each plus 0.1
     expected = [-math.log(2.1 / 3.4) - math.log(1.1 / 3.4), -math.log(0.1 / 3.4), 0]
-    assert unigram_losses([[0, 0], [1]], [[0, 1], [3], []], vocab_size=4) == pytest.approx(expected)
+    assert compute_unigram_losses([[0, 0], [1]], [[0, 1], [3], []], vocab_size=4) == pytest.approx(expected)

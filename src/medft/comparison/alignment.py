@@ -13,7 +13,7 @@ Key = tuple[str, str, str, str, int]
 
 
 def align_questions(runs: Sequence[RunRecord], shared_only: bool) -> tuple[list[RunRecord], str]:
-    """The runs with the predictions on their shared questions only, all in one order; and what was left out, in words.
+    """The runs with the predictions on their shared questions only, all in one order; and a note on what was left out.
 
     A question is the same if its id, its text and its expected answer are.
 

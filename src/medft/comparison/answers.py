@@ -13,7 +13,7 @@ _RANDOM_SHARE = 3  # one in so many is chosen at random
 
 @dataclass(frozen=True)
 class ComparedAnswer:
-    """What one variant's first run has answered.
+    """One variant's answer to a question, of its first seed.
 
     Attributes:
         scores: by metric, and by judge.
@@ -29,7 +29,7 @@ class ComparedQuestion:
     """A question with the answers of all variants.
 
     Attributes:
-        why: it is shown.
+        why: the reason why it is shown.
     """
 
     row: Prediction
@@ -45,11 +45,8 @@ def select_answers(
     Args:
         metric: one that single answers have, by whose range over the variants the questions are chosen.
     """
-    scores = [variant.scores(variant.runs[0]) for variant in variants]
-    ranges = []
-    for place in range(len(scores[0])):
-        values = [own[place].values[metric] for own in scores]
-        ranges.append(max(values) - min(values))
+    columns = [[answer.values[metric] for answer in variant.scores(variant.runs[0])] for variant in variants]
+    ranges = [max(values) - min(values) for values in zip(*columns, strict=True)]
     by_range = sorted(range(len(ranges)), key=lambda place: -ranges[place])
     most = by_range[: count - count // _RANDOM_SHARE]
     rest = sorted(by_range[len(most) :])

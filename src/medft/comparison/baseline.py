@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from medft.comparison.variants import BASELINE, Variant
-from medft.evaluation.predictions import baseline_of
-from medft.runs.record import RunRecord
+from medft.evaluation.predictions import Prediction, collect_baseline
 
 
-def baseline_variant(variants: Sequence[Variant]) -> tuple[Variant | None, str]:
+def make_baseline_variant(variants: Sequence[Variant]) -> tuple[Variant | None, str]:
     """The model before fine-tuning as a variant, if all variants began with the same; seeds may begin differently.
 
     Returns:
@@ -18,16 +17,16 @@ def baseline_variant(variants: Sequence[Variant]) -> tuple[Variant | None, str]:
     first = {run.seed: run for run in variants[0].runs}
     for variant in variants:
         for run in variant.runs:
-            if baseline_of(run.predictions) is None:
+            if collect_baseline(run.predictions) is None:
                 return None, "not every run measured its model before fine-tuning: that is not shown"
-            if not _begin_alike(run, first.get(run.seed, variants[0].runs[0])):
+            other = first.get(run.seed, variants[0].runs[0])
+            if not _have_equal_baselines(run.predictions, other.predictions):
                 return None, "the runs did not begin with the same model: before fine-tuning is not shown"
     return Variant(BASELINE, variants[0].runs, dict.fromkeys(variants[0].values, "-"), "baseline"), ""
 
 
-def _begin_alike(one: RunRecord, other: RunRecord) -> bool:
+def _have_equal_baselines(rows: Sequence[Prediction], others: Sequence[Prediction]) -> bool:
     """Whether two runs measured the same before fine-tuning, but for the last digits of another machine."""
-    first, second = (baseline_of(run.predictions) or [] for run in (one, other))
+    first, second = collect_baseline(rows) or [], collect_baseline(others) or []
     texts = all(a.answer == b.answer for a, b in zip(first, second, strict=True))
-    nats = [[answer.nats for answer in answers] for answers in (first, second)]
-    return texts and bool(np.allclose(nats[0], nats[1], rtol=1e-3, equal_nan=True))
+    return texts and np.allclose([a.nats for a in first], [b.nats for b in second], rtol=1e-3, equal_nan=True)

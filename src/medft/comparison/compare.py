@@ -1,4 +1,4 @@
-"""The story of a comparison: same questions, variants, metrics, differences, costs, answers."""
+"""The steps of a comparison: same questions, variants, metrics, differences, costs, answers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,18 +6,12 @@ from dataclasses import dataclass, field
 
 from medft.comparison.alignment import align_questions
 from medft.comparison.answers import ComparedQuestion, select_answers
-from medft.comparison.baseline import baseline_variant
+from medft.comparison.baseline import make_baseline_variant
 from medft.comparison.checks import list_warnings
-from medft.comparison.costs import TRAIN_SECONDS, mean_costs, pareto_front
+from medft.comparison.costs import TRAIN_SECONDS, average_costs, find_pareto_front
 from medft.comparison.judges import collect_judges
-from medft.comparison.metrics import ComparedMetric, collect_metrics
-from medft.comparison.significance import (
-    Result,
-    Results,
-    compute_results,
-    count_p_values,
-    explain_too_few_documents,
-)
+from medft.comparison.metrics import RatiosByVariant, collect_metrics
+from medft.comparison.significance import Result, Results, compute_results, count_p_values, explain_too_few_documents
 from medft.comparison.variants import Variant, find_variant, make_variants
 from medft.errors import InputError
 from medft.metrics.registry import ANSWER_RANK, METRICS, PRIMARY
@@ -129,16 +123,19 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     aligned, shared_note = align_questions(runs, options.shared_only)
     variants, notes = make_variants(aligned, options.seeds_apart, options.swept)
     reference = find_variant(variants, options.reference)
-    baseline, baseline_note = baseline_variant(variants) if options.with_baseline else (None, "")
+    baseline, baseline_note = make_baseline_variant(variants) if options.with_baseline else (None, "")
     variants = [baseline, *variants] if baseline else variants
     metrics, metric_notes = collect_metrics(variants)
     judges, judge_notes = collect_judges(variants, options.judge)
     metrics |= {f"{JUDGE}{judge.name}": judge.scores for judge in judges}
-    metrics = _choose_metrics(metrics, options)
-    primary = _choose_primary(metrics, options.metric)
+    metrics, primary = _choose_metrics(metrics, options)
     results = compute_results(variants, reference, metrics, options.tested or list(metrics))
-    costs = {variant.name: mean_costs(variant) for variant in variants}
+    costs = {variant.name: average_costs(variant) for variant in variants}
     too_few = explain_too_few_documents(results)
+    warnings = [shared_note, *list_warnings(variants)]
+    diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
+    if diverged:
+        warnings.append(f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(diverged))}")
     of_answers = primary in METRICS and METRICS[primary].measure and METRICS[primary].better == "higher"
     shown_by = primary if of_answers else ANSWER_RANK
     return Comparison(
@@ -150,29 +147,23 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         costs=costs,
         front=_compute_front(variants, results[primary], costs, primary),
         questions=select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
-        reliable={
-            f"{JUDGE}{judge.name}": judge.reliability.reliable for judge in judges if f"{JUDGE}{judge.name}" in results
-        },
-        warnings=[note for note in (shared_note, *list_warnings(variants), *_list_diverged(results)) if note],
+        reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
+        warnings=[warning for warning in warnings if warning],
         notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few) if note],
     )
 
 
-def _choose_metrics(metrics: dict[str, ComparedMetric], options: Options) -> dict[str, ComparedMetric]:
-    if not options.metrics:
-        return metrics
+def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> tuple[dict[str, RatiosByVariant], str]:
+    """The metrics that were asked for, and the primary one."""
     for name in options.metrics:
         if name not in metrics:
             raise InputError(f"metrics={name}: no such metric here; there are {', '.join(metrics)}")
-    wanted = {*options.metrics, options.metric}
-    return {name: each for name, each in metrics.items() if name in wanted}
-
-
-def _choose_primary(metrics: Mapping[str, ComparedMetric], wanted: str) -> str:
-    usable = [name for name in metrics if name not in METRICS or METRICS[name].can_rank]
-    if wanted in usable:
-        return wanted
-    raise InputError(f"metric={wanted}: the variants cannot be ranked by it; there are {', '.join(usable)}")
+    wanted = {*options.metrics, options.metric} if options.metrics else metrics.keys()
+    chosen = {name: each for name, each in metrics.items() if name in wanted}
+    usable = [name for name in chosen if name not in METRICS or METRICS[name].can_rank]
+    if options.metric not in usable:
+        raise InputError(f"metric={options.metric}: the variants cannot be ranked by it; there are {', '.join(usable)}")
+    return chosen, options.metric
 
 
 def _compute_front(
@@ -185,11 +176,4 @@ def _compute_front(
         if TRAIN_SECONDS in costs[variant.name] and variant.name in row and not variant.is_leaking
     }
     points = {name: point for name, point in points.items() if math.isfinite(point[1])}
-    return pareto_front(points, is_lower_better(primary))
-
-
-def _list_diverged(results: Results) -> list[str]:
-    names = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
-    if not names:
-        return []
-    return [f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(names))}"]
+    return find_pareto_front(points, is_lower_better(primary))

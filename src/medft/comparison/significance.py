@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medft.comparison.metrics import ComparedMetric, compute_value, mean_over_runs
+from medft.comparison.metrics import RatiosByVariant, average_runs
 from medft.comparison.variants import Variant
 from medft.console import track
-from medft.metrics.statistics import Difference, Estimate, Ratio, smallest_p
+from medft.metrics.statistics import Difference, Estimate, Ratio, compute_smallest_p
 
 LEVEL = 0.05  # corrected p-values below it are called findings
 
@@ -49,13 +49,13 @@ Results = dict[str, dict[str, Result]]  # by metric, then by variant
 
 
 def compute_results(
-    variants: Sequence[Variant], reference: Variant, metrics: Mapping[str, ComparedMetric], tested: Collection[str]
+    variants: Sequence[Variant], reference: Variant, metrics: Mapping[str, RatiosByVariant], tested: Collection[str]
 ) -> Results:
     """All of `metrics` for all variants that have them; those of `tested` with p-values, which are corrected over all
     of them together (Holm).
     """
     results: Results = {name: {} for name in metrics}
-    pairs = [(name, variant) for name, metric in metrics.items() for variant in variants if metric.of(variant.name)]
+    pairs = [(name, variant) for name, metric in metrics.items() for variant in variants if variant.name in metric]
     for name, variant in track(pairs, "error bars", len(pairs)):
         results[name][variant.name] = _compute_result(metrics[name], variant, reference, name in tested)
     places = [(name, own) for name, row in results.items() for own, each in row.items() if each.p is not None]
@@ -94,14 +94,11 @@ def count_tested_metrics(results: Results) -> int:
 
 
 def explain_too_few_documents(results: Results) -> str:
-    """Whether the test questions come from so few documents that no p-value could be small enough, in words; empty if
-    they do not.
-    """
+    """Why no p-value could be small enough, where the test questions come from too few documents; else empty."""
     family = count_p_values(results)
-    documents = max(
-        (each.documents for row in results.values() for each in row.values() if each.p is not None), default=0
-    )
-    least = smallest_p(documents)
+    tested = [each for row in results.values() for each in row.values() if each.p is not None]
+    documents = max((each.documents for each in tested), default=0)
+    least = compute_smallest_p(documents)
     if not family or family * least <= LEVEL:
         return ""
     advice = " (metrics=... compares fewer)" if least <= LEVEL and count_tested_metrics(results) > 1 else ""
@@ -111,19 +108,20 @@ def explain_too_few_documents(results: Results) -> str:
     )
 
 
-def _compute_result(metric: ComparedMetric, variant: Variant, reference: Variant, is_tested: bool) -> Result:
-    runs = metric.by_run[variant.name]
-    own, other = mean_over_runs(runs), metric.of(reference.name)
+def _compute_result(metric: RatiosByVariant, variant: Variant, reference: Variant, is_tested: bool) -> Result:
+    own = average_runs(metric[variant.name])
     # no difference where one of the two is not a number: a training that diverged
-    is_paired = other is not None and variant.name != reference.name and _is_number(own) and _is_number(other)
-    difference = own.less(other) if is_paired and other is not None else None
+    difference = None
+    if variant.name != reference.name and reference.name in metric and _is_number(own):
+        other = average_runs(metric[reference.name])
+        difference = own.subtract(other) if _is_number(other) else None
     documents = len(set(own.documents))
     return Result(
         value=own.estimate() if _is_number(own) else Estimate(math.nan),
         difference=difference,
         p=difference.p if difference and is_tested and documents > 1 else None,
         p_holm=None,
-        by_run=tuple(compute_value(run) for run in runs),
+        by_run=tuple(run.value for run in metric[variant.name]),
         questions=len(own.sums),
         documents=documents,
     )

@@ -17,7 +17,7 @@ BASELINE = "before fine-tuning"
 
 @dataclass(frozen=True)
 class Variant:
-    """What one line of a comparison is about.
+    """One row of a comparison: a setting with its runs.
 
     Attributes:
         runs: of several seeds, the lowest first.
@@ -66,11 +66,15 @@ def make_variants(
         firsts = [{key: value for key, value in each.items() if key != SEED} for each in firsts]
     keys, notes, variants = differing_keys(firsts), [], []
     for label, own, places in zip(label_variants(firsts, swept), firsts, groups.values(), strict=True):
-        members, repeated = _newest_of_each_seed([runs[place] for place in places])
+        members, repeated = _select_newest([runs[place] for place in places])
         notes += repeated
         values = {key: own.get(key, "-") for key in keys}
         variants.append(Variant(label or members[0].name, tuple(members), values))
-    return _make_names_unique(variants), notes
+    counts = Counter(each.name for each in variants)
+    return [
+        replace(each, name=f"{each.name} ({each.runs[0].run_id[:8]})") if counts[each.name] > 1 else each
+        for each in variants
+    ], notes
 
 
 def find_variant(variants: Sequence[Variant], wanted: str) -> Variant:
@@ -82,9 +86,9 @@ def find_variant(variants: Sequence[Variant], wanted: str) -> Variant:
     if not wanted:
         return variants[0]
     exact = [each for each in variants if each.name == wanted]
-    parts = _parts(wanted)
-    same = [each for each in variants if _parts(each.name) == parts]
-    some = [each for each in variants if parts <= _parts(each.name)]
+    parts = _split_name(wanted)
+    same = [each for each in variants if _split_name(each.name) == parts]
+    some = [each for each in variants if parts <= _split_name(each.name)]
     by_run = [
         each for each in variants if any(run.run_id.startswith(wanted) for run in each.runs) and not each.is_baseline
     ]
@@ -96,20 +100,19 @@ def find_variant(variants: Sequence[Variant], wanted: str) -> Variant:
     raise InputError(f"reference={wanted}: {several} called so; there are: {known}")
 
 
-def _parts(name: str) -> frozenset[str]:
-    return frozenset(_part(part.strip().lower()) for part in name.split(", "))
+def _split_name(name: str) -> frozenset[str]:
+    """Its parts, `key=value` each; numbers are equal however they are written."""
+    parts = set()
+    for part in name.lower().split(", "):
+        key, equals, value = part.strip().partition("=")
+        with suppress(ValueError):
+            value = repr(float(value))
+        parts.add(f"{key}{equals}{value}")
+    return frozenset(parts)
 
 
-def _part(text: str) -> str:
-    """`key=value`; numbers are equal however they are written."""
-    key, equals, value = text.partition("=")
-    with suppress(ValueError):
-        value = repr(float(value))
-    return f"{key}{equals}{value}"
-
-
-def _newest_of_each_seed(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """The newest run of each seed, lowest seed first: to run the same again says nothing of the luck of the seed."""
+def _select_newest(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """The newest run of each seed, lowest seed first: a repeated run adds nothing about the spread over seeds."""
     newest = {run.seed: run for run in sorted(runs, key=lambda run: run.started)}
     kept = sorted(newest.values(), key=lambda run: (len(run.seed), run.seed))
     notes = [
@@ -119,11 +122,3 @@ def _newest_of_each_seed(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], li
         if run not in kept
     ]
     return kept, notes
-
-
-def _make_names_unique(variants: Sequence[Variant]) -> list[Variant]:
-    counts = Counter(each.name for each in variants)
-    return [
-        replace(each, name=f"{each.name} ({each.runs[0].run_id[:8]})") if counts[each.name] > 1 else each
-        for each in variants
-    ]

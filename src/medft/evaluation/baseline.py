@@ -1,8 +1,9 @@
-"""What the model could do before fine-tuning, measured once and cached: a sweep shares it."""
+"""The metrics of the model before fine-tuning, measured once and cached: the jobs of a sweep share them."""
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,24 +20,19 @@ from medft.data.tokenizer import Tokenizer
 from medft.evaluation.evaluate import Measurement
 from medft.evaluation.probes import load_probes
 from medft.files import exclusive_lock, json_digest, write_atomically
-from medft.metrics.registry import missing_metrics
+from medft.metrics.registry import list_missing_metrics
 
 
-def baseline_key(
-    config: Config,
-    network: Any,
-    tokenizer: Tokenizer,
-    test: Sequence[Example],
-    encoded: Sequence[Encoded],
-    device: str,
+def compute_baseline_key(
+    config: Config, network: Any, tokenizer: Tokenizer, test: Sequence[Example], encoded: Sequence[Encoded], device: str
 ) -> str:
-    """What a baseline depends on, hashed: the model, the test rows as it reads them, how answers are measured and
-    written, and the code and libraries that do so.
+    """A hash of all that a baseline depends on: the model, the tokenized test rows, the settings of evaluation and
+    generation, and the code and libraries.
     """
     probes = load_probes(config.evaluation.probes)
     shape = {key: value for key, value in network.config.to_dict().items() if "drop" not in key and key[0] != "_"}
     parts: list[Any] = [
-        weights_digest(network),
+        digest_weights(network),
         shape,
         [row.fingerprint() for row in (*test, *probes)],
         [(row.prompt, row.answer) for row in encoded],
@@ -47,13 +43,13 @@ def baseline_key(
         config.evaluation.batch_size,
         device,
         {name: version(name) for name in ("torch", "transformers", "rouge-score", "sacrebleu")},
-        [metric.name for metric in missing_metrics()],
-        _code_digest(),
+        [metric.name for metric in list_missing_metrics()],
+        _digest_code(),
     ]
     return json_digest(parts, 32)
 
 
-def _code_digest() -> str:
+def _digest_code() -> str:
     """SHA-256 (hex) over the code that measures."""
     digest = hashlib.sha256()
     rooms = ("evaluation", "metrics", "data", "model")
@@ -62,7 +58,7 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def weights_digest(network: torch.nn.Module) -> str:
+def digest_weights(network: torch.nn.Module) -> str:
     """SHA-256 (hex) over names and values of all weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
@@ -80,5 +76,5 @@ def load_or_compute(key: str, cache: Path, compute: Callable[[], Measurement]) -
             return Measurement.from_dict(json.loads(file.read_text(encoding="utf-8")))
         measured = compute()
         with write_atomically(file) as partial:
-            partial.write_text(json.dumps(measured.to_dict()), encoding="utf-8")
+            partial.write_text(json.dumps(asdict(measured)), encoding="utf-8")
     return measured

@@ -4,7 +4,7 @@ Nothing here reads a training setting, so that runs which differ only in those c
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from medft.config.schema import Config
@@ -12,8 +12,8 @@ from medft.data.encode import Encoded
 from medft.data.example import Example
 from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.tokenizer import Tokenizer
-from medft.evaluation.generate import Generated, generate
-from medft.evaluation.loss import AnswerLoss, answer_losses
+from medft.evaluation.generate import generate
+from medft.evaluation.loss import compute_answer_losses
 from medft.evaluation.probes import load_probes
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import measure_answers
@@ -27,13 +27,9 @@ class Measurement:
     answers: list[AnswerScores]
     probes: dict[str, str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, for a JSON file."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The reverse of `to_dict`."""
+        """From what `dataclasses.asdict` made of it."""
         return cls([AnswerScores(**row) for row in data["answers"]], data["probes"])
 
 
@@ -46,39 +42,28 @@ def evaluate(
         encoded: the test questions in token ids.
     """
     network.eval()
-    losses = answer_losses(network, encoded, min(config.evaluation.max_length, get_context_length(network)))
+    losses = compute_answer_losses(network, encoded, min(config.evaluation.max_length, get_context_length(network)))
     probes = load_probes(config.evaluation.probes)
     prompts = [row.prompt for row in encoded] + encode_prompts(probes, tokenizer, config.dataset.prompt)
     generated = generate(network, prompts, config.generation, config.evaluation.batch_size, config.seed)
     texts = [decode_answer(answer.token_ids, tokenizer) for answer in generated]
     values = measure_answers([row.output for row in test], texts[: len(test)])
-    answers = [
-        _score_answer(row, texts[place], generated[place], losses[place], values[place], encoded[place], tokenizer)
-        for place, row in enumerate(test)
-    ]
+    answers = []
+    for place, (row, loss, text) in enumerate(zip(test, losses, texts, strict=False)):  # the probes come after
+        read = row.output
+        if loss.cut:  # only what the loss has read; end-of-text, which has a loss but no bytes, is not among it
+            read = tokenizer.decode(encoded[place].answer[: loss.tokens])
+        answers.append(
+            AnswerScores(
+                answer=text,
+                hit_limit=generated[place].hit_limit,
+                nats=loss.nats,
+                tokens=loss.tokens,
+                cut=loss.cut,
+                bytes=len(read.encode()),
+                words=len(text.split()),
+                expected_words=len(row.output.split()),
+                values=values[place],
+            )
+        )
     return Measurement(answers, {probe.id: text for probe, text in zip(probes, texts[len(test) :], strict=True)})
-
-
-def _score_answer(
-    row: Example,
-    text: str,
-    generated: Generated,
-    loss: AnswerLoss,
-    values: dict[str, float],
-    encoded: Encoded,
-    tokenizer: Tokenizer,
-) -> AnswerScores:
-    read = row.output
-    if loss.cut:  # only what the loss has read; end-of-text, which has a loss but no bytes, is not among it
-        read = tokenizer.decode(encoded.answer[: loss.tokens])
-    return AnswerScores(
-        answer=text,
-        hit_limit=generated.hit_limit,
-        nats=loss.nats,
-        tokens=loss.tokens,
-        cut=loss.cut,
-        bytes=len(read.encode()),
-        words=len(text.split()),
-        expected_words=len(row.output.split()),
-        values=values,
-    )

@@ -60,11 +60,8 @@ def _generate_batch(network: Any, prompts: list[Sequence[int]], config: Generati
     if config.do_sample:
         sampling |= {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
     written = network.generate(input_ids=input_ids, attention_mask=mask, max_new_tokens=limit, **sampling)
-    return [_trim(ids, settings.eos_token_id) for ids in written[:, longest:].tolist()]
-
-
-def _trim(token_ids: list[int], end: int) -> Generated:
-    """Up to the first end-of-text token; what follows is padding."""
-    if end in token_ids:
-        return Generated(token_ids[: token_ids.index(end) + 1], False)
-    return Generated(token_ids, True)
+    end, answers = settings.eos_token_id, []
+    for ids in written[:, longest:].tolist():
+        has_ended = end in ids  # what follows the first end-of-text token is padding
+        answers.append(Generated(ids[: ids.index(end) + 1] if has_ended else ids, hit_limit=not has_ended))
+    return answers

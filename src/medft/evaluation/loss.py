@@ -1,4 +1,4 @@
-"""The loss of answers: given the question, how surprised is the model by the expected answer?"""
+"""The loss of the expected answers, given the questions."""
 
 import math
 from collections import Counter
@@ -17,13 +17,7 @@ from medft.model.loss import supervised_loss
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """The loss of one expected answer.
-
-    Attributes:
-        nats: sum of the losses over the answer tokens read.
-        tokens: how many those are, end-of-text included unless it was cut.
-        cut: answer tokens beyond `evaluation.max_length`, not read.
-    """
+    """The loss of one expected answer; what the fields mean says `AnswerScores`."""
 
     nats: float
     tokens: int
@@ -31,27 +25,27 @@ class AnswerLoss:
 
 
 @torch.inference_mode()
-def answer_losses(network: Any, rows: Sequence[Encoded], max_length: int) -> list[AnswerLoss]:
+def compute_answer_losses(network: Any, rows: Sequence[Encoded], max_length: int) -> list[AnswerLoss]:
     """The loss of each row's answer, the prompt being context only.
 
-    One row at a time, so that no row's figure depends on which others it is measured with. A row whose prompt alone
+    One row at a time, so that no row's loss depends on which others are in its batch. A row whose prompt alone
     fills `max_length` has no tokens to score.
     """
-    return [_answer_loss(network, row, max_length) for row in track(rows, "Loss of the expected answers")]
+    losses = []
+    for row in track(rows, "Loss of the expected answers"):
+        ids = (row.prompt + row.answer)[:max_length]
+        sample = Sample(ids, len(row.prompt))
+        cut = len(row.prompt) + len(row.answer) - len(ids)
+        if sample.supervised < 1:
+            losses.append(AnswerLoss(0.0, 0, min(cut, len(row.answer))))
+            continue
+        batch = {key: value.to(network.device) for key, value in pad([sample], pad_token_id=0).items()}
+        nats, tokens = supervised_loss(network, batch)
+        losses.append(AnswerLoss(float(nats), int(tokens), cut))
+    return losses
 
 
-def _answer_loss(network: Any, row: Encoded, max_length: int) -> AnswerLoss:
-    ids = (row.prompt + row.answer)[:max_length]
-    sample = Sample(ids, len(row.prompt))
-    cut = len(row.prompt) + len(row.answer) - len(ids)
-    if sample.supervised < 1:
-        return AnswerLoss(0.0, 0, min(cut, len(row.answer)))
-    batch = {key: value.to(network.device) for key, value in pad([sample], pad_token_id=0).items()}
-    nats, tokens = supervised_loss(network, batch)
-    return AnswerLoss(float(nats), int(tokens), cut)
-
-
-def unigram_losses(
+def compute_unigram_losses(
     training: Iterable[Sequence[int]], test: Iterable[Sequence[int]], vocab_size: int, additive: float = 0.1
 ) -> list[float]:
     """The loss, answer by answer, of a model that knows only how often tokens occur in the training answers.
@@ -61,7 +55,7 @@ def unigram_losses(
 
     Args:
         training: token ids of the training answers.
-        test: the same test tokens that `answer_losses` reads.
+        test: the same test tokens that `compute_answer_losses` reads.
 
     Returns:
         Nats of each answer, summed over its tokens.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from medft.data.example import Example
 from medft.evaluation.judges.base import Verdict
@@ -38,13 +38,13 @@ class Prediction:
     verdicts: dict[str, dict[str, Verdict]] = field(default_factory=dict)
 
     def scores(self, side: Side) -> AnswerScores:
-        """The answer of a side that was measured."""
+        """The scores of one side; the baseline must have been measured."""
         scores = self.test if side == "test" else self.baseline
         assert scores is not None
         return scores
 
     def verdict(self, judge: str, side: str) -> Verdict | None:
-        """What a judge said of a side."""
+        """A judge's verdict on one side."""
         return self.verdicts.get(judge, {}).get(side)
 
     def judge_score(self, judge: str, side: str) -> float | None:
@@ -64,17 +64,12 @@ def make_predictions(
     ]
 
 
-def documents_of(predictions: Iterable[Prediction]) -> list[str]:
-    """The document of each question."""
-    return [row.document for row in predictions]
-
-
-def judges_of(predictions: Iterable[Prediction]) -> list[str]:
+def list_judges(predictions: Iterable[Prediction]) -> list[str]:
     """The names of all judges that have judged any of the rows, in alphabetical order."""
     return sorted({name for row in predictions for name in row.verdicts})
 
 
-def baseline_of(predictions: Sequence[Prediction]) -> list[AnswerScores] | None:
+def collect_baseline(predictions: Sequence[Prediction]) -> list[AnswerScores] | None:
     """The answers before fine-tuning; None if not all questions have one."""
     answers = [row.baseline for row in predictions if row.baseline is not None]
     return answers if len(answers) == len(predictions) else None
@@ -87,21 +82,15 @@ def write_jsonl(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def read_jsonl(path: Path) -> list[Prediction]:
-    """The reverse of `write_jsonl`."""
+    """Read what `write_jsonl` has written."""
     with path.open(encoding="utf-8") as file:
-        return [_read_prediction(json.loads(line)) for line in file]
-
-
-def _read_prediction(fields: dict[str, Any]) -> Prediction:
-    typed = {
-        "baseline": AnswerScores(**fields["baseline"]) if fields["baseline"] else None,
-        "test": AnswerScores(**fields["test"]),
-        "verdicts": {
-            judge: {side: Verdict.from_dict(verdict) for side, verdict in sides.items()}
-            for judge, sides in fields["verdicts"].items()
-        },
-    }
-    return Prediction(**{**fields, **typed})
+        rows = [json.loads(line) for line in file]
+    for row in rows:
+        row["test"] = AnswerScores(**row["test"])
+        row["baseline"] = AnswerScores(**row["baseline"]) if row["baseline"] else None
+        for verdicts in row["verdicts"].values():
+            verdicts.update({side: Verdict.from_dict(verdict) for side, verdict in verdicts.items()})
+    return [Prediction(**row) for row in rows]
 
 
 def write_notebook_json(predictions: Iterable[Prediction], path: Path) -> None:

@@ -39,7 +39,9 @@ def summarize_answers(
         elif metric.is_measured(tuned):
             own = metric.ratio(tuned, documents)
             old = metric.ratio(baseline, documents) if baseline and metric.is_measured(baseline) else None
-            results[name] = BeforeAfter(old.estimate() if old else None, own.estimate(), own.less(old) if old else None)
+            results[name] = BeforeAfter(
+                old.estimate() if old else None, own.estimate(), own.subtract(old) if old else None
+            )
     return results
 
 
@@ -47,7 +49,7 @@ def estimate_unigram_loss(nats: Sequence[float], tuned: Sequence[AnswerScores], 
     """The loss of a model that knows word frequencies only, over the same tokens as `loss`.
 
     Args:
-        nats: of each test question, see `unigram_losses`.
+        nats: of each test question, see `compute_unigram_losses`.
     """
     loss = METRICS["loss"].ratio(tuned, documents)
     return Ratio.of(nats, documents, loss.counts, loss.bounds).estimate()

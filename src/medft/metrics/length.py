@@ -1,4 +1,4 @@
-"""How long the generated answers are, and whether they came to an end."""
+"""How long the generated answers are, and whether they were cut off."""
 
 import math
 

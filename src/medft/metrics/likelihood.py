@@ -1,4 +1,4 @@
-"""How surprised the model is by the expected answer."""
+"""How likely the model finds the expected answer: loss, perplexity, bits per byte."""
 
 import math
 

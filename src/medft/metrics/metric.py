@@ -14,6 +14,7 @@ from typing import Literal
 from medft.metrics.statistics import Ratio
 
 Bounds = tuple[float, float]
+Better = Literal["lower", "higher"]
 # from expected and generated answers to the values of each, by metric; what is computed together is one of these
 Measure = Callable[[Sequence[str], Sequence[str]], Mapping[str, Sequence[float]]]
 
@@ -63,7 +64,7 @@ class Metric:
     name: str
     meaning: str
     bounds: Bounds
-    better: Literal["lower", "higher"] | None
+    better: Better | None
     measure: Measure | None = None
     numerator: Callable[[AnswerScores], float] | None = None
     denominator: Callable[[AnswerScores], float] | None = None
@@ -95,5 +96,5 @@ class Metric:
         """
         numerator, denominator = self.numerator, self.denominator
         sums = [row.values[self.name] if numerator is None else numerator(row) for row in rows]
-        counts = None if denominator is None else [denominator(row) for row in rows]
+        counts = [denominator(row) for row in rows] if denominator else None
         return Ratio.of(sums, documents, counts, self.bounds)

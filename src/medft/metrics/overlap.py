@@ -11,20 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from medft.metrics.metric import Measure, Metric
+from medft.metrics.metric import Better, Bounds, Metric
 
 _SHARE = (0.0, 1.0)
 
 
 def measure_rouge(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
     """F-measures of ROUGE with stemming (Lin 2004), 0 to 1."""
-    scores = [_rouge().score(want, have) for want, have in zip(expected, generated, strict=True)]
+    scores = [_make_rouge().score(want, have) for want, have in zip(expected, generated, strict=True)]
     return {name: [float(each[name].fmeasure) for each in scores] for name in ("rouge1", "rouge2", "rougeL")}
-
-
-def compute_chrf(expected: str, generated: str) -> float:
-    """ChrF (Popović 2015), 0 to 100 as its author has it."""
-    return float(_chrf().sentence_score(generated, [expected]).score)
 
 
 def compute_token_f1(expected: str, generated: str) -> float:
@@ -37,11 +32,6 @@ def compute_token_f1(expected: str, generated: str) -> float:
         return 0.0
     precision, recall = common / have.total(), common / want.total()
     return 2 * precision * recall / (precision + recall)
-
-
-def compute_exact_match(expected: str, generated: str) -> float:
-    """Whether both are the same after normalisation."""
-    return float(normalize(expected) == normalize(generated))
 
 
 def compute_repeat_share(text: str, length: int = 4) -> float:
@@ -57,28 +47,30 @@ def normalize(text: str) -> list[str]:
     return [word for word in bare.split() if word not in ("a", "an", "the")]
 
 
-def _for_each(name: str, compute: Callable[[str, str], float]) -> Measure:
-    """Measures a metric that is computed one answer at a time."""
-
-    def measure(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
-        return {name: [compute(want, have) for want, have in zip(expected, generated, strict=True)]}
-
-    return measure
-
-
 # Each scorer takes a moment to make, so both are made once.
 @functools.cache
-def _rouge() -> Any:
+def _make_rouge() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
 
 
 @functools.cache
-def _chrf() -> Any:
+def _make_chrf() -> Any:
     from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
+
+
+def _make_metric(
+    name: str, meaning: str, compute: Callable[[str, str], float], bounds: Bounds = _SHARE, better: Better = "higher"
+) -> Metric:
+    """A metric that is computed one answer at a time, from the expected and the generated one."""
+
+    def measure(expected: Sequence[str], generated: Sequence[str]) -> dict[str, list[float]]:
+        return {name: [compute(want, have) for want, have in zip(expected, generated, strict=True)]}
+
+    return Metric(name, meaning, bounds, better, measure=measure)
 
 
 ROUGE_L = Metric(
@@ -86,27 +78,21 @@ ROUGE_L = Metric(
 )
 ROUGE_1 = Metric("rouge1", "words in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
 ROUGE_2 = Metric("rouge2", "word pairs in common, 0 to 1", _SHARE, "higher", measure=measure_rouge)
-CHRF = Metric(
-    "chrf", "character sequences in common, 0 to 100", (0.0, 100.0), "higher", measure=_for_each("chrf", compute_chrf)
+CHRF = _make_metric(  # Popović 2015
+    "chrf",
+    "character sequences in common, 0 to 100",
+    lambda expected, generated: float(_make_chrf().sentence_score(generated, [expected]).score),
+    (0.0, 100.0),
 )
-TOKEN_F1 = Metric(
-    "token_f1",
-    "words in common after normalisation, 0 to 1",
-    _SHARE,
-    "higher",
-    measure=_for_each("token_f1", compute_token_f1),
-)
-EXACT_MATCH = Metric(
+TOKEN_F1 = _make_metric("token_f1", "words in common after normalisation, 0 to 1", compute_token_f1)
+EXACT_MATCH = _make_metric(
     "exact_match",
     "share of answers equal to the expected one",
-    _SHARE,
-    "higher",
-    measure=_for_each("exact_match", compute_exact_match),
+    lambda expected, generated: float(normalize(expected) == normalize(generated)),
 )
-REPEAT_SHARE = Metric(
+REPEAT_SHARE = _make_metric(
     "repeat_share",
     "share of four-word runs that an answer has already written",
-    _SHARE,
-    "lower",
-    measure=_for_each("repeat_share", lambda _, generated: compute_repeat_share(generated)),
+    lambda _, generated: compute_repeat_share(generated),
+    better="lower",
 )

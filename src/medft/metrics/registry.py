@@ -1,4 +1,4 @@
-"""All metrics of answers, in the order in which they are shown. Whatever lists metrics follows from here."""
+"""All metrics of answers, in the order in which they are shown. Every list of metrics is derived from this one."""
 
 from collections.abc import Sequence
 
@@ -31,12 +31,12 @@ ANSWER_RANK = ROUGE_L.name
 
 
 def measure_answers(expected: Sequence[str], generated: Sequence[str]) -> list[dict[str, float]]:
-    """What the installed metrics make of each answer and its expected answer, by metric."""
+    """The values of all installed metrics for each answer, by metric."""
     measures = dict.fromkeys(metric.measure for metric in METRICS.values() if metric.measure and metric.is_installed)
     columns = {name: values for measure in measures for name, values in measure(expected, generated).items()}
     return [{name: float(values[row]) for name, values in columns.items()} for row in range(len(expected))]
 
 
-def missing_metrics() -> list[Metric]:
+def list_missing_metrics() -> list[Metric]:
     """The metrics whose optional packages are not installed."""
     return [metric for metric in METRICS.values() if not metric.is_installed]

@@ -24,13 +24,13 @@ _RESAMPLES = 10_000
 _FLIPS = 10_000
 _LEAST_SPREAD = 0.25  # of a resample, as a share of the whole sample's
 _EXACT = 13  # documents up to which all sign flips are tried
-_FEW, _MANY = 8, 1_000  # documents: below, a resample says too little, above, nothing that plain t does not say
+_FEW, _MANY = 8, 1_000  # documents: with fewer a bootstrap is unreliable, with more it agrees with plain t
 _CHUNK = 2_000_000  # numbers held at once while flipping signs
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95% interval; `low` and `high` are None where a single document says nothing of the spread."""
+    """A mean with its 95% interval; `low` and `high` are None where a single document leaves the spread unknown."""
 
     value: float
     low: float | None = None
@@ -76,23 +76,33 @@ class Ratio:
         sums = np.asarray(values, dtype=np.float64)
         return cls(sums, np.ones_like(sums) if counts is None else np.asarray(counts, np.float64), documents, bounds)
 
+    @property
+    def value(self) -> float:
+        """The metric alone, without its interval."""
+        return _divide(self.sums, self.counts)
+
+    def select(self, rows: NDArray[np.intp]) -> "Ratio":
+        """The same metric on some of its rows."""
+        return Ratio(self.sums[rows], self.counts[rows], [self.documents[row] for row in rows], self.bounds)
+
     def estimate(self) -> Estimate:
         """The metric with its interval."""
-        sums, counts = self._by_document()
-        value = _ratio(sums, counts)
+        sums, counts = self._sum_by_document()
+        value = _divide(sums, counts)
         if len(sums) < 2 or not counts.sum():
             return Estimate(value)
-        error = float(_standard_error(((sums - value * counts) ** 2).sum(), counts.sum(), len(sums)))
-        if self._is_two_valued():
-            ends: tuple[float, float] | None = self._wilson(value, error, len(sums))
+        error = float(_compute_standard_error(((sums - value * counts) ** 2).sum(), counts.sum(), len(sums)))
+        is_share = np.isfinite(self.bounds).all() and (self.counts == 1).all() and np.isin(self.sums, self.bounds).all()
+        if is_share:
+            ends: tuple[float, float] | None = self._compute_wilson(value, error, len(sums))
         elif error <= 1e-12 * max(1.0, abs(value)):
-            ends = _of_one_value(value, len(sums), self.bounds)
+            ends = _bound_constant(value, len(sums), self.bounds)
         else:
-            low, high = _t_quantiles(sums, counts, error)
+            low, high = _compute_t_quantiles(sums, counts, error)
             ends = max(self.bounds[0], value - high * error), min(self.bounds[1], value - low * error)
         return Estimate(value, *ends) if ends else Estimate(value)
 
-    def less(self, before: "Ratio") -> Difference:
+    def subtract(self, before: "Ratio") -> Difference:
         """This metric less another one of the same rows, paired.
 
         Raises:
@@ -102,18 +112,12 @@ class Ratio:
             raise ValueError("a paired difference needs the same rows on both sides")
         low, high = self.bounds
         paired = Ratio(self.sums - before.sums, self.counts, self.documents, (low - high, high - low))
-        mean, (sums, _) = paired.estimate(), paired._by_document()
-        return Difference(mean.value, mean.low, mean.high, sign_flip_p(sums))
+        mean, (sums, _) = paired.estimate(), paired._sum_by_document()
+        return Difference(mean.value, mean.low, mean.high, compute_sign_flip_p(sums))
 
-    def _is_two_valued(self) -> bool:
-        """Whether each row is at one end of the bounds: a share."""
-        return bool(
-            np.isfinite(self.bounds).all() and (self.counts == 1).all() and np.isin(self.sums, self.bounds).all()
-        )
-
-    def _wilson(self, value: float, error: float, documents: int) -> tuple[float, float]:
-        """Wilson's interval of a share (1927) with the number of independent rows that the error speaks of (Kish 1965),
-        and t for the normal quantile. A resample of few successes has hardly any spread; this does not need one.
+    def _compute_wilson(self, value: float, error: float, documents: int) -> tuple[float, float]:
+        """Wilson's interval of a share (1927) with the effective number of independent rows (Kish 1965), and t for the
+        normal quantile. A resample of few successes has hardly any spread; this does not need one.
         """
         from scipy.stats import t
 
@@ -126,13 +130,13 @@ class Ratio:
         first, second = np.clip([centre - half, centre + half], 0.0, 1.0)
         return low + (high - low) * float(first), low + (high - low) * float(second)
 
-    def _by_document(self) -> tuple[Floats, Floats]:
+    def _sum_by_document(self) -> tuple[Floats, Floats]:
         _, place = np.unique(np.asarray(self.documents, dtype=object).astype(str), return_inverse=True)
         sums, counts = (np.bincount(place, each).astype(np.float64) for each in (self.sums, self.counts))
         return sums, counts
 
 
-def sign_flip_p(sums: Floats) -> float:
+def compute_sign_flip_p(sums: Floats) -> float:
     """Two-sided p-value of a paired permutation test (Fisher 1935): under no difference, each document's summed
     difference could as well have had the other sign. Exact for up to 13 documents, else from 10,000 random flips.
     """
@@ -149,16 +153,16 @@ def sign_flip_p(sums: Floats) -> float:
     return float((as_far.sum() + extra) / (len(drawn) + extra))
 
 
-def smallest_p(documents: int) -> float:
-    """The least that `sign_flip_p` can give: all signs as they are, or all of them the other way."""
+def compute_smallest_p(documents: int) -> float:
+    """The least that `compute_sign_flip_p` can give: all signs as they are, or all of them the other way."""
     return 2 ** (1 - documents) if documents <= _EXACT else 1 / (_FLIPS + 1)
 
 
-def _ratio(sums: Floats, counts: Floats) -> Any:
+def _divide(sums: Floats, counts: Floats) -> float:
     return float(sums.sum() / counts.sum()) if counts.sum() else np.nan
 
 
-def _t_quantiles(sums: Floats, counts: Floats, error: float) -> tuple[float, float]:
+def _compute_t_quantiles(sums: Floats, counts: Floats, error: float) -> tuple[float, float]:
     """Quantiles of (resampled - measured) / resampled error, nowhere nearer than those of t."""
     from scipy.stats import t
 
@@ -166,29 +170,24 @@ def _t_quantiles(sums: Floats, counts: Floats, error: float) -> tuple[float, flo
     plain = float(t.ppf(tails[0], documents - 1)), float(t.ppf(tails[1], documents - 1))
     if not _FEW <= documents <= _MANY:
         return plain
-    drawn, residuals = _draws(documents), sums - _ratio(sums, counts) * counts
+    drawn, residuals = _draw_resamples(documents), sums - _divide(sums, counts) * counts
     total = drawn @ counts
     total = np.where(total > 0, total, np.inf)
     moved = drawn @ residuals / total
     squares = drawn @ residuals**2 - 2 * moved * (drawn @ (residuals * counts)) + moved**2 * (drawn @ counts**2)
-    errors = _standard_error(squares, total, documents)
-    # a resample without the few documents that differ has next to no spread, and says nothing of the spread there is
+    errors = _compute_standard_error(squares, total, documents)
+    # a resample without the few documents that differ has next to no spread, far less than the sample has
     low, high = np.quantile(moved / np.maximum(errors, _LEAST_SPREAD * error), tails)
     return min(float(low), plain[0]), max(float(high), plain[1])
 
 
-def _standard_error(squares: Any, total: Any, documents: int) -> Any:
-    """Linearised standard error of Σ sums / Σ counts.
-
-    Args:
-        squares: Σ (sums - ratio * counts)² over documents.
-        total: Σ counts.
-    """
+def _compute_standard_error(squares: Any, total: Any, documents: int) -> Any:
+    """Linearised standard error of Σ sums / Σ counts, from Σ (sums - ratio * counts)² over documents and Σ counts."""
     return np.sqrt(np.maximum(squares, 0.0) * documents / (documents - 1)) / total
 
 
 @functools.lru_cache(maxsize=4)  # all metrics of a run have the same documents
-def _draws(documents: int) -> Floats:
+def _draw_resamples(documents: int) -> Floats:
     """How often each document is drawn in each resample: resamples x documents."""
     drawn = np.random.default_rng(_SEED).integers(0, documents, (_RESAMPLES, documents))
     places = drawn + documents * np.arange(_RESAMPLES)[:, None]
@@ -196,9 +195,9 @@ def _draws(documents: int) -> Floats:
     return counted.reshape(_RESAMPLES, documents).astype(np.float64)
 
 
-def _of_one_value(value: float, documents: int, bounds: tuple[float, float]) -> tuple[float, float] | None:
-    """All documents say the same, so a resample has no spread; but a share p of other documents would have gone
-    unseen with probability (1 - p)^n (Clopper & Pearson 1934). None where the metric has no bounds.
+def _bound_constant(value: float, documents: int, bounds: tuple[float, float]) -> tuple[float, float] | None:
+    """All documents have the same value, so a resample has no spread; but a share p of other documents would have
+    gone unseen with probability (1 - p)^n (Clopper & Pearson 1934). None where the metric has no bounds.
     """
     if not np.isfinite(bounds).all():
         return None

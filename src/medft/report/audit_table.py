@@ -19,8 +19,8 @@ _LINES: list[tuple[str, Callable[[SplitAudit], str]]] = [
     ("samples", lambda part: f"{part.cuts.samples:,}"),
     ("tokens", lambda part: f"{part.cuts.tokens:,}"),
     ("padding", lambda part: f"{part.padding_share:.1%}"),
-    ("answers cut", lambda part: _share(part.cuts.answers_cut, part.cuts.rows)),
-    ("answer tokens lost", lambda part: _share(part.cuts.answer_tokens_lost, part.cuts.answer_tokens)),
+    ("answers cut", lambda part: _format_share(part.cuts.answers_cut, part.cuts.rows)),
+    ("answer tokens lost", lambda part: _format_share(part.cuts.answer_tokens_lost, part.cuts.answer_tokens)),
     ("rows with nothing to learn", lambda part: f"{part.cuts.unsupervised:,}"),
     ("rows dropped as too long", lambda part: f"{part.cuts.dropped:,}"),
     ("exact duplicates inside", lambda part: f"{part.exact_duplicates:,}"),
@@ -29,15 +29,15 @@ _LINES: list[tuple[str, Callable[[SplitAudit], str]]] = [
 
 
 def print_audit(audit: Audit) -> None:
-    """Print what each split holds and what two of them share."""
+    """Print the sizes of each split and what two of them have in common."""
     title = f"data audit (training: long_answers={audit.long_answers})"
     rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
     print_table(title, ("", *audit.parts), rows)
-    shared = [
-        (pair, *(f"{count:,}" for count in (both.exact, both.near, both.groups, both.documents)))
-        for pair, both in audit.shared.items()
-    ]
     if audit.describe_leaks():
+        shared = [
+            (pair, *(f"{count:,}" for count in (both.exact, both.near, both.groups, both.documents)))
+            for pair, both in audit.shared.items()
+        ]
         print_table("on both sides", ("splits", "exact duplicates", "near duplicates", "groups", "documents"), shared)
     else:
         say("no row, group or document is on two sides of the split")
@@ -50,7 +50,11 @@ def print_audit(audit: Audit) -> None:
 def print_lengths(audit: Audit) -> None:
     """Print what `truncate` would cost the training rows at each length tried."""
     columns = ("max_length", "answers cut", "answer tokens lost", "rows with nothing to learn", "tokens an epoch")
-    rows = [(str(length), *_length_cells(cuts)) for length, cuts in audit.lengths.items()]
+    rows = [
+        (str(length), _format_share(cuts.answers_cut, cuts.rows),
+         _format_share(cuts.answer_tokens_lost, cuts.answer_tokens), f"{cuts.unsupervised:,}", f"{cuts.tokens:,}")
+        for length, cuts in audit.lengths.items()
+    ]  # fmt: skip
     print_table("training rows, cut at", columns, rows)
 
 
@@ -80,10 +84,5 @@ def warn_of_leaks(audit: Audit, on_leak: str) -> None:
         warn(f"{leak} (dataset.dedup=near takes duplicates away)")
 
 
-def _length_cells(cuts: TruncationStats) -> tuple[str, ...]:
-    lost = _share(cuts.answer_tokens_lost, cuts.answer_tokens)
-    return _share(cuts.answers_cut, cuts.rows), lost, f"{cuts.unsupervised:,}", f"{cuts.tokens:,}"
-
-
-def _share(count: int, whole: int) -> str:
+def _format_share(count: int, whole: int) -> str:
     return f"{count:,} ({count / max(1, whole):.1%})"

@@ -6,10 +6,9 @@ from typing import Any
 
 from medft.comparison.compare import Comparison
 from medft.comparison.costs import TRAIN_SECONDS
-from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
-from medft.report.plots import NARROW, WIDE, Size, new_figure
+from medft.report.plots import LOSS, NARROW, STEPS, WIDE, Size, make_figure, split_points
 from medft.runs.metric_names import LOSS_CURVES
 
 _LINE = 0.17  # inches that a line of a legend takes
@@ -19,27 +18,24 @@ _FAR_APART = 8.0  # greatest over least value of a setting, from which its axis 
 
 
 def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0]) -> Any:
-    """Each variant's value as a dot with its interval; small dots are the runs of each seed. Before fine-tuning lies so
-    far off that nobody would see the others apart: where there are several, it is not shown.
+    """Each variant's value as a dot with its interval; small dots are the runs of each seed. The model before
+    fine-tuning lies so far off that the others would be one spot: where there are several, it is not shown.
     """
     variants = comparison.trained if len(comparison.trained) > _FEW else comparison.variants
     shown = [(variant, result) for variant in variants if (result := comparison.result(metric, variant))]
-    figure, axes = new_figure((width, 0.8 + 0.36 * len(shown)))
+    figure, axes = make_figure((width, 0.8 + 0.36 * len(shown)), metric, grid="x")
     for place, (variant, result) in enumerate(reversed(shown)):
-        colour = _colour_of(comparison, variant)
-        if ends := _ends(result.value):
-            axes.plot(ends, [place, place], color=colour, linewidth=2)
+        colour = _choose_colour(comparison, variant)
+        _draw_interval(axes, result.value, place, is_horizontal=True, color=colour, linewidth=2)
         axes.plot(result.value.value, place, "o", color=colour, markersize=7)
         if len(result.by_run) > 1:
             axes.plot(result.by_run, [place + 0.22] * len(result.by_run), ".", color=colour, alpha=0.7, markersize=5)
     reference = comparison.result(metric, comparison.reference)
     if reference:
         axes.axvline(reference.value.value, color="tab:gray", linestyle=":", linewidth=1)
-    names = [_plain(variant.name).replace(", ", ",\n") for variant, _ in reversed(shown)]
+    names = [_escape_dollars(variant.name).replace(", ", ",\n") for variant, _ in reversed(shown)]
     axes.set_yticks(range(len(shown)), names, fontsize=_SMALL)
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_xlabel(metric)
-    axes.grid(axis="x", alpha=0.3)
     return figure
 
 
@@ -53,37 +49,30 @@ def plot_score_by_cost(comparison: Comparison, size: Size = NARROW) -> Any | Non
             points[variant.name] = (variant, seconds, result.value)
     if not points:
         return None
-    figure, axes = new_figure(_with_legend(size, len(points)))
+    figure, axes = _make_figure_with_legend(size, len(points), "training time (s)", comparison.primary)
     for name, (variant, seconds, value) in points.items():
-        colour = _colour_of(comparison, variant)
-        if ends := _ends(value):
-            axes.plot([seconds, seconds], ends, color=colour, alpha=0.5, linewidth=1)
+        colour = _choose_colour(comparison, variant)
+        _draw_interval(axes, value, seconds, color=colour, alpha=0.5, linewidth=1)
         mark = "x" if variant.is_leaking else "D" if name in comparison.front else "o"
-        label = _plain(name) + (" (leaking)" if variant.is_leaking else "")
+        label = _escape_dollars(name) + (" (leaking)" if variant.is_leaking else "")
         axes.plot(seconds, value.value, mark, color=colour, label=label)
     front = sorted((points[name][1], points[name][2].value) for name in comparison.front)
     for (left, upper), (right, lower) in pairwise(front):
         axes.plot([left, right, right], [upper, upper, lower], "--", color="tab:gray", linewidth=1)
-    axes.set_xlabel("training time (s)")
-    axes.set_ylabel(comparison.primary)
-    axes.grid(alpha=0.3)
     figure.legend(loc="outside lower left", fontsize=_SMALL, frameon=False)
     return figure
 
 
 def plot_curves(comparison: Comparison, size: Size = NARROW) -> Any:
     """Validation losses of all runs, training losses faint behind them."""
-    figure, axes = new_figure(_with_legend(size, len(comparison.trained)))
+    figure, axes = _make_figure_with_legend(size, len(comparison.trained), STEPS, LOSS)
     for variant in comparison.trained:
-        colour = _colour_of(comparison, variant)
+        colour = _choose_colour(comparison, variant)
         for number, run in enumerate(variant.runs):
-            train, validation = (_split_points(run.curves.get(name, [])) for name in LOSS_CURVES)
-            label = None if number else _plain(variant.name)
+            train, validation = (split_points(run.curves.get(name, [])) for name in LOSS_CURVES)
+            label = None if number else _escape_dollars(variant.name)
             axes.plot(*train, color=colour, alpha=0.15, linewidth=0.7)
             axes.plot(*validation, color=colour, linewidth=1.4, marker=".", label=label)
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss (nats per token)")
-    axes.grid(alpha=0.3)
     figure.legend(loc="outside lower left", fontsize=_SMALL, frameon=False)
     return figure
 
@@ -96,50 +85,41 @@ def plot_over_setting(comparison: Comparison, keys: Sequence[str], size: Size = 
         keys: one or two dotted keys that were varied.
     """
     varied = [key for key in keys if len({variant.values.get(key) for variant in comparison.trained}) > 1]
-    number = next((key for key in varied if _numbers(comparison, key)), None)
+    number = next((key for key in varied if _read_numbers(comparison, key)), None)
     if number is None or len(varied) > 2:
         return None
     other = next((key for key in varied if key != number), "")
-    values = _numbers(comparison, number)
+    values = _read_numbers(comparison, number)
     lines: dict[str, list[Variant]] = {}
     for variant in sorted(comparison.trained, key=lambda variant: float(variant.values[number])):
         lines.setdefault(variant.values.get(other, ""), []).append(variant)
     if len(lines) * len(values) < len(comparison.trained):
         return None  # something else differs too
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size, number, comparison.primary)
     for place, (value, variants) in enumerate(lines.items()):
-        label = _plain(f"{other}={value}") if other else ""
-        _plot_line(axes, comparison, number, variants, label, f"C{place % 10}")
+        colour = f"C{place % 10}"
+        points = [
+            (float(variant.values[number]), variant, result)
+            for variant in variants
+            if (result := comparison.result(comparison.primary, variant))
+        ]
+        label = _escape_dollars(f"{other}={value}") if other else ""
+        axes.plot([x for x, *_ in points], [each.value.value for *_, each in points], "-", color=colour, label=label)
+        for x, variant, result in points:
+            axes.plot(x, result.value.value, "x" if variant.is_leaking else "o", color=colour, markersize=7)
+            _draw_interval(axes, result.value, x, color=colour, alpha=0.5, linewidth=2)
+            if len(result.by_run) > 1:
+                axes.plot([x] * len(result.by_run), result.by_run, "_", color=colour, markersize=16)
     if values[0] > 0 and values[-1] / values[0] >= _FAR_APART:
         axes.set_xscale("log")
         axes.minorticks_off()
     axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.set_xlabel(number)
-    axes.set_ylabel(comparison.primary)
-    axes.grid(alpha=0.3)
     if other:
         axes.legend(fontsize=8)
     return figure
 
 
-def _plot_line(
-    axes: Any, comparison: Comparison, key: str, variants: Sequence[Variant], label: str, colour: str
-) -> None:
-    points: list[tuple[float, Variant, Result]] = [
-        (float(variant.values[key]), variant, result)
-        for variant in variants
-        if (result := comparison.result(comparison.primary, variant))
-    ]
-    axes.plot([x for x, _, _ in points], [each.value.value for *_, each in points], "-", color=colour, label=label)
-    for x, variant, result in points:
-        axes.plot(x, result.value.value, "x" if variant.is_leaking else "o", color=colour, markersize=7)
-        if ends := _ends(result.value):
-            axes.plot([x, x], ends, color=colour, alpha=0.5, linewidth=2)
-        if len(result.by_run) > 1:
-            axes.plot([x] * len(result.by_run), result.by_run, "_", color=colour, markersize=16)
-
-
-def _numbers(comparison: Comparison, key: str) -> list[float]:
+def _read_numbers(comparison: Comparison, key: str) -> list[float]:
     """The different values of a setting, least first; none if one of them is no number."""
     try:
         return sorted({float(variant.values[key]) for variant in comparison.trained})
@@ -147,15 +127,14 @@ def _numbers(comparison: Comparison, key: str) -> list[float]:
         return []
 
 
-def _split_points(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    return [step for step, _ in points], [value for _, value in points]
+def _draw_interval(axes: Any, estimate: Estimate, place: float, is_horizontal: bool = False, **style: Any) -> None:
+    """A line from the low to the high end of an estimate, where it has an interval."""
+    if estimate.low is not None and estimate.high is not None:
+        ends, places = [estimate.low, estimate.high], [place, place]
+        axes.plot(*((ends, places) if is_horizontal else (places, ends)), **style)
 
 
-def _ends(estimate: Estimate) -> list[float]:
-    return [] if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
-
-
-def _colour_of(comparison: Comparison, variant: Variant) -> Any:
+def _choose_colour(comparison: Comparison, variant: Variant) -> Any:
     """A variant's colour: gray before fine-tuning, else ten strong ones, of more variants twenty."""
     from matplotlib import colormaps
 
@@ -166,10 +145,10 @@ def _colour_of(comparison: Comparison, variant: Variant) -> Any:
     return colormaps["tab20" if many else "tab10"](trained.index(variant.name) % (20 if many else 10))
 
 
-def _plain(text: str) -> str:
+def _escape_dollars(text: str) -> str:
     """A text in which matplotlib looks for no formula."""
     return text.replace("$", r"\$")
 
 
-def _with_legend(size: Size, lines: int) -> Size:
-    return size[0], size[1] + _LINE * lines
+def _make_figure_with_legend(size: Size, lines: int, x_label: str, y_label: str) -> tuple[Any, Any]:
+    return make_figure((size[0], size[1] + _LINE * lines), x_label, y_label)

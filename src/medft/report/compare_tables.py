@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from medft.comparison.compare import JUDGE, Comparison
 from medft.comparison.costs import COSTS, TRAIN_SECONDS
 from medft.comparison.labels import differing_keys, format_value
-from medft.comparison.significance import count_tested_metrics
+from medft.comparison.significance import Result, count_tested_metrics
 from medft.comparison.variants import Variant
 from medft.console import say, warn
 from medft.metrics.registry import HEADLINES, METRICS
 from medft.report.format import (
-    COST_TITLES,
+    COST_LABELS,
     INTERVALS,
     describe_reliability,
     format_cost,
     format_count,
     format_estimate,
-    format_holm,
+    format_number,
+    format_p,
     format_signed,
-    format_spread,
 )
 from medft.report.table import Table
 
@@ -35,7 +35,14 @@ def print_comparison(comparison: Comparison) -> None:
         warn(text)
     table = make_glance_table(comparison, HEADLINES[:_ROOM])
     columns = [column.replace(" ", "\n") for column in table.columns]
-    rows = [[_stack_name(name), *map(_stack, cells)] for name, *cells in table.rows]
+    # the interval under the value, which leaves room for more columns
+    rows = [
+        [
+            name.replace(", ", ",\n").replace(" (", "\n("),
+            *(c.replace(" [", "\n[").replace(" .. ", "\n.. ") for c in cells),
+        ]
+        for name, *cells in table.rows
+    ]
     title = f"{describe_questions(comparison)}, with 95% intervals; difference to: {comparison.reference.name}"
     Table(title, columns, rows).print()
     say(describe_family(comparison))
@@ -52,18 +59,15 @@ def make_glance_table(comparison: Comparison, metrics: Sequence[str] = HEADLINES
         metrics: shown beside the primary one, where the comparison has them.
     """
     primary = comparison.primary
-    others = [name for name in dict.fromkeys((*metrics, *comparison.reliable)) if name in comparison.results]
-    others = [name for name in others if name != primary]
+    shown = dict.fromkeys((*metrics, *comparison.reliable))
+    others = [name for name in shown if name in comparison.results and name != primary]
     columns = ["variant", title_metric(comparison, primary), "difference", "p (Holm)", "over seeds"]
-    columns += [*(title_metric(comparison, name) for name in others), COST_TITLES[TRAIN_SECONDS]]
+    columns += [*(title_metric(comparison, name) for name in others), COST_LABELS[TRAIN_SECONDS][0]]
     rows = []
     for variant in comparison.variants:
-        result = comparison.result(primary, variant)
-        cells = [format_estimate(result.value if result else None)]
-        cells += [format_signed(result.difference if result else None), format_holm(result), format_spread(result)]
-        for name in others:
-            other = comparison.result(name, variant)
-            cells.append(format_estimate(other.value if other else None))
+        results = [comparison.result(name, variant) for name in others]
+        cells = [*_format_result(comparison.result(primary, variant))]
+        cells += [format_estimate(result.value if result else None) for result in results]
         cells.append(format_cost(comparison.costs[variant.name], TRAIN_SECONDS))
         rows.append([describe_variant(comparison, variant), *cells])
     return Table("", columns, rows)
@@ -71,12 +75,11 @@ def make_glance_table(comparison: Comparison, metrics: Sequence[str] = HEADLINES
 
 def make_metric_table(comparison: Comparison, metric: str) -> Table:
     """All figures of one metric."""
-    rows = []
-    for variant in comparison.variants:
-        result = comparison.result(metric, variant)
-        if result:
-            cells = [format_estimate(result.value), format_signed(result.difference), format_holm(result)]
-            rows.append([variant.name, *cells, format_spread(result)])
+    rows = [
+        [variant.name, *_format_result(result)]
+        for variant in comparison.variants
+        if (result := comparison.result(metric, variant))
+    ]
     meaning = METRICS[metric].meaning if metric in METRICS else "mean score of the judge, 0 to 100"
     compared = {result.questions for result in comparison.results[metric].values()}
     if compared != {comparison.test_rows}:
@@ -86,12 +89,12 @@ def make_metric_table(comparison: Comparison, metric: str) -> Table:
 
 
 def make_cost_table(comparison: Comparison) -> Table:
-    """What each variant has cost."""
+    """The training costs of each variant."""
     rows = [
         [variant.name, *(format_cost(comparison.costs[variant.name], name) for name in COSTS)]
         for variant in comparison.trained
     ]
-    return Table("Cost", ["variant", *(COST_TITLES[name] for name in COSTS)], rows, "means over seeds")
+    return Table("Cost", ["variant", *(COST_LABELS[name][0] for name in COSTS)], rows, "means over seeds")
 
 
 def make_settings_table(comparison: Comparison) -> Table:
@@ -109,6 +112,13 @@ def make_runs_table(comparison: Comparison) -> Table:
         for variant in comparison.trained for run in variant.runs
     ]  # fmt: skip
     return Table("Runs", ("variant", "seed", "MLflow run", "started (UTC)", "medft", "commit", "device"), rows)
+
+
+def _format_result(result: Result | None) -> list[str]:
+    if result is None:
+        return ["-"] * 4
+    spread = " .. ".join(map(format_number, result.spread)) if result.spread else "-"
+    return [format_estimate(result.value), format_signed(result.difference), format_p(result.p_holm), spread]
 
 
 def describe_variant(comparison: Comparison, variant: Variant) -> str:
@@ -130,13 +140,13 @@ def title_metric(comparison: Comparison, metric: str) -> str:
 
 
 def describe_questions(comparison: Comparison) -> str:
-    """What all figures are of."""
+    """How many questions and documents the figures are based on."""
     questions = format_count(comparison.test_rows, "test question", "test questions")
     return f"{questions} of {format_count(comparison.documents, 'document', 'documents')}"
 
 
 def describe_family(comparison: Comparison) -> str:
-    """What the correction of p-values is over."""
+    """Which p-values are corrected together."""
     if not comparison.family:
         return "No p-values: there is nothing to compare with, or only one document."
     tested = {name for row in comparison.results.values() for name, each in row.items() if each.p is not None}
@@ -146,12 +156,3 @@ def describe_family(comparison: Comparison) -> str:
         f"({format_count(len(tested), 'variant', 'variants')}, "
         f"{format_count(count_tested_metrics(comparison.results), 'metric', 'metrics')})."
     )
-
-
-def _stack_name(name: str) -> str:
-    return name.replace(", ", ",\n").replace(" (", "\n(")
-
-
-def _stack(cell: str) -> str:
-    """The interval under the value, which leaves room for more columns."""
-    return cell.replace(" [", "\n[").replace(" .. ", "\n.. ")

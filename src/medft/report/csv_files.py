@@ -1,7 +1,7 @@
 """Comparisons as CSV: compare.csv has a line a variant and metric, results.csv of an experiment a line a run."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medft.comparison.compare import JUDGE, Comparison
@@ -11,7 +11,6 @@ from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
 from medft.errors import InputError
 from medft.metrics.registry import METRICS
-from medft.metrics.statistics import Estimate
 from medft.runs.metric_names import flatten_estimate
 from medft.runs.record import RunRecord
 
@@ -23,13 +22,7 @@ _ID = "run_id"
 
 def write_compare_csv(comparison: Comparison, path: Path) -> None:
     """Write all figures with all their digits; a cell is empty where there is nothing."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COMPARE_COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(_compare_lines(comparison))
-
-
-def _compare_lines(comparison: Comparison) -> Iterator[dict[str, object]]:
+    lines: list[dict[str, object]] = []
     for variant in comparison.variants:
         about = {
             "variant": variant.name,
@@ -42,16 +35,29 @@ def _compare_lines(comparison: Comparison) -> Iterator[dict[str, object]]:
         }
         for metric in comparison.results:
             if result := comparison.result(metric, variant):
-                yield {**about, "metric": metric, **_result_cells(result)}
+                lines.append({**about, "metric": metric, **_make_result_cells(result)})
         for name, value in comparison.costs[variant.name].items():
-            yield {**about, "metric": f"cost/{name}", "value": value}
+            lines.append({**about, "metric": f"cost/{name}", "value": value})
+    _write_csv(path, COMPARE_COLUMNS, lines)
 
 
-def _result_cells(result: Result) -> dict[str, object]:
+def _write_csv(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _make_result_cells(result: Result) -> dict[str, object]:
+    value, difference = result.value, result.difference
     least, most = result.spread or (None, None)
     cells = {
-        **_estimate_cells(("value", "low", "high"), result.value),
-        **_estimate_cells(("difference", "difference_low", "difference_high"), result.difference),
+        "value": value.value,
+        "low": value.low,
+        "high": value.high,
+        "difference": difference and difference.value,
+        "difference_low": difference and difference.low,
+        "difference_high": difference and difference.high,
         "p": result.p,
         "p_holm": result.p_holm,
         "seed_min": least,
@@ -60,11 +66,6 @@ def _result_cells(result: Result) -> dict[str, object]:
         "documents": result.documents,
     }
     return {key: value for key, value in cells.items() if value is not None}
-
-
-def _estimate_cells(columns: Sequence[str], estimate: Estimate | None) -> dict[str, float | None]:
-    parts = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
-    return dict(zip(columns, parts, strict=True))
 
 
 def extend_results_csv(comparison: Comparison, settings: Sequence[str], path: Path) -> int:
@@ -79,15 +80,12 @@ def extend_results_csv(comparison: Comparison, settings: Sequence[str], path: Pa
     Raises:
         InputError: the file is there and is not one of ours.
     """
-    new = {run.run_id: _run_line(variant, run, settings) for variant in comparison.trained for run in variant.runs}
+    new = {run.run_id: _make_run_line(variant, run, settings) for variant in comparison.trained for run in variant.runs}
     others = {run_id: line for run_id, line in _read_results(path).items() if run_id not in new}
     lines = [*others.values(), *new.values()]
     # the columns of the newest lines first; one that only older lines have stays
     columns = list(dict.fromkeys(key for line in reversed(lines) for key in line))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(lines)
+    _write_csv(path, columns, lines)
     return len(others)
 
 
@@ -101,7 +99,7 @@ def _read_results(path: Path) -> dict[str, dict[str, str]]:
         return {line[_ID]: {key: value for key, value in line.items() if key and value} for line in reader}
 
 
-def _run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict[str, str]:
+def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict[str, str]:
     numbers: dict[str, float] = {}
     for name in METRICS:
         if name in run.results:
@@ -109,7 +107,6 @@ def _run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict
     for judge in run.judges:
         numbers |= flatten_estimate(f"{JUDGE}{judge.name}/score", judge.score.after)
     numbers |= {f"cost/{name}": run.costs[name] for name in COSTS if name in run.costs}
-    tags = {key: run.tags.get(tag, "") for key, tag in _TAGS.items()}
     return {
         _ID: run.run_id,
         "variant": variant.name,
@@ -118,14 +115,7 @@ def _run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict
         "date": run.started.strftime("%Y-%m-%d %H:%M:%S"),
         **{key: repr(value) for key, value in numbers.items()},
         "questions": str(len(run.predictions)),
-        **tags,
+        **{key: run.tags.get(key, "") for key in ("leaking", "device", "config_hash")},
+        "dataset_fingerprint": run.tags.get("dataset.fingerprint", ""),
+        "git_commit": run.tags.get("git.commit", ""),
     }
-
-
-_TAGS = {
-    "leaking": "leaking",
-    "device": "device",
-    "config_hash": "config_hash",
-    "dataset_fingerprint": "dataset.fingerprint",
-    "git_commit": "git.commit",
-}

@@ -9,22 +9,18 @@ Marked = list[tuple[str, bool]]
 def mark_differences(left: str, right: str) -> tuple[Marked, Marked]:
     """Both texts as pieces of (text, is only here); put together, the pieces are the texts.
 
-    Words are compared without regard to case and to the signs around them.
+    Words are compared without regard to case and punctuation.
     """
     words = re.findall(r"\S+\s*|\s+", left), re.findall(r"\S+\s*|\s+", right)
-    bare = [[_bare(word) for word in side] for side in words]
+    bare = [[re.sub(r"\W+", "", word.lower()) or word.strip() for word in side] for side in words]
     blocks = SequenceMatcher(None, bare[0], bare[1], autojunk=False).get_matching_blocks()
     return (
-        _pieces(words[0], [(block.a, block.size) for block in blocks]),
-        _pieces(words[1], [(block.b, block.size) for block in blocks]),
+        _cut_into_pieces(words[0], [(block.a, block.size) for block in blocks]),
+        _cut_into_pieces(words[1], [(block.b, block.size) for block in blocks]),
     )
 
 
-def _bare(word: str) -> str:
-    return re.sub(r"\W+", "", word.lower()) or word.strip()
-
-
-def _pieces(words: list[str], shared: list[tuple[int, int]]) -> Marked:
+def _cut_into_pieces(words: list[str], shared: list[tuple[int, int]]) -> Marked:
     pieces: Marked = []
     done = 0
     for start, size in shared:

@@ -1,6 +1,4 @@
-"""The folder of an experiment: README.md (what was asked, what came out, what that allows to say), results.csv,
-figure.png.
-"""
+"""The folder of an experiment: README.md (question, results, limits), results.csv, figure.png."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +12,6 @@ from medft.report.format import capitalize, format_count
 from medft.report.plots import WIDE
 from medft.report.table import to_bullets
 from medft.report.verdict import write_verdict
-from medft.runs.record import RunRecord
 from medft.runs.sweep_record import SweepRecord
 
 _VERSIONS = "version."
@@ -44,6 +41,11 @@ def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[
         other_lines: lines of results.csv that are not of this sweep.
     """
     primary, direction = comparison.primary, "lower" if comparison.lower_is_better else "higher"
+    runs = format_count(sum(len(variant.runs) for variant in comparison.trained), "run", "runs")
+    variants = format_count(len(comparison.trained), "variant", "variants")
+    result = next(iter(comparison.results[primary].values()))
+    questions = format_count(result.questions, "question", "questions")
+    documents = format_count(result.documents, "document", "documents")
     lines = format_count(other_lines, "further line", "further lines")
     further = f" It has {lines} of other runs, which the table above is not of." if other_lines else ""
     parts = [
@@ -64,7 +66,8 @@ def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[
         f"[results.csv](results.csv) has a line for each run.{further}",
         "## What the sizes allow to say",
         sweep.limits,
-        _describe_sizes(comparison),
+        f"{runs} of {variants}, tested on {questions} of {documents}: intervals and p-values speak of further "
+        "questions of such documents, not of other data, models or sizes.",
         "## How",
         f"```\n{sweep.command or '?'}\n```",
         to_bullets(_describe_provenance(sweep, comparison)),
@@ -72,32 +75,20 @@ def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _describe_sizes(comparison: Comparison) -> str:
-    result = next(iter(comparison.results[comparison.primary].values()))
-    runs = sum(len(variant.runs) for variant in comparison.trained)
-    return (
-        f"{format_count(runs, 'run', 'runs')} of {format_count(len(comparison.trained), 'variant', 'variants')}, "
-        f"tested on {format_count(result.questions, 'question', 'questions')} of "
-        f"{format_count(result.documents, 'document', 'documents')}: intervals and p-values speak of further questions "
-        "of such documents, not of other data, models or sizes."
-    )
-
-
 def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str]:
     runs = [run for variant in comparison.trained for run in variant.runs]
-    versions = {
-        key.removeprefix(_VERSIONS): value for key, value in sorted(sweep.tags.items()) if key.startswith(_VERSIONS)
-    }
-    machine = [value for key, value in sorted(sweep.tags.items()) if key.startswith("machine")]
+    run_tags, params = [run.tags for run in runs], [run.params for run in runs]
+    tags = sorted(sweep.tags.items())
+    versions = [f"{key.removeprefix(_VERSIONS)} {value}" for key, value in tags if key.startswith(_VERSIONS)]
+    machine = [value for key, value in tags if key.startswith("machine")]
     dirty = " with changes" if sweep.tags.get("git.dirty") == "true" else ""
-    fingerprints = [value[:16] for value in _tags(runs, "dataset.fingerprint")]
     lines = [
         f"Date: {sweep.started:%Y-%m-%d}; MLflow run {sweep.run_id}",
-        f"Machine: {', '.join([*machine, *_tags(runs, 'device')])}",
-        f"Versions: {', '.join(f'{name} {value}' for name, value in versions.items())}; commit "
-        f"{sweep.tags.get('git.commit', '?')}{dirty}",
-        f"Model: {', '.join(_params(runs, 'model.name'))}; data: {', '.join(_params(runs, 'dataset.name'))}, "
-        f"{', '.join(_params(runs, 'dataset.size_used'))} rows, fingerprint {', '.join(fingerprints)}",
+        f"Machine: {', '.join([*machine, _join_values(run_tags, 'device')])}",
+        f"Versions: {', '.join(versions)}; commit {sweep.tags.get('git.commit', '?')}{dirty}",
+        f"Model: {_join_values(params, 'model.name')}; data: {_join_values(params, 'dataset.name')}, "
+        f"{_join_values(params, 'dataset.size_used')} rows, "
+        f"fingerprint {_join_values(run_tags, 'dataset.fingerprint', 16)}",
         f"All metrics, and answers side by side: `medft compare parent={sweep.run_id}`",
         f"This folder is renewed by `medft report experiment={sweep.name}`",
     ]
@@ -106,9 +97,6 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str
     return [f"{line}." for line in lines]
 
 
-def _tags(runs: Sequence[RunRecord], key: str) -> list[str]:
-    return sorted({run.tags.get(key, "?") for run in runs})
-
-
-def _params(runs: Sequence[RunRecord], key: str) -> list[str]:
-    return sorted({run.params.get(key, "?") for run in runs})
+def _join_values(settings: Sequence[Mapping[str, str]], key: str, length: int | None = None) -> str:
+    """The different values of a key, the first `length` characters of each."""
+    return ", ".join(value[:length] for value in sorted({each.get(key, "?") for each in settings}))

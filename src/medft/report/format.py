@@ -2,22 +2,15 @@
 
 from collections.abc import Mapping
 
-from medft.comparison.significance import Result
 from medft.metrics.aggregate import BeforeAfter
-from medft.metrics.statistics import Difference, Estimate
+from medft.metrics.statistics import Estimate
 
-# the costs of a run, with their units
-COST_UNITS: Mapping[str, str] = {
-    "train_seconds": "s",
-    "train_tokens": "tokens",
-    "tokens_per_second": "tokens/s",
-    "peak_memory": "MiB at most",
-}
-COST_TITLES: Mapping[str, str] = {
-    "train_seconds": "train s",
-    "train_tokens": "train tokens",
-    "tokens_per_second": "tokens/s",
-    "peak_memory": "peak MiB",
+# the costs of a run: the title of a column, and the unit in a sentence
+COST_LABELS: Mapping[str, tuple[str, str]] = {
+    "train_seconds": ("train s", "s"),
+    "train_tokens": ("train tokens", "tokens"),
+    "tokens_per_second": ("tokens/s", "tokens/s"),
+    "peak_memory": ("peak MiB", "MiB at most"),
 }
 INTERVALS = (
     "[low, high]: 95% interval, a bootstrap-t over documents, since questions of one document are not independent "
@@ -54,16 +47,6 @@ def format_p(p: float | None, missing: str = "-") -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def format_holm(result: Result | None) -> str:
-    """The corrected p-value of a comparison's result."""
-    return format_p(result.p_holm if result else None)
-
-
-def format_spread(result: Result | None) -> str:
-    """The range over seeds."""
-    return " .. ".join(map(format_number, result.spread)) if result and result.spread else "-"
-
-
 def format_cost(costs: Mapping[str, float], name: str) -> str:
     """A cost without its unit."""
     return f"{costs[name]:,.0f}" if name in costs else "-"
@@ -74,11 +57,10 @@ def format_count(number: int, one: str, several: str) -> str:
     return f"{number:,} {one if number == 1 else several}"
 
 
-def before_after_cells(result: BeforeAfter) -> tuple[str, str, str, str]:
+def format_before_after(result: BeforeAfter) -> tuple[str, str, str, str]:
     """A line of a run's results: before, after and difference with their intervals, and the p-value."""
-    difference: Difference | None = result.difference
-    p = format_p(difference.p if difference else None, missing="")
-    return format_estimate(result.before), format_estimate(result.after), format_estimate(difference), p
+    p = format_p(result.difference.p, missing="") if result.difference else ""
+    return format_estimate(result.before), format_estimate(result.after), format_estimate(result.difference), p
 
 
 def describe_reliability(reliable: bool | None) -> str:

@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 from medft.data.samples import TruncationStats
 
 Points = Sequence[tuple[int, float]]
 Size = tuple[float, float]
+Grid = Literal["both", "x", "y", ""]
 
 WIDE: Size = (8, 4.5)  # inches
 NARROW: Size = (5, 3.4)  # readable on a phone
+STEPS, LOSS = "optimizer step", "loss (nats per token)"
 
 
 def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], size: Size = WIDE) -> Any:
@@ -21,17 +23,14 @@ def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], s
         curves: by name, (step, nats a token).
         references: by name, nats a token.
     """
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size, STEPS, LOSS)
     for name, points in curves.items():
-        steps, values = [step for step, _ in points], [value for _, value in points]
-        is_validation = name.startswith("val")
-        axes.plot(steps, values, label=name, marker="o" if is_validation else None,
-                  linewidth=2 if is_validation else 1, alpha=1.0 if is_validation else 0.6)  # fmt: skip
+        style = (
+            {"marker": "o", "linewidth": 2, "alpha": 1.0} if name.startswith("val") else {"linewidth": 1, "alpha": 0.6}
+        )
+        axes.plot(*split_points(points), label=name, **style)
     for (name, value), colour in zip(references.items(), ("tab:gray", "tab:red", "tab:green"), strict=False):
         axes.axhline(value, linestyle="--", linewidth=1, color=colour, label=f"{name} {value:.2f}")
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss (nats per token)")
-    axes.grid(alpha=0.3)
     axes.legend()
     return figure
 
@@ -45,7 +44,8 @@ def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]
     """
     import numpy as np
 
-    figure, axes = new_figure(WIDE)
+    x_label = "tokens of a row: prompt + answer + end-of-text (log scale)"
+    figure, axes = make_figure(WIDE, x_label, "share of the split's rows", grid="")
     shortest = min(int(each.min()) for each in lengths.values())
     longest = max([*(int(each.max()) for each in lengths.values()), *cuts])
     bins = [shortest * (1.15 * longest / shortest) ** (number / 32) for number in range(33)]
@@ -58,30 +58,20 @@ def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]
     for number, (length, stats) in enumerate(cuts.items()):
         lost = stats.answer_tokens_lost / max(1, stats.answer_tokens)
         axes.axvline(length, color="tab:red", linestyle="--", linewidth=1)
-        text = (
-            f"{length}: {stats.answers_cut / max(1, stats.rows):.0%} of answers cut,\n{lost:.0%} of answer tokens lost"
-        )
+        cut = stats.answers_cut / max(1, stats.rows)
+        text = f"{length}: {cut:.0%} of answers cut,\n{lost:.0%} of answer tokens lost"
         axes.text(length * 1.02, top * (0.98 - 0.11 * number), text, color="tab:red", fontsize=7, va="top",
                   bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_xlabel("tokens of a row: prompt + answer + end-of-text (log scale)")
-    axes.set_ylabel("share of the split's rows")
     axes.legend(loc="upper left", fontsize=8)
     return figure
 
 
 def plot_scores(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any:
-    """How often each score from 0 to 100 was given, in tens.
-
-    Args:
-        scores: by name.
-    """
-    figure, axes = new_figure(size)
-    names = list(scores)
-    axes.hist([scores[name] for name in names], bins=[*range(0, 100, 10), 100.001], label=names)
-    axes.set_xlabel("score")
-    axes.set_ylabel("answers")
+    """A histogram of scores from 0 to 100 in bins of ten, by name."""
+    figure, axes = make_figure(size, "score", "answers", grid="")
+    axes.hist(list(scores.values()), bins=[*range(0, 100, 10), 100.001], label=list(scores))
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_xlim(0, 100)
     axes.legend()
@@ -90,12 +80,9 @@ def plot_scores(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any
 
 def plot_score_by_length(words: Sequence[float], scores: Sequence[float], size: Size = WIDE) -> Any:
     """Scores over the length of the answers: a judge that likes long answers shows here."""
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size, "words of the answer", "score")
     axes.scatter(words, scores, alpha=0.5, edgecolors="none")
-    axes.set_xlabel("words of the answer")
-    axes.set_ylabel("score")
     axes.set_ylim(-3, 103)
-    axes.grid(alpha=0.3)
     return figure
 
 
@@ -105,22 +92,19 @@ def plot_trials(completed: Points, pruned: Points, metric: str, minimize: bool, 
     Args:
         completed, pruned: (number, value) of trials that ran to their end and that were given up.
     """
-    figure, axes = new_figure(size)
+    figure, axes = make_figure(size, "trial", metric)
     for points, name, marker in ((completed, "completed", "o"), (pruned, "pruned, when given up", "x")):
         if points:
-            axes.scatter(*zip(*points, strict=True), label=name, marker=marker)
+            axes.scatter(*split_points(points), label=name, marker=marker)
     if completed:
         best = list(accumulate((value for _, value in completed), min if minimize else max))
         axes.step([number for number, _ in completed], best, where="post", color="tab:green", label="best so far")
         axes.legend()
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("trial")
-    axes.set_ylabel(metric)
-    axes.grid(alpha=0.3)
     return figure
 
 
-def as_svg(figure: Any) -> str:
+def render_svg(figure: Any) -> str:
     """The figure as an `<svg>` element whose text is text; the same figure is the same string."""
     import matplotlib
 
@@ -131,9 +115,24 @@ def as_svg(figure: Any) -> str:
     return svg[svg.index("<svg") :]
 
 
-def new_figure(size: Size) -> tuple[Any, Any]:
-    """An empty figure of this size in inches, and its axes."""
+def make_figure(size: Size, x_label: str, y_label: str = "", grid: Grid = "both") -> tuple[Any, Any]:
+    """An empty figure and its axes.
+
+    Args:
+        size: in inches.
+        grid: lines across which axis; empty = none.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=130, layout="constrained")
-    return figure, figure.subplots()
+    axes = figure.subplots()
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    if grid:
+        axes.grid(axis=grid, alpha=0.3)
+    return figure, axes
+
+
+def split_points(points: Points) -> tuple[list[int], list[float]]:
+    """Points as coordinates of x and of y."""
+    return [x for x, _ in points], [y for _, y in points]

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from medft.evaluation.judging.agreement import compare_judges
 from medft.evaluation.judging.metrics import JudgeResults
-from medft.evaluation.judging.verdicts import score_ratio
+from medft.evaluation.judging.verdicts import collect_scores
 from medft.evaluation.predictions import Prediction
 from medft.metrics.aggregate import BeforeAfter
 from medft.metrics.registry import ANSWER_RANK, METRICS
 from medft.report.diff import Marked, mark_differences
-from medft.report.format import COST_UNITS, INTERVALS, before_after_cells, format_estimate, keep_together
-from medft.report.html import environment
-from medft.report.plots import NARROW, as_svg, plot_losses, plot_score_by_length, plot_scores
+from medft.report.format import COST_LABELS, INTERVALS, format_before_after, format_estimate, keep_together
+from medft.report.html import render_page
+from medft.report.plots import NARROW, plot_losses, plot_score_by_length, plot_scores, render_svg
 from medft.report.run_table import describe_run
 from medft.runs.record import RunRecord, read_record
 from medft.runs.tracker import Tracker
@@ -51,7 +51,7 @@ def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRe
     record = read_record(tracker, predictions)
     page, curves = tracker.folder / "report.html", tracker.folder / "loss_curves.png"
     page.write_text(render_run(record), encoding="utf-8")
-    plot_losses(record.curves, _reference_losses(record)).savefig(curves)
+    plot_losses(record.curves, _collect_reference_losses(record)).savefig(curves)
     tracker.log_file(page)
     tracker.log_file(curves)
     tracker.set_description(describe_run(record))
@@ -61,35 +61,32 @@ def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRe
 def render_run(record: RunRecord) -> str:
     """The page as HTML."""
     rows = record.predictions
-    judges = [_view_judge(record, judge) for judge in record.judges]
     ranked_by, ranked = _rank_answers(rows, record.judges)
-    template = environment().get_template("run.html")
-    return str(
-        template.render(
-            record=record,
-            lines=[(name, METRICS[name].meaning, *_cells(result)) for name, result in record.results.items()],
-            unigram=format_estimate(record.unigram_loss),
-            intervals=INTERVALS,
-            documents=len({row.document for row in rows}),
-            curves=as_svg(plot_losses(record.curves, _reference_losses(record), NARROW)),
-            judges=judges,
-            judge_names=[judge.name for judge in record.judges],
-            cells=_cells,
-            estimate=lambda each: keep_together(format_estimate(each)),
-            agreements=compare_judges(rows),
-            ranked_by=ranked_by,
-            worst=[_view_answer(row, ranked_by) for row in ranked[:_SHOWN]],
-            best=[_view_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
-            costs={unit: record.costs[name] for name, unit in COST_UNITS.items() if name in record.costs},
-        )
+    return render_page(
+        "run.html",
+        record=record,
+        lines=[(name, METRICS[name].meaning, *_format_cells(result)) for name, result in record.results.items()],
+        unigram=format_estimate(record.unigram_loss),
+        intervals=INTERVALS,
+        documents=len({row.document for row in rows}),
+        curves=render_svg(plot_losses(record.curves, _collect_reference_losses(record), NARROW)),
+        judges=[_view_judge(record, judge) for judge in record.judges],
+        judge_names=[judge.name for judge in record.judges],
+        cells=_format_cells,
+        estimate=lambda each: keep_together(format_estimate(each)),
+        agreements=compare_judges(rows),
+        ranked_by=ranked_by,
+        worst=[_view_answer(row, ranked_by) for row in ranked[:_SHOWN]],
+        best=[_view_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],
+        costs={unit: record.costs[name] for name, (_, unit) in COST_LABELS.items() if name in record.costs},
     )
 
 
-def _cells(result: BeforeAfter) -> list[str]:
-    return [keep_together(cell) for cell in before_after_cells(result)]
+def _format_cells(result: BeforeAfter) -> list[str]:
+    return [keep_together(cell) for cell in format_before_after(result)]
 
 
-def _reference_losses(record: RunRecord) -> dict[str, float]:
+def _collect_reference_losses(record: RunRecord) -> dict[str, float]:
     """The dashed lines of the loss curves."""
     loss = record.results["loss"]
     lines = {"reference/unigram_loss": record.unigram_loss, "baseline/loss": loss.before, "test/loss": loss.after}
@@ -98,15 +95,15 @@ def _reference_losses(record: RunRecord) -> dict[str, float]:
 
 def _view_judge(record: RunRecord, results: JudgeResults) -> JudgeView:
     name, rows = results.name, record.predictions
-    ratios = {"before": score_ratio(name, rows, "baseline"), "after": score_ratio(name, rows, "test")}
+    ratios = {"before": collect_scores(name, rows, "baseline"), "after": collect_scores(name, rows, "test")}
     scores = {label: ratio.sums.tolist() for label, ratio in ratios.items() if ratio}
     words = [float(row.test.words) for row in rows if row.judge_score(name, "test") is not None]
     prefix = f"judge.{name}."
     return JudgeView(
         results=results,
         facts={key: record.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in record.tags},
-        histogram=as_svg(plot_scores(scores, NARROW)) if scores else "",
-        by_length=as_svg(plot_score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
+        histogram=render_svg(plot_scores(scores, NARROW)) if scores else "",
+        by_length=render_svg(plot_score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
     )
 
 
@@ -116,13 +113,12 @@ def _rank_answers(rows: Sequence[Prediction], judges: Sequence[JudgeResults]) ->
     if trusted is None:
         return ANSWER_RANK, sorted(rows, key=lambda row: row.test.values[ANSWER_RANK])
     scored = [(score, row) for row in rows if (score := row.judge_score(trusted, "test")) is not None]
-    ranked = sorted(scored, key=lambda pair: (pair[0], pair[1].test.values[ANSWER_RANK]))
-    return trusted, [row for _, row in ranked]
+    return trusted, [row for _, row in sorted(scored, key=lambda pair: (pair[0], pair[1].test.values[ANSWER_RANK]))]
 
 
 def _view_answer(row: Prediction, ranked_by: str) -> AnswerView:
-    expected, generated = mark_differences(row.expected, row.test.answer)
     verdict = row.verdict(ranked_by, "test")
-    if verdict is None or verdict.score is None:
-        return AnswerView(row, f"{row.test.values[ANSWER_RANK]:.3f}", "", expected, generated)
-    return AnswerView(row, f"{verdict.score:g}", verdict.reason, expected, generated)
+    score, reason = f"{row.test.values[ANSWER_RANK]:.3f}", ""
+    if verdict and verdict.score is not None:
+        score, reason = f"{verdict.score:g}", verdict.reason
+    return AnswerView(row, score, reason, *mark_differences(row.expected, row.test.answer))

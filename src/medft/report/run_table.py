@@ -6,13 +6,7 @@ from medft import console
 from medft.evaluation.judging.metrics import JudgeResults
 from medft.metrics.registry import HEADLINES
 from medft.metrics.statistics import Difference
-from medft.report.format import (
-    before_after_cells,
-    describe_reliability,
-    format_estimate,
-    format_number,
-    format_p,
-)
+from medft.report.format import describe_reliability, format_before_after, format_estimate, format_number, format_p
 from medft.report.table import Table
 from medft.runs.metric_names import read_estimate
 from medft.runs.record import RunRecord
@@ -26,8 +20,8 @@ _CHARACTERS = 240  # of each answer shown; predictions.jsonl has them whole
 def print_summary(record: RunRecord) -> None:
     """Print the results table and three answers side by side."""
     predictions = record.predictions
-    rows = [(name, *before_after_cells(result)) for name, result in record.results.items()]
-    rows += [_judge_row(judge, with_counts=True) for judge in record.judges]
+    rows = [(name, *format_before_after(result)) for name, result in record.results.items()]
+    rows += [_make_judge_row(judge, with_counts=True) for judge in record.judges]
     rows.append(("reference/unigram_loss", "", format_estimate(record.unigram_loss), "", ""))
     rows += [(f"cost/{name}", "", format_number(value), "", "") for name, value in record.costs.items()]
     Table(f"test questions (n={len(predictions)}), with 95% intervals", _COLUMNS, rows).print()
@@ -36,9 +30,7 @@ def print_summary(record: RunRecord) -> None:
     answers = [
         (
             row.instruction,
-            _shorten(row.expected),
-            _shorten(row.baseline.answer if row.baseline and row.baseline.answer else "-"),
-            _shorten(row.test.answer),
+            *map(_shorten, (row.expected, (row.baseline and row.baseline.answer) or "-", row.test.answer)),
         )
         for row in shown
     ]
@@ -52,15 +44,16 @@ def print_judge(judge: str, metrics: Mapping[str, float]) -> None:
     Args:
         metrics: under their MLflow names.
     """
-    rows = []
+    own: list[tuple[str, str, str]] = []
+    others: list[tuple[str, str, str]] = []
     for key in metrics:
-        estimate = read_estimate(metrics, key)
         if not key.endswith(_PARTS):
+            estimate = read_estimate(metrics, key)
             p = estimate.p if isinstance(estimate, Difference) else None
+            rows = own if key.startswith(f"judge/{judge}/") else others
             rows.append((key, format_estimate(estimate), format_p(p, missing="")))
     columns = ("metric", "value [95% interval]", "p")
-    Table(f"judge {judge}", columns, [row for row in rows if row[0].startswith(f"judge/{judge}/")]).print()
-    others = [row for row in rows if not row[0].startswith(f"judge/{judge}/")]
+    Table(f"judge {judge}", columns, own).print()
     if others:
         Table("agreement between judges", columns, others).print()
 
@@ -70,23 +63,23 @@ def describe_run(record: RunRecord) -> str:
     params = record.params
     lines = [
         f"**{params.get('model.name')}** on **{params.get('dataset.name')}**, {params.get('dataset.size_used')} rows, "
-        f"max_length {params.get('dataset.max_length')}, seed {record.seed}",
+        f"max_length {params.get('dataset.max_length')}, seed {record.seed}"
     ]
     if record.is_leaking:
         lines.append("**Test questions were trained on**: these figures say nothing about new questions.")
-    rows = [(name, *before_after_cells(record.results[name])) for name in HEADLINES if name in record.results]
-    rows += [_judge_row(judge) for judge in record.judges]
+    rows = [(name, *format_before_after(record.results[name])) for name in HEADLINES if name in record.results]
+    rows += [_make_judge_row(judge) for judge in record.judges]
     lines.append(Table("", _COLUMNS, rows).to_markdown())
     lines.append("`report.html` under Artifacts has the rest: curves, judges, answers, the audit of the data.")
     return "\n\n".join(lines)
 
 
-def _judge_row(judge: JudgeResults, with_counts: bool = False) -> tuple[str, str, str, str, str]:
+def _make_judge_row(judge: JudgeResults, with_counts: bool = False) -> tuple[str, str, str, str, str]:
     about = [describe_reliability(judge.reliability.reliable)]
     if with_counts:
         about += [f"{count} {status}" for status, count in judge.counts.items()]
     words = ", ".join(each for each in about if each)
-    return (f"judge/{judge.name}/score{f' ({words})' if words else ''}", *before_after_cells(judge.score))
+    return (f"judge/{judge.name}/score{f' ({words})' if words else ''}", *format_before_after(judge.score))
 
 
 def _shorten(text: str) -> str:

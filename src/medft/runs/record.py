@@ -9,7 +9,7 @@ from typing import Any
 
 from medft.errors import InputError
 from medft.evaluation.judging.metrics import JudgeResults, summarize_judge
-from medft.evaluation.predictions import Prediction, judges_of, read_jsonl
+from medft.evaluation.predictions import Prediction, list_judges, read_jsonl
 from medft.metrics.aggregate import BeforeAfter
 from medft.metrics.statistics import Estimate
 from medft.runs.metric_names import LOSS_CURVES, UNIGRAM_LOSS, read_costs, read_estimate, read_results
@@ -49,7 +49,7 @@ class RunRecord:
     @cached_property
     def judges(self) -> list[JudgeResults]:
         """What the verdicts in its predictions come to, judges in alphabetical order."""
-        return [summarize_judge(name, self.predictions) for name in judges_of(self.predictions)]
+        return [summarize_judge(name, self.predictions) for name in list_judges(self.predictions)]
 
     @property
     def unigram_loss(self) -> Estimate | None:

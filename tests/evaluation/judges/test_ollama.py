@@ -13,7 +13,7 @@ from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.auto import Auto
 from medft.evaluation.judges.base import JudgeItem, Verdict
-from medft.evaluation.judges.language_model import token_bound
+from medft.evaluation.judges.language_model import estimate_tokens
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.judges.prompt import JudgePrompt
@@ -205,8 +205,8 @@ def test_the_bound_on_tokens_holds_on_real_and_on_hard_text() -> None:
     ]
     tokenizer = Gpt2Tokenizer()
     for text in texts:
-        assert len(tokenizer.encode_batch([text])[0]) <= token_bound(text)
-        assert token_bound(text) <= len(text.encode())
+        assert len(tokenizer.encode_batch([text])[0]) <= estimate_tokens(text)
+        assert estimate_tokens(text) <= len(text.encode())
 
 
 def test_the_warm_up_has_a_long_timeout_and_the_same_options() -> None:

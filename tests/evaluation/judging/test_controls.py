@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medft.evaluation.judges.base import JudgeItem
-from medft.evaluation.judging.controls import judge_reliability, sample_controls
+from medft.evaluation.judging.controls import assess_reliability, sample_controls
 from tests.evaluation.judging.helpers import judge_rows, rows, scripted
 
 
@@ -40,7 +40,7 @@ def test_controls_of_one_document_say_nothing_in_favour(tmp_path: Path) -> None:
     for rule in (good, lambda *_: 90):
         answered = rows(6, documents=1)
         judge_rows(scripted(rule, controls=6, cache=False), answered, tmp_path)
-        assert judge_reliability("scripted", answered).reliable is None
+        assert assess_reliability("scripted", answered).reliable is None
 
 
 def test_a_judge_that_tells_right_from_wrong_is_reliable(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_judge_that_does_not_is_unreliable(
     answered = rows(12)
     metrics = judge_rows(scripted(rule, controls=10), answered, tmp_path)
     assert metrics["judge/scripted/reliable"] == 0
-    assert why in judge_reliability("scripted", answered).why
+    assert why in assess_reliability("scripted", answered).why
     assert "warning: judge scripted is unreliable: it puts the expected answer" in capsys.readouterr().err
 
 
@@ -79,7 +79,7 @@ def test_luck_on_few_questions_is_not_enough(tmp_path: Path) -> None:
 
     answered = rows(4)
     judge_rows(scripted(erratic, controls=4), answered, tmp_path)
-    told = judge_reliability("scripted", answered)
+    told = assess_reliability("scripted", answered)
     assert (told.reliable, told.why.startswith("its controls are of too few documents to tell")) == (None, True)
 
 
@@ -87,5 +87,5 @@ def test_controls_without_scores_say_nothing(tmp_path: Path, capsys: pytest.Capt
     answered = rows(5)
     metrics = judge_rows(scripted(lambda item, _: 50 if item.answer else None, controls=5), answered, tmp_path)
     assert "judge/scripted/reliable" not in metrics
-    assert judge_reliability("scripted", answered).reliable is None
+    assert assess_reliability("scripted", answered).reliable is None
     assert "is of unknown worth: no question has a score" in capsys.readouterr().err

@@ -1,6 +1,8 @@
-"""`judge=auto`: Ollama if it is there, else nobody, said in one line."""
+"""`judge=auto`: Ollama if it is available, else no judge and one line that says why."""
 
 from typing import Self
+
+from typing_extensions import override
 
 from medft.console import say
 from medft.errors import JudgeUnavailable
@@ -10,8 +12,8 @@ from medft.evaluation.judges.ollama import Ollama
 class Auto(Ollama):
     """Ollama where it answers on its host and has the model."""
 
+    @override
     def prepare(self) -> Self | None:
-        """Itself when ready, else None."""
         try:
             return super().prepare()
         except JudgeUnavailable as reason:

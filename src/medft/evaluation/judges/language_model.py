@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from typing_extensions import override
 
 from medft.config.section import Role
 from medft.errors import JudgeUnavailable
@@ -29,8 +30,8 @@ class Score(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    # The lengths are asked for, not insisted on: a judge that gives no reason has skipped the thinking that comes
-    # before the score, and one that rambles runs out of reply_tokens before it has come to the score.
+    # The lengths are asked for, not enforced: a judge that gives no reason has skipped the reasoning that comes before
+    # the score, and one that rambles runs out of reply_tokens before it has come to the score.
     reason: Annotated[str, Field(json_schema_extra={"minLength": 10, "maxLength": 400})]
     score: Annotated[int, Field(ge=0, le=100)]
 
@@ -78,33 +79,34 @@ class LanguageModel(Judge):
         """
 
     @property
+    @override
     def context(self) -> int | None:
-        """Tokens that the server reads at most in this judging; None = not known."""
         return self._context
 
     def render(self, item: JudgeItem) -> str:
         """The prompt for one item."""
         return self.prompt.render(item.text, item)
 
+    @override
     def plan(self, items: Sequence[JudgeItem]) -> None:
-        """Note how much can be read at most."""
         model = self._facts.get("context_length")
         limits = [limit for limit in (self.max_context, model and int(model)) if limit]
         self._context = min(limits, default=None)
 
+    @override
     def load(self) -> None:
-        """One call with the options of all later ones and a long timeout: loading a model takes its time."""
+        # one call with the options of all later ones and a long timeout: loading a model takes its time
         prompt, sampling = self.render(JudgeItem("?", "", "-", "-")), Sampling(self.seed, self.temperature)
         try:
             self._retry(lambda _: self.ask(prompt, sampling, self.load_timeout))
         except (Fault, PromptTooLong, Refused) as error:
             raise JudgeUnavailable(f"judge={self.name}: {self.model} does not answer ({error})") from None
 
+    @override
     def score(self, item: JudgeItem, repeat: int = 0) -> Verdict:
-        """Score one answer, asking up to `attempts` times."""
         try:
             prompt = self.render(item)
-            return self._retry(lambda invalid: self._ask_once(prompt, self._sampling(repeat, invalid)))
+            return self._retry(lambda invalid: self._ask_once(prompt, repeat, invalid))
         except InvalidReply as error:
             return Verdict("failed", failure=str(error), reply=error.reply)
         except PromptTooLong as error:
@@ -112,12 +114,12 @@ class LanguageModel(Judge):
         except Fault as error:
             raise JudgeUnavailable(f"judge={self.name}: {error}") from None
 
+    @override
     def interrupt(self) -> None:
-        """No pause is waited for, and no request is begun."""
         self._stopped.set()
 
+    @override
     def describe(self) -> dict[str, str]:
-        """Model, digest and server version; the options of every request; prompt."""
         options = {"temperature": self.temperature, "seed": self.seed, "reply_tokens": self.reply_tokens}
         return {
             **self._facts,
@@ -155,25 +157,22 @@ class LanguageModel(Judge):
                         raise
         raise AssertionError("the last attempt returns or raises")
 
-    def _sampling(self, repeat: int, invalid: int) -> Sampling:
-        """After a reply that was no score: another seed, and a little warmth, since at 0 the seed changes nothing."""
-        seed = self.seed + 1000 * repeat + invalid
-        return Sampling(seed, max(self.temperature, 0.3) if invalid else self.temperature)
-
-    def _ask_once(self, prompt: str, sampling: Sampling) -> Verdict:
-        reply = self.ask(prompt, sampling, self.timeout)
-        self._check_read(prompt, reply)
+    def _ask_once(self, prompt: str, repeat: int, invalid: int) -> Verdict:
+        # after a reply that was no score: another seed, and some temperature, since at 0 the seed changes nothing
+        temperature = max(self.temperature, 0.3) if invalid else self.temperature
+        reply = self.ask(prompt, Sampling(self.seed + 1000 * repeat + invalid, temperature), self.timeout)
+        self._check_not_truncated(prompt, reply)
         if reply.cut:
             raise InvalidReply(f"the reply was cut at judge.reply_tokens={self.reply_tokens}", reply.text)
         return self.read(reply.text)
 
-    def _check_read(self, prompt: str, reply: Reply) -> None:
-        """A server that is given too long a prompt may cut it without a word, question and expected answer first."""
+    def _check_not_truncated(self, prompt: str, reply: Reply) -> None:
+        """Given too long a prompt, a server may truncate it silently, question and expected answer first."""
         if self._context is None:
             return  # not known here; the server refuses what it cannot read
         room = self._context - self.reply_tokens
         if reply.prompt_tokens is None:
-            if token_bound(prompt) + CHAT_TOKENS > room:
+            if estimate_tokens(prompt) + CHAT_TOKENS > room:
                 raise PromptTooLong("perhaps cut: the server does not say how many tokens it read")
         elif reply.prompt_tokens >= room:
             raise PromptTooLong(f"prompt and reply need more than {self._context} tokens")
@@ -204,10 +203,8 @@ class LanguageModel(Judge):
         return self._clients[timeout]
 
 
-def token_bound(text: str) -> int:
-    """A number of tokens that a text hardly has more of: a token for every two small ASCII letters or spaces, one for
-    every other byte (digits, capitals and signs are often tokens of their own, other scripts several).
+def estimate_tokens(text: str) -> int:
+    """An upper estimate of a text's tokens: one for every two lower-case ASCII letters or spaces, one for every other
+    byte (digits, capitals and signs are often tokens of their own, other scripts several).
     """
-    size = len(text.encode())
-    plain = len(re.findall(r"[a-z ]", text))
-    return size - plain // 2
+    return len(text.encode()) - len(re.findall(r"[a-z ]", text)) // 2

@@ -7,6 +7,8 @@ chapter 7.8, `generate_model_scores`: free text, and the reply has to be an inte
 import re
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from medft.evaluation.judges.base import JudgeItem, Verdict
 from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.judges.protocol import InvalidReply
@@ -19,23 +21,24 @@ _QUESTION = (
 
 
 class Notebook(Ollama):
-    """Whatever is not an integer has no score, as there. What differs: an integer outside 0 to 100 has none either,
-    failures are counted, and a prompt that the server would cut (there at 2,048 tokens, in silence) is `too_long`.
+    """Any reply that is not an integer has no score, as there. What differs: an integer outside 0 to 100 has none
+    either, failures are counted, and a prompt that the server would truncate (there silently, at 2,048 tokens) is
+    `too_long`.
     """
 
     asks_again: ClassVar[bool] = False
 
+    @override
     def render(self, item: JudgeItem) -> str:
-        """The question stands in its Alpaca form, without the response header."""
         question = _QUESTION.format(instruction=item.instruction)
         return self.prompt.render(question + (f"\n\n### Input:\n{item.input}" if item.input else ""), item)
 
+    @override
     def reply_schema(self) -> dict[str, Any] | None:
-        """Free text."""
         return None
 
+    @override
     def read(self, text: str) -> Verdict:
-        """An integer, and nothing else but white space around it."""
         if not re.fullmatch(r"\s*[+-]?\d{1,9}\s*", text, re.ASCII):
             raise InvalidReply("not an integer", text)
         if not 0 <= int(text) <= 100:

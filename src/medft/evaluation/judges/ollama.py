@@ -3,42 +3,44 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
+from typing_extensions import override
+
 from medft.config.section import Role
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import JudgeItem, Name
-from medft.evaluation.judges.language_model import CHAT_TOKENS, LanguageModel, token_bound
-from medft.evaluation.judges.protocol import Fault, Reply, Sampling, one_line, refusal
+from medft.evaluation.judges.language_model import CHAT_TOKENS, LanguageModel, estimate_tokens
+from medft.evaluation.judges.protocol import Fault, Reply, Sampling, classify_refusal, shorten_error
 
 _CONTEXT_STEP = 1024  # judgings of about the same length ask for the same context, which keeps a model loaded
 _CHECK_TIMEOUT = 5.0  # seconds: a server that is there answers at once
 
 
 class Ollama(LanguageModel):
-    """A model on an Ollama server, asked through `/api/chat`: the OpenAI-compatible door cannot set `num_ctx`."""
+    """A model on an Ollama server, asked through `/api/chat`: the OpenAI-compatible one cannot set `num_ctx`."""
 
     name: Name = "ollama"
     host: Annotated[str, Role.PLACE]
 
+    @override
     def prepare(self) -> Self | None:
-        """Check server and model. The model is loaded later, when the longest prompt is known."""
         try:
             self._facts.update(self._look_up())
-        except _faults() as error:
-            raise JudgeUnavailable(f"no Ollama server answers on {self.host}: {one_line(error)}") from None
+        except _list_errors() as error:
+            raise JudgeUnavailable(f"no Ollama server answers on {self.host}: {shorten_error(error)}") from None
         return self
 
+    @override
     def plan(self, items: Sequence[JudgeItem]) -> None:
-        """Ask for the context that the longest prompt needs, for the whole judging: another one for each row would
-        load the model again and again.
-        """
         super().plan(items)
-        longest = max((token_bound(self.render(item)) for item in items), default=0)
+        # one context for the whole judging, as long as the longest prompt needs: with another one for each row the
+        # server would load the model again and again
+        longest = max((estimate_tokens(self.render(item)) for item in items), default=0)
         needed = longest + CHAT_TOKENS + self.reply_tokens
         rounded = -(-needed // _CONTEXT_STEP) * _CONTEXT_STEP
         self._context = min(rounded, self._context or rounded)
 
+    @override
     def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
-        """One call of `/api/chat`."""
         import ollama
 
         try:
@@ -55,9 +57,9 @@ class Ollama(LanguageModel):
                 },
             )
         except ollama.ResponseError as error:
-            raise refusal(self.host, one_line(error), error.status_code) from None
-        except _faults() as error:
-            raise Fault(f"{self.host} failed ({one_line(error)})") from None
+            raise classify_refusal(self.host, shorten_error(error), error.status_code) from None
+        except _list_errors() as error:
+            raise Fault(f"{self.host} failed ({shorten_error(error)})") from None
         text = answer.message.content or answer.message.thinking or ""
         return Reply(text, answer.prompt_eval_count, answer.done_reason == "length")
 
@@ -81,14 +83,14 @@ class Ollama(LanguageModel):
         version = client._request_raw("GET", "/api/version").json().get("version", "unknown")
         return {"model": name, "digest": digests[name], "server_version": str(version), **context}
 
+    @override
     def connect(self, timeout: float) -> Any:
-        """The official client."""
         import ollama
 
         return ollama.Client(host=self.host, timeout=timeout)
 
 
-def _faults() -> tuple[type[Exception], ...]:
+def _list_errors() -> tuple[type[Exception], ...]:
     """What the official client raises when a server is away, slow, broken, or something else than Ollama."""
     import httpx
     import ollama

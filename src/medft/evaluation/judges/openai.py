@@ -4,12 +4,13 @@ import os
 from typing import Annotated, Any, Self
 
 from pydantic import Field
+from typing_extensions import override
 
 from medft.config.section import Role
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Name
 from medft.evaluation.judges.language_model import LanguageModel
-from medft.evaluation.judges.protocol import Fault, Reply, Sampling, one_line, refusal
+from medft.evaluation.judges.protocol import Fault, Reply, Sampling, classify_refusal, shorten_error
 
 _CHECK_TIMEOUT = 10.0  # seconds
 
@@ -23,22 +24,29 @@ class OpenAI(LanguageModel):
     base_url: Annotated[str, Role.PLACE]
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Role.PLACE]
 
+    @override
     def prepare(self) -> Self:
-        """Check server and model."""
-        openai = _library()
+        openai = _import_openai()
         try:
             models = {each.id: each for each in self.client(_CHECK_TIMEOUT).models.list().data}
         except openai.OpenAIError as error:
-            raise JudgeUnavailable(f"no OpenAI-compatible server answers on {self.base_url}: {_why(error)}") from None
+            raise JudgeUnavailable(
+                f"no OpenAI-compatible server answers on {self.base_url}: {shorten_error(error)}"
+            ) from None
         if self.model not in models:
             has = ", ".join(sorted(models)[:5]) or "none"
             raise JudgeUnavailable(f"the server on {self.base_url} has no model {self.model!r}; it has {has}")
-        self._facts.update({"model": self.model, "base_url": self.base_url, **_context(models[self.model])})
+        # the context length, where a server says it: vLLM as max_model_len, llama.cpp under meta
+        extra = models[self.model].model_extra or {}
+        length = extra.get("max_model_len") or (extra.get("meta") or {}).get("n_ctx")
+        self._facts.update({"model": self.model, "base_url": self.base_url})
+        if length:
+            self._facts["context_length"] = str(length)
         return self
 
+    @override
     def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
-        """One call of `/v1/chat/completions`."""
-        openai = _library()
+        openai = _import_openai()
         schema = {"name": "score", "schema": self.reply_schema(), "strict": True}
         try:
             completion = self.client(timeout).chat.completions.create(
@@ -50,39 +58,24 @@ class OpenAI(LanguageModel):
                 max_tokens=self.reply_tokens,
             )
             choice, usage = completion.choices[0], completion.usage
-            return Reply(
-                choice.message.content or "", usage.prompt_tokens if usage else None, choice.finish_reason == "length"
-            )
+            tokens = usage.prompt_tokens if usage else None
+            return Reply(choice.message.content or "", tokens, choice.finish_reason == "length")
         except openai.APIStatusError as error:
-            raise refusal(self.base_url, _why(error), error.status_code) from None
+            raise classify_refusal(self.base_url, shorten_error(error), error.status_code) from None
         except (openai.OpenAIError, ValueError, AttributeError, TypeError, IndexError) as error:
             # all but the first: an answer that is not what such a server says
-            raise Fault(f"{self.base_url} failed ({_why(error)})") from None
+            raise Fault(f"{self.base_url} failed ({shorten_error(error)})") from None
 
+    @override
     def connect(self, timeout: float) -> Any:
-        """The official client, without its retries: ours are bounded and counted in one place."""
+        # without the client's own retries: `attempts` bounds them all
         key = os.environ.get(self.api_key_env) or "none"
-        return _library().OpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
+        return _import_openai().OpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
 
 
-def _library() -> Any:
+def _import_openai() -> Any:
     try:
         import openai
     except ImportError:
         raise InputError("judge=openai needs the client: pip install 'medft[openai]'") from None
     return openai
-
-
-def _context(model: Any) -> dict[str, str]:
-    """The context length, where a server says it: vLLM as max_model_len, llama.cpp under meta."""
-    extra = model.model_extra or {}
-    meta = extra.get("meta") or {}
-    length = extra.get("max_model_len") or meta.get("n_ctx")
-    return {"context_length": str(length)} if length else {}
-
-
-def _why(error: Exception) -> str:
-    """The server's own words where there are any."""
-    body = getattr(error, "body", None)
-    told = body.get("message") if isinstance(body, dict) else None
-    return one_line(told or error)

@@ -1,4 +1,4 @@
-"""What a language model's server may answer: a reply, or one of several kinds of trouble."""
+"""What a language model's server may answer: a reply, or one of several errors."""
 
 import re
 from dataclasses import dataclass
@@ -49,18 +49,19 @@ class Sampling:
     temperature: float
 
 
-def one_line(error: Exception | str) -> str:
-    """The first sentence of an error, or its kind."""
-    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0][:200]
+def shorten_error(error: Exception) -> str:
+    """The first sentence of an error, in the server's own words where there are any, else its type."""
+    body = getattr(error, "body", None)
+    text = (body.get("message") if isinstance(body, dict) else None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0].split(". ")[0][:200]
 
 
-def refusal(where: str, why: str, status: int) -> Exception:
-    """What an HTTP error status of a server means: too long a prompt, a door that stays shut, a prompt that it will not
-    answer (a content filter), or something that passes.
+def classify_refusal(where: str, why: str, status: int) -> Exception:
+    """The exception for an HTTP error status: too long a prompt, access denied for good, a prompt that the server will
+    not answer (a content filter), or a transient failure.
     """
-    if status in (400, 413, 422, 500) and re.search(
-        r"context (size|length|window)|(prompt|input) .*too long", why.lower()
-    ):
+    is_too_long = re.search(r"context (size|length|window)|(prompt|input) .*too long", why.lower())
+    if status in (400, 413, 422, 500) and is_too_long:
         return PromptTooLong(why)
     if status in (401, 403, 404):
         return JudgeUnavailable(f"{where} refused ({why})")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from medft.evaluation.judging.verdicts import BOUNDS, paired_scores
-from medft.evaluation.predictions import SIDES, Prediction, judges_of
+from medft.evaluation.judging.verdicts import BOUNDS, pair_scores
+from medft.evaluation.predictions import SIDES, Prediction, list_judges
 from medft.metrics.statistics import Difference, Estimate, Ratio
 
 
@@ -28,11 +28,19 @@ class Agreement:
 
 def compare_judges(rows: Sequence[Prediction]) -> list[Agreement]:
     """Each pair of judges on the answers after fine-tuning, judges in alphabetical order."""
-    pairs = [_compare_pair(rows, pair) for pair in combinations(judges_of(rows), 2)]
-    return [agreement for agreement in pairs if agreement]
+    from scipy.stats import spearmanr
+
+    agreements = []
+    for left, right in combinations(list_judges(rows), 2):
+        if both := pair_scores(rows, (left, "test"), (right, "test")):
+            first, second = both
+            varied = all(len(set(each.sums)) > 1 for each in both)
+            spearman = float(spearmanr(first.sums, second.sums).statistic) if varied else None
+            agreements.append(Agreement((left, right), len(first.sums), spearman, first.subtract(second)))
+    return agreements
 
 
-def self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
+def estimate_self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
     """With `judge.repeats`: the share of answers that got one score every time, and the mean range of points."""
     same, ranges, documents = [], [], []
     for row in rows:
@@ -46,7 +54,7 @@ def self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate
     return _estimate_agreement("self", same, ranges, documents)
 
 
-def pass_agreement(pairs: Sequence[tuple[str, float, float]]) -> dict[str, Estimate]:
+def estimate_pass_agreement(pairs: Sequence[tuple[str, float, float]]) -> dict[str, Estimate]:
     """With an earlier pass of the same judge.
 
     Args:
@@ -65,15 +73,3 @@ def _estimate_agreement(
         f"{kind}_agreement": Ratio.of(same, documents, bounds=(0, 1)).estimate(),
         f"{kind}_range": Ratio.of(ranges, documents, bounds=BOUNDS).estimate(),
     }
-
-
-def _compare_pair(rows: Sequence[Prediction], judges: tuple[str, str]) -> Agreement | None:
-    from scipy.stats import spearmanr
-
-    both = paired_scores(rows, (judges[0], "test"), (judges[1], "test"))
-    if both is None:
-        return None
-    first, second = both
-    varied = all(len(set(each.sums)) > 1 for each in both)
-    spearman = float(spearmanr(first.sums, second.sums).statistic) if varied else None
-    return Agreement(judges, len(first.sums), spearman, first.less(second))

@@ -1,4 +1,4 @@
-"""Verdicts that were given once: an sqlite file that all runs share. What is in it is never asked again."""
+"""The cache of verdicts: an sqlite file that all runs share. What is in it is never asked again."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS verdicts (
     key TEXT PRIMARY KEY, status TEXT NOT NULL, context INTEGER NOT NULL, verdict TEXT NOT NULL,
     at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 )"""
+_INSERT = "INSERT OR REPLACE INTO verdicts (key, status, context, verdict) VALUES (?, ?, ?, ?)"
 _WAIT = 60.0  # seconds for another process that is writing
 
 
@@ -26,13 +27,13 @@ class VerdictCache:
     def __init__(self, file: Path, judge: Judge) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._judge, self._identity = judge, judge.identity()
-        self._file, self._told, self._lock = file, False, threading.Lock()
+        self._file, self._has_warned, self._lock = file, False, threading.Lock()
         self._database = sqlite3.connect(file, timeout=_WAIT, check_same_thread=False)
         with self._lock, self._database:
             self._database.execute(_TABLE)
 
     def find(self, item: JudgeItem, repeat: int) -> Verdict | None:
-        """The verdict on an item, if there is one; that a row was too long holds for no longer context than then."""
+        """The verdict on an item, if there is one; `too_long` counts only if the judge's context is no longer now."""
         with self._lock:
             try:
                 row = self._database.execute(
@@ -41,32 +42,26 @@ class VerdictCache:
                 ).fetchone()
                 return Verdict.from_dict(json.loads(row[0])) if row else None
             except (sqlite3.Error, ValueError, TypeError) as error:
-                self._say(f"a verdict cannot be read: {self._file}: {error}")
+                self._warn_once(f"a verdict cannot be read: {self._file}: {error}")
                 return None
 
     def keep(self, item: JudgeItem, repeat: int, verdict: Verdict) -> None:
-        """Write a verdict down. If that fails (a full disk), it is said once, and the judging goes on."""
+        """Store a verdict. If that fails (a full disk), there is one warning, and the judging goes on."""
         with self._lock:
             try:
-                context = self._judge.context or 0
-                self._write((self._key(item, repeat), verdict.status, context, json.dumps(asdict(verdict))))
+                row = (self._key(item, repeat), verdict.status, self._judge.context or 0, json.dumps(asdict(verdict)))
+                with self._database:
+                    self._database.execute(_INSERT, row)
             except sqlite3.Error as error:
-                self._say(f"verdicts are not kept: {self._file}: {error}")
+                self._warn_once(f"verdicts are not kept: {self._file}: {error}")
 
-    def _say(self, trouble: str) -> None:
-        """Once: it will be the same for the next row."""
-        if not self._told:
+    def _warn_once(self, trouble: str) -> None:
+        if not self._has_warned:
             warn(trouble)
-        self._told = True
-
-    def _write(self, row: tuple[str, str, int, str]) -> None:
-        with self._database:
-            self._database.execute(
-                "INSERT OR REPLACE INTO verdicts (key, status, context, verdict) VALUES (?, ?, ?, ?)", row
-            )
+        self._has_warned = True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._database.close()
 
     def _key(self, item: JudgeItem, repeat: int) -> str:
@@ -75,7 +70,7 @@ class VerdictCache:
 
 
 def open_cache(judge: Judge, folder: Path) -> VerdictCache | None:
-    """The cache of a judge, under `folder`; None if it wants none or the file cannot be used, which is said."""
+    """The cache of a judge, under `folder`; None if it wants none or, with a warning, the file cannot be used."""
     if not judge.cache:
         return None
     file = folder / "judge" / "verdicts.sqlite"

@@ -1,10 +1,10 @@
-"""Controls: answers whose score is known beforehand, judged among the others, to see what a judge is worth."""
+"""Controls: answers whose score is known beforehand, judged among the others, to see how reliable a judge is."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medft.evaluation.judging.verdicts import paired_scores, score_ratio
+from medft.evaluation.judging.verdicts import collect_scores, pair_scores
 from medft.evaluation.predictions import Prediction
 from medft.metrics.statistics import Estimate
 
@@ -18,8 +18,8 @@ class Reliability:
     """Whether a judge tells the expected answer from a wrong one.
 
     Attributes:
-        reliable: None = its controls do not say.
-        why: in words.
+        reliable: None = its controls are too few to decide.
+        why: the reason, as text.
     """
 
     reliable: bool | None
@@ -43,22 +43,22 @@ def sample_controls(rows: Sequence[Prediction], count: int, seed: int) -> list[t
     return controls
 
 
-def control_estimates(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
+def estimate_controls(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
     """Mean scores by control; one that has no scores is left out."""
-    ratios = {name: score_ratio(judge, rows, f"control_{name}") for name in CONTROLS}
+    ratios = {name: collect_scores(judge, rows, f"control_{name}") for name in CONTROLS}
     return {name: ratio.estimate() for name, ratio in ratios.items() if ratio}
 
 
-def judge_reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
+def assess_reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
     """A judge is reliable if it puts the expected answer at least 30 points above another question's answer and above
-    an empty one, on average over the same questions. Where the 95% interval of a difference reaches 0, nobody knows.
+    an empty one, on average over the same questions. Where the 95% interval of a difference reaches 0, it is unknown.
     """
     gaps = {}
     for wrong in CONTROLS[1:]:
-        both = paired_scores(rows, (judge, "control_expected"), (judge, f"control_{wrong}"))
+        both = pair_scores(rows, (judge, "control_expected"), (judge, f"control_{wrong}"))
         if both is None:
             return Reliability(None, f"no question has a score for the expected answer and for control {wrong}")
-        gaps[wrong] = both[0].less(both[1])
+        gaps[wrong] = both[0].subtract(both[1])
     if any(gap.low is None for gap in gaps.values()):
         return Reliability(None, "all its controls are of one document")
     small = [f"{gap.value:.1f} points above {_WRONG[wrong]}" for wrong, gap in gaps.items() if gap.value < _APART]

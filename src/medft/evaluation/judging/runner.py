@@ -1,4 +1,4 @@
-"""Asking a judge: what the cache knows is not asked, the rest several at a time, and nothing is lost."""
+"""Asking a judge: verdicts in the cache are reused, the rest are asked for concurrently, and errors end no run."""
 
 import threading
 from collections import Counter
@@ -25,8 +25,8 @@ class Task:
 def ask_all(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> list[Verdict]:
     """A verdict for each task, in order.
 
-    A row that the judge could not be asked about is failed and not cached; after three in a row the rest are not
-    tried. Whatever a judge does, the run is measured and must not be lost, so nothing is raised.
+    A task that could not be put to the judge is failed and not cached; after three in a row the rest are not tried.
+    Whatever a judge does, the run is measured and must not be lost, so nothing is raised.
     """
     judge.plan([task.item for task in tasks])
     known = [cache.find(task.item, task.repeat) if cache else None for task in tasks]
@@ -48,12 +48,12 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
     try:
         judge.load()
     except Exception as error:
-        why = _words(error)
+        why = _describe_error(error)
         warn(f"{why}; nothing was judged: medft judge run=<id>")
         return [Verdict("failed", failure=why)] * len(tasks)
-    asking, counts = _Asking(judge, cache), Counter[str]()
+    worker, counts = _Worker(judge, cache), Counter[str]()
     with Progress(f"Judging with {judge.name}", len(tasks)) as bar, ThreadPoolExecutor(judge.concurrency) as pool:
-        futures = [pool.submit(asking.verdict, task) for task in tasks]
+        futures = [pool.submit(worker.judge, task) for task in tasks]
         try:
             for future in as_completed(futures):
                 counts[future.result().status] += 1
@@ -62,13 +62,13 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
             judge.interrupt()
             pool.shutdown(cancel_futures=True)
             raise
-    if asking.not_tried:
-        warn(f"{asking.last}; {asking.not_tried} answers are left unjudged: medft judge run=<id>")
+    if worker.not_tried:
+        warn(f"{worker.last}; {worker.not_tried} answers are left unjudged: medft judge run=<id>")
     return [future.result() for future in futures]
 
 
-class _Asking:
-    """What the threads share."""
+class _Worker:
+    """Judges one task at a time; shared by all threads."""
 
     def __init__(self, judge: Judge, cache: VerdictCache | None) -> None:
         self._judge, self._cache = judge, cache
@@ -76,7 +76,7 @@ class _Asking:
         self._away: set[str] = set()  # questions since the last verdict; one that never works is not an absence
         self.not_tried, self.last = 0, ""
 
-    def verdict(self, task: Task) -> Verdict:
+    def judge(self, task: Task) -> Verdict:
         with self._lock:
             if len(self._away) >= _AWAY_LIMIT:
                 self.not_tried += 1
@@ -91,11 +91,11 @@ class _Asking:
                 self.last = str(error)
             return Verdict("failed", failure=str(error))
         except Exception as error:
-            return Verdict("failed", failure=_words(error))
+            return Verdict("failed", failure=_describe_error(error))
         with self._lock:
             self._away.clear()
         return verdict
 
 
-def _words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return str(error) if isinstance(error, MedftError) else f"{type(error).__name__}: {error}"

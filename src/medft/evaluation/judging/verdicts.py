@@ -20,7 +20,7 @@ def merge_repeats(verdicts: Sequence[Verdict]) -> Verdict:
     return replace(first, score=fmean(scores) if scores else None, repeats=tuple(verdicts))
 
 
-def score_ratio(judge: str, rows: Sequence[Prediction], side: str) -> Ratio | None:
+def collect_scores(judge: str, rows: Sequence[Prediction], side: str) -> Ratio | None:
     """The scores of one side, of the rows that have one; None if no row has."""
     scored = [(score, row.document) for row in rows if (score := row.judge_score(judge, side)) is not None]
     if not scored:
@@ -28,10 +28,10 @@ def score_ratio(judge: str, rows: Sequence[Prediction], side: str) -> Ratio | No
     return Ratio.of([score for score, _ in scored], [document for _, document in scored], bounds=BOUNDS)
 
 
-def paired_scores(
+def pair_scores(
     rows: Sequence[Prediction], left: tuple[str, str], right: tuple[str, str]
 ) -> tuple[Ratio, Ratio] | None:
     """The scores of two (judge, side) on the rows that both have scored; None if there are none."""
     both = [row for row in rows if row.judge_score(*left) is not None and row.judge_score(*right) is not None]
-    first, second = (score_ratio(judge, both, side) for judge, side in (left, right))
+    first, second = (collect_scores(judge, both, side) for judge, side in (left, right))
     return (first, second) if first and second else None
