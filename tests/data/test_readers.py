@@ -248,7 +248,7 @@ def test_one_broken_document_can_be_skipped(release: Path, tmp_path: Path) -> No
     (release / "0.xml").write_text("<Document>")
     delivered = list(MedQuAD(path=str(release), cache_dir=str(tmp_path)).read())
     assert len(delivered) == 3
-    assert bad(delivered) == [f"{release}/0.xml: not valid XML: no element delivered: line 1, column 10"]
+    assert bad(delivered) == [f"{release}/0.xml: not valid XML: no element found: line 1, column 10"]
 
 
 def test_real_medquad(medquad_zip: Path, tmp_path: Path) -> None:
