@@ -106,5 +106,5 @@ def test_wrong_use_is_one_line(arguments: list[str], message: str, capsys: pytes
 def test_audit_shows_what_a_policy_of_error_would_refuse(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "audit", "dataset.max_length=96", "dataset.long_answers=error"]) == 0
     told = capsys.readouterr()
-    assert "answers cut" in told.out
+    assert "answers truncated" in told.out
     assert "dataset.long_answers=error: a training would end here, 175 rows are longer" in told.err

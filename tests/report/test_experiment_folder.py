@@ -47,7 +47,7 @@ def test_the_readme_says_all(tmp_path: Path) -> None:
     text = (tmp_path / "README.md").read_text()
     for words in (
         "# lengths\n\nHow long?\n\n![bits_per_byte of each variant](figure.png)",
-        "5 documents are too few to call any difference to max_length=64 a finding, however large: max_length=128 (-",
+        "5 documents are too few to establish any difference from max_length=64, however large: max_length=128 (-",
         "| max_length=64 (2 seeds, reference) | 3.195 [",
         "corrected by Holm over the 2 p-values here",
         "Run abc of the sweep is left out: it is FAILED.",

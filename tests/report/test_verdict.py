@@ -53,7 +53,7 @@ def test_a_difference_smaller_than_the_seeds_is_called_so() -> None:
 
 
 @pytest.mark.parametrize(("documents", "begins"), [
-    ("aabbccdd" * 2, "4 documents are too few to call any difference to max_length=64 a finding, however large: max_"),
+    ("aabbccdd" * 2, "4 documents are too few to establish any difference from max_length=64, however large: max_"),
     ("a" * 16, "Not tested against max_length=64, since the test questions are of one document: max_length=128."),
 ])  # fmt: skip
 def test_few_documents_allow_no_finding(documents: str, begins: str) -> None:

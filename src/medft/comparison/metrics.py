@@ -32,7 +32,7 @@ def collect_metrics(variants: Sequence[Variant]) -> tuple[dict[str, RatiosByVari
         notes.insert(
             0,
             "loss and perplexity are not compared: the variants count the tokens of the same answers differently "
-            "(another tokenizer, or evaluation.max_length), and nats a token depend on that; bits_per_byte does not",
+            "(another tokenizer, or evaluation.max_length), and nats per token depend on that; bits_per_byte does not",
         )
     compared = {}
     for name, metric in METRICS.items():

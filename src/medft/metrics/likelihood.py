@@ -8,7 +8,7 @@ _POSITIVE = (0.0, math.inf)
 
 LOSS = Metric(
     "loss",
-    "nats a token of the expected answer",
+    "nats per token of the expected answer",
     _POSITIVE,
     "lower",
     numerator=lambda row: row.nats,

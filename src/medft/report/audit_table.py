@@ -19,12 +19,12 @@ _LINES: list[tuple[str, Callable[[SplitAudit], str]]] = [
     ("samples", lambda part: f"{part.cuts.samples:,}"),
     ("tokens", lambda part: f"{part.cuts.tokens:,}"),
     ("padding", lambda part: f"{part.padding_share:.1%}"),
-    ("answers cut", lambda part: _format_share(part.cuts.answers_cut, part.cuts.rows)),
+    ("answers truncated", lambda part: _format_share(part.cuts.answers_cut, part.cuts.rows)),
     ("answer tokens lost", lambda part: _format_share(part.cuts.answer_tokens_lost, part.cuts.answer_tokens)),
-    ("rows with nothing to learn", lambda part: f"{part.cuts.unsupervised:,}"),
+    ("rows without a supervised token", lambda part: f"{part.cuts.unsupervised:,}"),
     ("rows dropped as too long", lambda part: f"{part.cuts.dropped:,}"),
-    ("exact duplicates inside", lambda part: f"{part.exact_duplicates:,}"),
-    ("near duplicates inside", lambda part: f"{part.near_duplicates:,}"),
+    ("exact duplicates within the split", lambda part: f"{part.exact_duplicates:,}"),
+    ("near duplicates within the split", lambda part: f"{part.near_duplicates:,}"),
 ]
 
 
@@ -49,7 +49,13 @@ def print_audit(audit: Audit) -> None:
 
 def print_lengths(audit: Audit) -> None:
     """Print what `truncate` would cost the training rows at each length tried."""
-    columns = ("max_length", "answers cut", "answer tokens lost", "rows with nothing to learn", "tokens an epoch")
+    columns = (
+        "max_length",
+        "answers truncated",
+        "answer tokens lost",
+        "rows without a supervised token",
+        "tokens an epoch",
+    )
     rows = [
         (str(length), _format_share(cuts.answers_cut, cuts.rows),
          _format_share(cuts.answer_tokens_lost, cuts.answer_tokens), f"{cuts.unsupervised:,}", f"{cuts.tokens:,}")

@@ -59,7 +59,7 @@ def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]
         lost = stats.answer_tokens_lost / max(1, stats.answer_tokens)
         axes.axvline(length, color="tab:red", linestyle="--", linewidth=1)
         cut = stats.answers_cut / max(1, stats.rows)
-        text = f"{length}: {cut:.0%} of answers cut,\n{lost:.0%} of answer tokens lost"
+        text = f"{length}: {cut:.0%} of answers truncated,\n{lost:.0%} of answer tokens lost"
         axes.text(length * 1.02, top * (0.98 - 0.11 * number), text, color="tab:red", fontsize=7, va="top",
                   bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
     axes.set_xscale("log", base=2)
