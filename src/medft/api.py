@@ -97,18 +97,30 @@ def run(config: Config) -> Run:
     """
     if config.trainer.strategy == "ddp":
         raise InputError("trainer=ddp: several processes are started by `medft train`; use trainer=auto from Python")
-    config = _with_folder(config)
+    from omegaconf import OmegaConf
+
+    from medft.config.check import check
     from medft.console import quieten, quieten_loggers
+    from medft.jobs.plan import choose_folder
+
+    if check(OmegaConf.create(config.resolved)).model_dump() != config.model_dump():
+        raise InputError("the config was changed after compose(); give the change to compose() as an override")
+    new = Path(config.paths.root_dir).resolve() / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
+    config = config.as_job(config.job, choose_folder(config, new))
 
     quieten()
     from medft.experiment import run as run_experiment
     from medft.runs.trials import running_id
+    from medft.search.space import override
 
     quieten_loggers()
     run_experiment(config)
     run_id = running_id(config)
     assert run_id
-    return open_run(run_id, *_places(config))
+    places = {"paths.root_dir": config.paths.root_dir, "paths.cache_dir": config.paths.cache_dir}
+    if config.tracking.uri:
+        places["tracking.uri"] = config.tracking.uri
+    return open_run(run_id, *(override(key, value) for key, value in places.items()))
 
 
 def open_run(name: str, *overrides: str) -> Run:
@@ -153,25 +165,3 @@ def compare(
     records, _ = load_runs(store, RunQuery(ids=[each.id if isinstance(each, Run) else each for each in runs]))
     options = Options(reference=reference, metric=metric or PRIMARY, shared_only=shared_only)
     return compare_records(records, options)
-
-
-def _with_folder(config: Config) -> Config:
-    """The config with a folder: its own, that of the run it resumes, or a new one under outputs/."""
-    from omegaconf import OmegaConf
-
-    from medft.config.check import check
-    from medft.jobs.plan import choose_folder
-
-    if check(OmegaConf.create(config.resolved)).model_dump() != config.model_dump():
-        raise InputError("the config was changed after compose(); give the change to compose() as an override")
-    new = Path(config.paths.root_dir).resolve() / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
-    return config.as_job(config.job, choose_folder(config, new))
-
-
-def _places(config: Config) -> list[str]:
-    from medft.search.space import override
-
-    places = {"paths.root_dir": config.paths.root_dir, "paths.cache_dir": config.paths.cache_dir}
-    if config.tracking.uri:
-        places["tracking.uri"] = config.tracking.uri
-    return [override(key, value) for key, value in places.items()]

@@ -1,7 +1,7 @@
 """Every key of the config says what it is, and what follows from it."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel
@@ -35,7 +35,7 @@ COMPONENTS = (Alpaca, Diseases, MedQuAD, Sample, Auto, NoJudge, Notebook, OpenAI
 def keys_without_role(section: type[BaseModel], inherited: Role | None = None, prefix: str = "") -> Iterator[str]:
     for name, field in section.model_fields.items():
         role = role_of_field(section, name, inherited)
-        below = sections_in(field)
+        below = sections_in(field.annotation)
         for each in below:
             yield from keys_without_role(each, role, f"{prefix}{name}.")
         if role is None and not below:
@@ -43,7 +43,7 @@ def keys_without_role(section: type[BaseModel], inherited: Role | None = None, p
 
 
 def test_every_key_has_a_role() -> None:
-    assert list(keys_without_role(Config)) == [], "give the key a Role, or its section a default_role"
+    assert list(keys_without_role(Config)) == [], "give the key a Role, or its section a role"
     for component in COMPONENTS:
         assert list(keys_without_role(component)) == []
 
@@ -110,8 +110,7 @@ def test_options_of_a_reader_and_a_judge_have_the_roles_of_their_class() -> None
 
 
 def test_a_subclass_need_not_repeat_the_role_of_a_field() -> None:
-    class First(Component):
-        default_role: ClassVar[Role | None] = Role.JUDGE
+    class First(Component, role=Role.JUDGE):
         host: Annotated[str, Role.PLACE]
 
     class Second(First):

@@ -15,117 +15,54 @@ _SAME = Option(
 _OF_RUN = Option("run", "RUN", "the run", required=True)
 
 COMMANDS = (
-    Command(
-        "train",
-        "run an experiment, or with -m one for every combination of A,B (the same as python train.py)",
-        "train:train",
-        ("[KEY=VALUE ...]", "-m KEY=A,B ..."),
-        keys="raw",
-    ),
-    Command(
-        "search",
-        "search hyper-parameters with Optuna",
-        "search:search",
-        ("[search=NAME-or-FILE] [KEY=VALUE ...]",),
-        keys="raw",
-    ),
-    Command(
-        "data",
-        "look at the data, train nothing",
-        usage=("preview|audit|export [KEY=VALUE ...]",),
-        commands=(
-            Command(
-                "preview",
-                "prompts as the model reads them, learned tokens marked",
-                "data:preview_rows",
-                options=(
-                    Option("split", "validation", "which rows", "train", ("train", "validation")),
-                    Option("rows", "3", "how many of them", 3, minimum=1),
-                ),
-                notes=_CONFIG,
-            ),
-            Command(
-                "audit",
-                "lengths, cuts, duplicates, leaks; writes audit.json and audit.png",
-                "data:audit_rows",
-                notes=f"dataset.max_length=128,256,512 tries several lengths.\n{_CONFIG}",
-            ),
-            Command(
-                "export",
-                "write the prepared rows with split, id, group, fingerprint",
-                "data:export_rows",
-                ("to=FILE.jsonl [KEY=VALUE ...]",),
-                (Option("to", "FILE.jsonl", "a new file"),),
-                notes=_CONFIG,
-            ),
-        ),
-    ),
-    Command(
-        "judge",
-        "judge the answers of a finished run, again or with a second judge",
-        "judge:judge",
-        ("run=RUN [judge=ollama] [judge.model=llama3 ...]",),
-        (_OF_RUN,),
-        notes=f"{_LOGGED}\n{_RUN}",
-    ),
-    Command(
-        "compare",
-        "finished runs side by side on the questions they share, with intervals and costs",
-        "compare:compare",
-        ("RUN RUN ... [KEY=VALUE ...]", "parent=PARENT [KEY=VALUE ...]", "filter=FILTER [KEY=VALUE ...]"),
-        (
-            Option("parent", "PARENT", "all runs of a sweep"),
-            Option("filter", "FILTER", "what an MLflow filter finds, such as \"params.`model.name` = 'gpt2'\""),
-            Option("to", "FOLDER", _TO),
-            Option("reference", "NAME", "entry, or run, that the others are compared with (default: the sweep's, or "
-                   "the first)"),
-            _SAME,
-            Option("seeds", "apart", "whether runs that differ in nothing but their seed are averaged", "together",
-                   ("together", "apart")),
-            Option("metric", "NAME", "the primary one: ranking, Pareto front, figures, range over seeds (default: the "
-                   "first of metrics=, the sweep's, or bits_per_byte)"),
-            Option("metrics", "A,B", "compare only these; the fewer, the less the correction of p-values takes away",
-                   ()),
-            Option("judge", "NAME", "compare only this judge's scores (default: all judges')"),
-            Option("baseline", "false", "whether the model before fine-tuning is shown", True),
-            Option("answers", "6", "questions shown with everybody's answers", 6),
-        ),
-        "places",
-        words=None,
-        notes=f"{_RUN}\n{_PARENT}\n{_PLACES}",
-    ),
-    Command(
-        "report",
-        "a sweep's results as a folder of experiments/",
-        "report:report",
-        ("parent=PARENT [KEY=VALUE ...]", "experiment=NAME [KEY=VALUE ...]"),
-        (
-            Option("parent", "PARENT", "the sweep"),
-            Option("experiment", "NAME", "the newest sweep of that name"),
-            Option("to", "FOLDER", "default: experiments/<name> of the checkout"),
-            Option("reference", "NAME", "entry that the others are compared with (default: the one that the sweep "
-                   "names)"),
-            _SAME,
-        ),
-        "places",
-        notes="README.md has question, verdict, table, figure and the command that repeats it; results.csv a line for "
-        f"each run, and\nkeeps those of other runs; figure.png.\n\n{_PARENT}\n{_PLACES}",
-    ),
-    Command(
-        "ask",
-        "ask the model of a finished run",
-        "ask:ask",
-        ('run=RUN "QUESTION" [generation.max_new_tokens=128 ...]',),
-        (_OF_RUN,),
-        words=1,
-        notes=f"{_LOGGED}\n{_RUN}",
-    ),
-    Command(
-        "fetch",
-        "download a run's model and data to the cache, for machines without a network; train nothing",
-        "fetch:fetch",
-        notes=_CONFIG,
-    ),
+    Command("train", "run an experiment, or with -m one for every combination of A,B (the same as python train.py)",
+            "train:train", ("[KEY=VALUE ...]", "-m KEY=A,B ..."), keys="raw"),
+    Command("search", "search hyper-parameters with Optuna", "search:search",
+            ("[search=NAME-or-FILE] [KEY=VALUE ...]",), keys="raw"),
+    Command("data", "look at the data, train nothing", usage=("preview|audit|export [KEY=VALUE ...]",), commands=(
+        Command("preview", "prompts as the model reads them, learned tokens marked", "data:preview_rows", options=(
+            Option("split", "validation", "which rows", "train", ("train", "validation")),
+            Option("rows", "3", "how many of them", 3, minimum=1),
+        ), notes=_CONFIG),
+        Command("audit", "lengths, cuts, duplicates, leaks; writes audit.json and audit.png", "data:audit_rows",
+                notes=f"dataset.max_length=128,256,512 tries several lengths.\n{_CONFIG}"),
+        Command("export", "write the prepared rows with split, id, group, fingerprint", "data:export_rows",
+                ("to=FILE.jsonl [KEY=VALUE ...]",), (Option("to", "FILE.jsonl", "a new file"),), notes=_CONFIG),
+    )),
+    Command("judge", "judge the answers of a finished run, again or with a second judge", "judge:judge",
+            ("run=RUN [judge=ollama] [judge.model=llama3 ...]",), (_OF_RUN,), notes=f"{_LOGGED}\n{_RUN}"),
+    Command("compare", "finished runs side by side on the questions they share, with intervals and costs",
+            "compare:compare",
+            ("RUN RUN ... [KEY=VALUE ...]", "parent=PARENT [KEY=VALUE ...]", "filter=FILTER [KEY=VALUE ...]"), (
+        Option("parent", "PARENT", "all runs of a sweep"),
+        Option("filter", "FILTER", "what an MLflow filter finds, such as \"params.`model.name` = 'gpt2'\""),
+        Option("to", "FOLDER", _TO),
+        Option("reference", "NAME", "entry, or run, that the others are compared with (default: the sweep's, or the "
+               "first)"),
+        _SAME,
+        Option("seeds", "apart", "whether runs that differ in nothing but their seed are averaged", "together",
+               ("together", "apart")),
+        Option("metric", "NAME", "the primary one: ranking, Pareto front, figures, range over seeds (default: the "
+               "first of metrics=, the sweep's, or bits_per_byte)"),
+        Option("metrics", "A,B", "compare only these; the fewer, the less the correction of p-values takes away", ()),
+        Option("judge", "NAME", "compare only this judge's scores (default: all judges')"),
+        Option("baseline", "false", "whether the model before fine-tuning is shown", True),
+        Option("answers", "6", "questions shown with everybody's answers", 6),
+    ), "places", words=None, notes=f"{_RUN}\n{_PARENT}\n{_PLACES}"),
+    Command("report", "a sweep's results as a folder of experiments/", "report:report",
+            ("parent=PARENT [KEY=VALUE ...]", "experiment=NAME [KEY=VALUE ...]"), (
+        Option("parent", "PARENT", "the sweep"),
+        Option("experiment", "NAME", "the newest sweep of that name"),
+        Option("to", "FOLDER", "default: experiments/<name> of the checkout"),
+        Option("reference", "NAME", "entry that the others are compared with (default: the one that the sweep names)"),
+        _SAME,
+    ), "places", notes="README.md has question, verdict, table, figure and the command that repeats it; results.csv a "
+       f"line for each run, and\nkeeps those of other runs; figure.png.\n\n{_PARENT}\n{_PLACES}"),
+    Command("ask", "ask the model of a finished run", "ask:ask",
+            ('run=RUN "QUESTION" [generation.max_new_tokens=128 ...]',), (_OF_RUN,), words=1,
+            notes=f"{_LOGGED}\n{_RUN}"),
+    Command("fetch", "download a run's model and data to the cache, for machines without a network; train nothing",
+            "fetch:fetch", notes=_CONFIG),
 )  # fmt: skip
 
 DESCRIPTION = "medft: fine-tune small language models on medical questions; tracked, repeatable, comparable."

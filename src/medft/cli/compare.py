@@ -32,7 +32,8 @@ def compare(arguments: Arguments) -> int:
     options = _options(values, parent)
     runs, _ = load_runs(store, RunQuery(ids, parent.info.run_id if parent else "", values["filter"]))
     comparison = compare_runs(runs, options)
-    folder = _folder(values["to"], store.config.paths.root_dir)
+    outputs = Path(store.config.paths.root_dir) / "outputs" / "compare"
+    folder = Path(values["to"] or outputs / f"{datetime.now():%Y-%m-%d/%H-%M-%S}").expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     print_comparison(comparison)
     write_compare_csv(comparison, folder / "compare.csv")
@@ -62,9 +63,3 @@ def _options(values: Mapping[str, Any], parent: Any | None) -> "Options":
         answers=values["answers"],
         swept=sweep.settings if sweep else (),
     )
-
-
-def _folder(to: str, root: str) -> Path:
-    if to:
-        return Path(to).expanduser()
-    return Path(root) / "outputs" / "compare" / datetime.now().astimezone().strftime("%Y-%m-%d/%H-%M-%S")

@@ -1,7 +1,6 @@
 """`medft data preview|audit|export`: look at the data of a run without training."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,13 @@ def preview_rows(arguments: Arguments) -> int:
 
 
 def audit_rows(arguments: Arguments) -> int:
-    """Print and write the audit; returns the exit code."""
-    config = compose_config(_lengths(arguments.overrides))
+    """Print and write the audit, with `dataset.max_length=128,256` for several lengths; returns the exit code."""
+    overrides: list[str] = []
+    for override in arguments.overrides:  # the audit itself is at the last of several lengths
+        lengths = re.fullmatch(r"dataset\.max_length=(\d+(?:,\d+)+)", override)
+        last = override.rpartition(",")[2]
+        overrides += [f"audit.max_lengths=[{lengths[1]}]", f"dataset.max_length={last}"] if lengths else [override]
+    config = compose_config(overrides)
 
     from medft.data.audit.audit import audit
     from medft.report.audit_table import print_audit, print_lengths, warn_of_leaks, write_audit
@@ -37,17 +41,16 @@ def audit_rows(arguments: Arguments) -> int:
     if refuses:  # whoever asks what is too long wants to see it
         config = config.model_copy(update={"dataset": config.dataset.model_copy(update={"long_answers": "truncate"})})
     prepared = _prepare(config)
-    found = audit(config, prepared)
-    print_lengths(found)
-    print_audit(found)
+    audited = audit(config, prepared)
+    print_lengths(audited)
+    print_audit(audited)
     folder = _folder(config)
     folder.mkdir(parents=True, exist_ok=True)
-    files = write_audit(folder, found, prepared, found.lengths)
-    warn_of_leaks(found, config.dataset.on_leak)
-    if refuses and found.at_max_length.answers_cut:
-        warn(
-            f"dataset.long_answers=error: a training would end here, {found.at_max_length.answers_cut} rows are longer"
-        )
+    files = write_audit(folder, audited, prepared, audited.lengths)
+    warn_of_leaks(audited, config.dataset.on_leak)
+    too_long = audited.at_max_length.answers_cut
+    if refuses and too_long:
+        warn(f"dataset.long_answers=error: a training would end here, {too_long} rows are longer")
     say(f"results:       {' '.join(map(str, files))}")
     return 0
 
@@ -69,19 +72,6 @@ def export_rows(arguments: Arguments) -> int:
     say(f"read it again: dataset=alpaca dataset.path={target} {columns}")
     say(f"results:       {target} ({count:,} rows)")
     return 0
-
-
-def _lengths(arguments: Sequence[str]) -> list[str]:
-    """`dataset.max_length=128,256` stands for several lengths to try; the audit itself is at the last of them."""
-    overrides: list[str] = []
-    for each in arguments:
-        several = re.fullmatch(r"dataset\.max_length=(\d+(?:,\d+)+)", each)
-        if several:
-            last = several[1].split(",")[-1]
-            overrides += [f"audit.max_lengths=[{several[1]}]", f"dataset.max_length={last}"]
-        else:
-            overrides.append(each)
-    return overrides
 
 
 def _folder(config: Config) -> Path:

@@ -3,15 +3,15 @@
 import argparse
 import difflib
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NoReturn
 
 from medft.errors import InputError
 
 _PLACES = re.compile(r"tracking\.uri|paths\..+")
-_HELP_COLUMN, _WIDTH = 25, 118
+_HelpFormatter = partial(argparse.RawDescriptionHelpFormatter, max_help_position=25, width=118)
 
 
 @dataclass(frozen=True)
@@ -115,31 +115,22 @@ class Command:
             elif key in options:
                 arguments.values[key] = options[key].parse(value)
             else:
-                self._check_override(key, program)
+                if self.keys == "places" and not _PLACES.fullmatch(key):
+                    known = ", ".join([*options, "tracking.uri", "paths.*"])
+                    raise InputError(f"{key}: no such key{nearest(key, options)}; there are {known} ({program} --help)")
+                if suggestion := nearest(key, options):
+                    raise InputError(f"{key}: no such key{suggestion}")
                 arguments.overrides.append(argument)
         missing_word = self.words and not "".join(arguments.words).strip()
         if missing_word or any(option.required and not arguments.values[option.name] for option in self.options):
             raise InputError(usage)
         return arguments
 
-    def _check_override(self, key: str, program: str) -> None:
-        names = [option.name for option in self.options]
-        if self.keys == "places" and not _PLACES.fullmatch(key):
-            known = ", ".join([*names, "tracking.uri", "paths.*"])
-            raise InputError(f"{key}: no such key{nearest(key, names)}; there are {known} ({program} --help)")
-        if suggestion := nearest(key, names):
-            raise InputError(f"{key}: no such key{suggestion}")
-
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """` (did you mean ...?)` for something mistyped, or nothing where nothing is like it."""
     matches = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f" (did you mean {matches[0]}?)" if matches else ""
-
-
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=_HELP_COLUMN, width=_WIDTH)
 
 
 class Parser(argparse.ArgumentParser):
@@ -180,7 +171,7 @@ def _add_commands(parser: Parser, commands: Sequence[Command]) -> None:
             help=command.summary,
             description=f"{command.summary[0].upper()}{command.summary[1:]}.",
             usage="\n       ".join(f"{program} {form}" for form in command.usage),
-            epilog="\n\n".join(filter(None, (_describe_options(command), command.notes))),
+            epilog="\n\n".join(filter(None, (_describe_options(command.options), command.notes))),
             formatter_class=_HelpFormatter,
             add_help=command.keys != "raw",
             allow_abbrev=False,
@@ -194,20 +185,16 @@ def _add_commands(parser: Parser, commands: Sequence[Command]) -> None:
                 own.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help=argparse.SUPPRESS)
 
 
-def _describe_options(command: Command) -> str:
-    lines = []
-    for option in command.options:
-        left = f"  {option.name}={option.placeholder}"
-        shown = option.help
+def _describe_options(options: Sequence[Option]) -> str:
+    """The part of a command's help that lists its keys, laid out as argparse lays out its own."""
+    formatter = _HelpFormatter("")
+    formatter.start_section("keys")
+    for option in options:
+        text = option.help
         if option.choices:
-            shown += f" ({' or '.join(option.choices)}, default {option.default})"
+            text += f" ({' or '.join(option.choices)}, default {option.default})"
         elif option.default not in ("", ()):
-            shown += f" (default {str(option.default).lower()})"
-        text = textwrap.wrap(shown, _WIDTH - _HELP_COLUMN)
-        indent = " " * _HELP_COLUMN
-        if len(left) >= _HELP_COLUMN:
-            lines.append(left)
-            left = ""
-        lines.append(f"{left:<{_HELP_COLUMN}}{text[0]}")
-        lines += [indent + line for line in text[1:]]
-    return "\n".join(["keys:", *lines]) if lines else ""
+            text += f" (default {str(option.default).lower()})"
+        formatter.add_argument(argparse.Action([], "", metavar=f"{option.name}={option.placeholder}", help=text))
+    formatter.end_section()
+    return formatter.format_help().strip()

@@ -26,7 +26,9 @@ def report(arguments: Arguments) -> int:
     store = RunStore(compose_config(arguments.overrides))
     name = values["experiment"]
     sweep = read_sweep(store.find_sweep(name) if name else store.find_parent(values["parent"]))
-    folder = _folder(values["to"], sweep.name)
+    if not values["to"] and not re.fullmatch(r"\w[\w.-]*", sweep.name):
+        raise InputError(f"sweep.name={sweep.name}: no name for a folder; say to=FOLDER")
+    folder = Path(values["to"] or Path(root_dir()) / "experiments" / sweep.name).expanduser()
     runs, left_out = load_runs(store, RunQuery(parent=sweep.run_id))
     options = Options(
         reference=values["reference"] or sweep.reference,
@@ -42,11 +44,3 @@ def report(arguments: Arguments) -> int:
     say(f"read:          {folder / 'README.md'}")
     say(f"results:       {folder}")
     return 0
-
-
-def _folder(to: str, name: str) -> Path:
-    if to:
-        return Path(to).expanduser()
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise InputError(f"sweep.name={name}: no name for a folder; say to=FOLDER")
-    return Path(root_dir()) / "experiments" / name

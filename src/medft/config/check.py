@@ -20,7 +20,11 @@ def check(raw: DictConfig) -> Config:
     try:
         resolved = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise InputError(_omegaconf_line(error)) from None
+        key, text = getattr(error, "full_key", None) or "config", str(error).splitlines()[0]
+        is_missing = "Missing mandatory value" in text
+        raise InputError(
+            f"{key}: a value is required, for example {key}=..." if is_missing else f"{key}: {text}"
+        ) from None
     if not isinstance(resolved, dict):
         raise InputError("the config is not a mapping")
     return validate({str(key): value for key, value in resolved.items()})
@@ -34,14 +38,6 @@ def validate(plain: dict[str, Any]) -> Config:
         raise InputError("\n".join(error_lines(error, plain))) from None
     config._resolved = plain
     return config
-
-
-def _omegaconf_line(error: OmegaConfBaseException) -> str:
-    key = getattr(error, "full_key", None) or "config"
-    text = str(error).splitlines()[0]
-    if "Missing mandatory value" in text:
-        return f"{key}: a value is required, for example {key}=..."
-    return f"{key}: {text}"
 
 
 def error_lines(error: ValidationError, given: Mapping[str, Any]) -> list[str]:

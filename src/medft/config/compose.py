@@ -38,23 +38,19 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
 
 def one_line(error: Exception) -> str:
     """Hydra's error as one line that names the key and the nearest right one."""
-    causes = [error, *([error.__cause__] if error.__cause__ else [])]
-    text = "\n".join(str(each) for each in causes)
+    text = f"{error}\n{error.__cause__ or ''}"
     if match := re.search(r"Could not (?:override|append to config\.?[^']*) '([^']+)'", text):
-        inner = re.search(r"Key '([^']+)' is not in struct", text)
-        return _unknown_key(match[1], inner[1] if inner else "")
+        key, known = match[1], list(_keys(compose_raw([])))
+        if key in known:  # the key exists, what is put into it does not
+            inner = re.search(r"Key '([^']+)' is not in struct", text)
+            unknown = f"{key}.{inner[1] if inner else ''}"
+            return f"{unknown}: no such key; where new keys are allowed, +{unknown}=VALUE adds one"
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+        return f"{key}: no such key" + (f" (did you mean {near[0]}?)" if near else "; --cfg job prints all of them")
     if match := re.search(r"Could not find '([^']+)'\s*Available options in '[^']+':((?:\s*\t\S+)*)", text):
         group, _, wrong = match[1].rpartition("/")
         return f"{group}={wrong}: no such option; there are {', '.join(sorted(set(match[2].split()) - {'common'}))}"
     return " ".join(text.split())
-
-
-def _unknown_key(key: str, inner: str) -> str:
-    known = list(_keys(compose_raw([])))
-    if key in known:  # the key exists, what is put into it does not
-        return f"{key}.{inner}: no such key; where new keys are allowed, +{key}.{inner}=VALUE adds one"
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-    return f"{key}: no such key" + (f" (did you mean {near[0]}?)" if near else "; --cfg job prints all of them")
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -12,7 +12,7 @@ while the config is checked, and only subclasses of the expected base are ever c
 
 import importlib
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from medft.config.section import Role, Section
 
@@ -21,16 +21,12 @@ class Component(Section):
     """Base of every class that a `_target_` may name: its fields are its options."""
 
 
-class ReaderOptions(Component):
+class ReaderOptions(Component, role=Role.DATA):
     """`dataset.reader`; what a reader does is in `medft.data.readers.base`."""
 
-    default_role: ClassVar[Role | None] = Role.DATA
 
-
-class JudgeOptions(Component):
+class JudgeOptions(Component, role=Role.JUDGE):
     """`judge`; what a judge does is in `medft.evaluation.judges.base`."""
-
-    default_role: ClassVar[Role | None] = Role.JUDGE
 
 
 C = TypeVar("C", bound=Component)

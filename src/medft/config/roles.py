@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel
@@ -36,10 +37,11 @@ def role_of(key: str, settings: Mapping[str, Any] | None = None) -> Role | None:
             is_free = not sections or any(issubclass(section, Component) for section in sections)
             return role if is_free else None  # a key of `model.shape`, an option of somebody's reader
         role = role_of_field(owners[0], part, role)
-        sections = [section for owner in owners for section in sections_in(owner.model_fields[part])]
+        sections = [section for owner in owners for section in sections_in(owner.model_fields[part].annotation)]
         target = (settings or {}).get(".".join([*parts[: depth + 1], "_target_"]))
         if target:
-            sections = [_class_of(target, section) for section in sections]
+            with suppress(ValueError):  # a run may come from where there are other classes
+                sections = [find_class(target, each) if issubclass(each, Component) else each for each in sections]
     return role
 
 
@@ -92,13 +94,3 @@ def can_be_searched(key: str) -> bool:
 
 def _parts(key: str) -> list[str]:
     return key.lstrip("+~").replace("/", ".").split(".")
-
-
-def _class_of(target: object, section: type[BaseModel]) -> type[BaseModel]:
-    """The class that a `_target_` names, where it can be imported here: runs may come from elsewhere."""
-    if not issubclass(section, Component):
-        return section
-    try:
-        return find_class(target, section)
-    except ValueError:
-        return section

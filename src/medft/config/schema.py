@@ -5,7 +5,7 @@ checked here instead, by pydantic. The YAML files explain what each key does.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
@@ -37,10 +37,8 @@ class ContinuationConfig(Section):
     overlap: Annotated[int, Field(ge=0)]
 
 
-class DatasetConfig(Section):
+class DatasetConfig(Section, role=Role.DATA):
     """`dataset`."""
-
-    default_role: ClassVar[Role | None] = Role.DATA
 
     name: str
     path: Annotated[str | list[str] | None, Role.PLACE]
@@ -62,20 +60,16 @@ class DatasetConfig(Section):
     split: SplitConfig
 
 
-class AuditConfig(Section):
+class AuditConfig(Section, role=Role.SHOWN):
     """`audit`."""
-
-    default_role: ClassVar[Role | None] = Role.SHOWN
 
     max_lengths: Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=1)]
     max_rows: Count
     seed: Annotated[int, Field(ge=0)]
 
 
-class ModelConfig(Section):
+class ModelConfig(Section, role=Role.LEARNED):
     """`model`."""
-
-    default_role: ClassVar[Role | None] = Role.LEARNED
 
     name: str
     source: Annotated[str, Field(min_length=1)] | None
@@ -102,18 +96,14 @@ class ModelConfig(Section):
         return self
 
 
-class FullConfig(Section):
+class FullConfig(Section, role=Role.LEARNED):
     """`finetune=full`."""
-
-    default_role: ClassVar[Role | None] = Role.LEARNED
 
     method: Literal["full"]
 
 
-class LoraConfig(Section):
+class LoraConfig(Section, role=Role.LEARNED):
     """`finetune=lora`."""
-
-    default_role: ClassVar[Role | None] = Role.LEARNED
 
     method: Literal["lora"]
     rank: Count
@@ -122,10 +112,8 @@ class LoraConfig(Section):
     target_modules: str | list[str]
 
 
-class AdamWConfig(Section):
+class AdamWConfig(Section, role=Role.LEARNED):
     """`optimizer=adamw`."""
-
-    default_role: ClassVar[Role | None] = Role.LEARNED
 
     name: Literal["adamw"]
     lr: Positive
@@ -135,10 +123,8 @@ class AdamWConfig(Section):
     eps: Positive
 
 
-class SgdConfig(Section):
+class SgdConfig(Section, role=Role.LEARNED):
     """`optimizer=sgd`."""
-
-    default_role: ClassVar[Role | None] = Role.LEARNED
 
     name: Literal["sgd"]
     lr: Positive
@@ -147,20 +133,16 @@ class SgdConfig(Section):
     momentum: Fraction
 
 
-class SchedulerConfig(Section):
+class SchedulerConfig(Section, role=Role.LEARNED):
     """`scheduler`."""
-
-    default_role: ClassVar[Role | None] = Role.LEARNED
 
     name: Literal["cosine", "linear", "constant"]
     warmup_ratio: Fraction
     min_lr_ratio: Ratio
 
 
-class TrainerConfig(Section):
+class TrainerConfig(Section, role=Role.LEARNED):
     """`trainer`."""
-
-    default_role: ClassVar[Role | None] = Role.LEARNED
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
     devices: Count
@@ -181,10 +163,8 @@ class TrainerConfig(Section):
         return self
 
 
-class EvaluationConfig(Section):
+class EvaluationConfig(Section, role=Role.MEASURED):
     """`evaluation`."""
-
-    default_role: ClassVar[Role | None] = Role.MEASURED
 
     max_length: Annotated[int, Field(ge=8)]
     batch_size: Count
@@ -195,10 +175,8 @@ class EvaluationConfig(Section):
     probes: Annotated[str | None, Role.MEASURED | Role.SHOWN]
 
 
-class GenerationConfig(Section):
+class GenerationConfig(Section, role=Role.MEASURED):
     """`generation`."""
-
-    default_role: ClassVar[Role | None] = Role.MEASURED
 
     max_new_tokens: Count
     do_sample: bool
@@ -208,10 +186,8 @@ class GenerationConfig(Section):
     repetition_penalty: Positive
 
 
-class TrackingConfig(Section):
+class TrackingConfig(Section, role=Role.SHOWN):
     """`tracking`."""
-
-    default_role: ClassVar[Role | None] = Role.SHOWN
 
     uri: Annotated[str | None, Role.PLACE]
     experiment_name: Annotated[str, Field(min_length=1), Role.PLACE]
@@ -221,10 +197,8 @@ class TrackingConfig(Section):
     tags: dict[str, str | int | float | bool]
 
 
-class SweepConfig(Section):
+class SweepConfig(Section, role=Role.SHOWN):
     """`sweep`."""
-
-    default_role: ClassVar[Role | None] = Role.SHOWN
 
     fresh: bool
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None
@@ -235,10 +209,8 @@ class SweepConfig(Section):
     limits: str | None
 
 
-class LocalLauncherConfig(Section):
+class LocalLauncherConfig(Section, role=Role.PLACE):
     """`launcher=local`."""
-
-    default_role: ClassVar[Role | None] = Role.PLACE
 
     name: Literal["local"]
     n_jobs: Count
@@ -246,10 +218,8 @@ class LocalLauncherConfig(Section):
     grace: NotNegative
 
 
-class SlurmLauncherConfig(Section):
+class SlurmLauncherConfig(Section, role=Role.PLACE):
     """`launcher=slurm`."""
-
-    default_role: ClassVar[Role | None] = Role.PLACE
 
     name: Literal["slurm"]
     cluster: Literal["slurm", "local"]
@@ -263,10 +233,8 @@ class SlurmLauncherConfig(Section):
     sbatch: dict[str, str | int | float | bool]
 
 
-class RayLauncherConfig(Section):
+class RayLauncherConfig(Section, role=Role.PLACE):
     """`launcher=ray`."""
-
-    default_role: ClassVar[Role | None] = Role.PLACE
 
     name: Literal["ray"]
     address: Annotated[str, Field(min_length=1)] | None
@@ -296,10 +264,8 @@ class JobInfo(Section):
     command: str = ""
 
 
-class PathsConfig(Section):
+class PathsConfig(Section, role=Role.PLACE):
     """`paths`."""
-
-    default_role: ClassVar[Role | None] = Role.PLACE
 
     root_dir: str
     cache_dir: str

@@ -1,8 +1,8 @@
 """Arrow files written in chunks and read through memory maps, so that data may be larger than memory."""
 
-import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,22 @@ from medft.files import temporary_path
 CHUNK_ROWS = 1000  # rows written or read at once
 
 
-class ArrowWriter:
-    """A context manager that writes a file chunk by chunk; leaving it without `finish` removes what was written."""
+def write_arrow(
+    folder: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]], choose_name: Callable[[], str]
+) -> Path:
+    """Write rows to a file in `folder`, chunk by chunk; after an error nothing is left of it.
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        self.folder, self.schema, self._part = folder, schema, temporary_path(folder / "rows")
-
-    def __enter__(self) -> "ArrowWriter":
-        self._stream = pa.ipc.new_stream(str(self._part), self.schema)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(pa.ArrowException):
-            self._stream.close()
-        self._part.unlink(missing_ok=True)
-
-    def write(self, rows: list[dict[str, Any]]) -> None:
-        """Append rows that have the schema's fields."""
-        self._stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=self.schema))
-
-    def finish(self, name: str) -> Path:
-        """Give the complete file its name, replacing one of that name; who reads the old file reads on."""
-        self._stream.close()
-        target = self.folder / name
-        self._part.replace(target)
-        return target
+    Args:
+        choose_name: called when all rows are written. A file of that name is replaced; who reads it reads on.
+    """
+    partial, remaining = temporary_path(folder / "rows"), iter(rows)
+    try:
+        with pa.ipc.new_stream(str(partial), schema) as stream:
+            while chunk := list(islice(remaining, CHUNK_ROWS)):
+                stream.write_batch(pa.RecordBatch.from_pylist(chunk, schema=schema))
+        return partial.replace(folder / choose_name())
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def store_on_disk(chunks: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medft.console import track
-from medft.data.arrow import CHUNK_ROWS, ArrowWriter, iterate_column, open_mapped, store_on_disk
+from medft.data.arrow import CHUNK_ROWS, iterate_column, open_mapped, store_on_disk, write_arrow
 from medft.data.example import Example
 from medft.data.prompt import encode_prompts
 from medft.data.rows import Rows
@@ -85,8 +85,7 @@ def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -
     folder = cache / "data"
     with exclusive_lock(folder / f"{name}.lock"):
         if not (folder / name).exists():
-            with ArrowWriter(folder, _SCHEMA) as writer:
-                for chunk in track(rows.iterate_chunks(), "Tokenizing", -(-len(rows) // CHUNK_ROWS)):
-                    writer.write([vars(encoded) for encoded in encode_examples(chunk, tokenizer, prompt_style)])
-                writer.finish(name)
+            chunks = track(rows.iterate_chunks(), "Tokenizing", -(-len(rows) // CHUNK_ROWS))
+            encoded = (vars(row) for chunk in chunks for row in encode_examples(chunk, tokenizer, prompt_style))
+            write_arrow(folder, _SCHEMA, encoded, lambda: name)
     return Tokens(open_mapped(folder / name), folder)

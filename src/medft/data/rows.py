@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig
 from medft.console import track, warn
-from medft.data.arrow import CHUNK_ROWS, ArrowWriter, iterate_column, open_mapped
+from medft.data.arrow import CHUNK_ROWS, iterate_column, open_mapped, write_arrow
 from medft.data.example import BadRow, Example
 from medft.data.readers.base import reader_of
 from medft.errors import DataError
@@ -47,11 +47,11 @@ class Rows(Sequence[Example]):
     def __getitem__(self, key: int | slice) -> "Example | Rows":
         if isinstance(key, slice):
             return Rows(self.table, self.indices[key])
-        return _to_example(self.table[int(self.indices[key])])
+        row = self.table[int(self.indices[key])]
+        return _to_example({name: row[name] for name in _EXAMPLE})
 
     def __iter__(self) -> Iterator[Example]:
-        for chunk in self.iterate_chunks():
-            yield from chunk
+        return chain.from_iterable(self.iterate_chunks())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rows) and len(self) == len(other) and self.fingerprint == other.fingerprint
@@ -60,11 +60,9 @@ class Rows(Sequence[Example]):
 
     def iterate_chunks(self) -> Iterator[list[Example]]:
         """Yield the examples in chunks."""
-        for start in range(0, len(self), CHUNK_ROWS):
-            columns = self.table[self.indices[start : start + CHUNK_ROWS]]
-            yield [
-                _to_example(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)
-            ]
+        rows = self.columns(*_EXAMPLE)
+        while chunk := list(islice(rows, CHUNK_ROWS)):
+            yield [_to_example(dict(zip(_EXAMPLE, values, strict=True))) for values in chunk]
 
     def column(self, name: str) -> Iterator[str]:
         """Yield the values of a column, with some rows in memory at a time."""
@@ -117,11 +115,11 @@ def read_rows(config: DatasetConfig, cache: Path, skipped_to: Path | None) -> tu
     skipped = Skipped()
     examples = _check_rows(config, skipped, skipped_to)
     first = next(examples, None)
-    rows = store_rows(chain([first], examples), cache / "data", f"Reading {config.name}") if first else None
-    if rows is None:
+    if first is None:
         place = f" ({config.path})" if config.path else ""
         also = f"; all {skipped.count} were skipped, see {skipped.file}" if skipped.file else ""
         raise DataError(f"dataset={config.name}: no rows in it{place}{also}")
+    rows = store_rows(chain([first], examples), cache / "data", f"Reading {config.name}")
     if skipped.file:
         warn(f"{skipped.count} bad rows skipped (dataset.on_bad_row=skip): {skipped.file}")
     return rows, skipped
@@ -132,27 +130,23 @@ def store_rows(examples: Iterable[Example], folder: Path, description: str = "Re
     appended (`abc`, `abc#2`), so that exact copies stay apart.
     """
     ids, digest = _UniqueIds(), hashlib.sha256()
-    chunk: list[dict[str, str]] = []
-    with ArrowWriter(folder, _SCHEMA) as writer:
-        for example in track(examples, description):
-            unique = replace(example, id=ids.make_unique(example.id))
-            row = vars(unique) | {
-                "document": example.document or example.group,
-                "meta": json.dumps(example.meta, ensure_ascii=False),
-                "fingerprint": unique.fingerprint(),
-            }
-            digest.update(("\x1f".join(row[key] for key in ("fingerprint", "group", "document", "meta"))).encode())
-            chunk.append(row)
-            if len(chunk) == CHUNK_ROWS:
-                writer.write(chunk)
-                chunk = []
-        writer.write(chunk)
-        return Rows(open_mapped(writer.finish(f"rows-{digest.hexdigest()[:32]}.arrow")))
+
+    def convert(example: Example) -> dict[str, str]:
+        unique = replace(example, id=ids.make_unique(example.id))
+        row: dict[str, str] = vars(unique) | {
+            "document": example.document or example.group,
+            "meta": json.dumps(example.meta, ensure_ascii=False),
+            "fingerprint": unique.fingerprint(),
+        }
+        digest.update("\x1f".join(row[key] for key in ("fingerprint", "group", "document", "meta")).encode())
+        return row
+
+    rows = map(convert, track(examples, description))
+    return Rows(open_mapped(write_arrow(folder, _SCHEMA, rows, lambda: f"rows-{digest.hexdigest()[:32]}.arrow")))
 
 
 def _to_example(row: dict[str, str]) -> Example:
-    own = {key: value for key, value in row.items() if key != "fingerprint"}
-    return Example(**own | {"meta": json.loads(row["meta"])})
+    return Example(**row | {"meta": json.loads(row["meta"])})
 
 
 class _UniqueIds:
@@ -209,18 +203,16 @@ def _check_rows(config: DatasetConfig, skipped: Skipped, skipped_to: Path | None
 
 def _find_fault(example: Example, max_row_bytes: int) -> BadRow | None:
     """Check a row, whatever reader it comes from; None if it is usable."""
-    reason = None
+    reason, texts = None, {name: getattr(example, name) for name in ("instruction", "input", "output")}
     try:
-        size = sum(len(text.encode()) for text in (example.instruction, example.input, example.output))
+        size = sum(len(text.encode()) for text in texts.values())
         if size > max_row_bytes:
             reason = f"{size:,} bytes are more than dataset.max_row_bytes={max_row_bytes}"
         f"{example.id}{example.group}{example.document}{example.meta}".encode()
     except UnicodeEncodeError:
         reason = "no valid Unicode text (half a surrogate pair)"
-    for name, text in (("question", example.instruction), ("answer", example.output)):
-        if not text.strip():
+    for name, column in (("question", "instruction"), ("answer", "output")):
+        if not texts[column].strip():
             reason = f"the {name} is empty"
-    if reason is None:
-        return None
-    row = {"instruction": example.instruction, "input": example.input, "output": example.output}
-    return BadRow(example.where or example.id, reason, {key: text[:1000] for key, text in row.items()})
+    row = {column: text[:1000] for column, text in texts.items()}
+    return BadRow(example.where or example.id, reason, row) if reason else None

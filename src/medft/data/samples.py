@@ -129,7 +129,20 @@ def make_samples(
             "drop or split"
         )
     samples = Samples(tokens, config, mark, policy)
-    return samples, _count_truncation(tokens, samples, room, long, policy)
+    supervised = int((samples.windows["stop"] - samples.windows["start"]).sum(dtype=np.int64))
+    total = int(tokens.answer_lengths.sum(dtype=np.int64))
+    too_long, unsupervised = int(long.sum()), int((room == 0).sum())
+    return samples, TruncationStats(
+        rows=len(tokens),
+        samples=len(samples),
+        tokens=int(samples.lengths.sum(dtype=np.int64)),
+        supervised_tokens=supervised,
+        answers_cut=0 if policy in ("split", "drop") else too_long,
+        answer_tokens=total,
+        answer_tokens_lost=total - supervised,
+        unsupervised=unsupervised,
+        dropped=too_long - unsupervised if policy == "drop" else 0,
+    )
 
 
 def _make_windows(tokens: Tokens, begin: int, config: DatasetConfig, mark: int, policy: str) -> NDArray[np.void]:
@@ -168,20 +181,3 @@ def compute_continuation_room(prompts: Lengths, max_length: int, mark: int, over
     half = np.maximum(0, max_length - prompts) // 2
     mark_room = np.where(half >= mark, mark, 0)
     return mark_room.astype(np.int32), np.minimum(overlap, half - mark_room).astype(np.int32)
-
-
-def _count_truncation(tokens: Tokens, samples: Samples, room: Lengths, long: Any, policy: str) -> TruncationStats:
-    supervised = int((samples.windows["stop"] - samples.windows["start"]).sum(dtype=np.int64))
-    total = int(tokens.answer_lengths.sum(dtype=np.int64))
-    unsupervised = int((room == 0).sum())
-    return TruncationStats(
-        rows=len(tokens),
-        samples=len(samples),
-        tokens=int(samples.lengths.sum(dtype=np.int64)),
-        supervised_tokens=supervised,
-        answers_cut=0 if policy in ("split", "drop") else int(long.sum()),
-        answer_tokens=total,
-        answer_tokens_lost=total - supervised,
-        unsupervised=unsupervised,
-        dropped=int(long.sum()) - unsupervised if policy == "drop" else 0,
-    )

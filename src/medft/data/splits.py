@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig, SplitConfig
 from medft.data.duplicates import remove_duplicates
-from medft.data.rows import Indices, Rows, Skipped, read_rows
+from medft.data.rows import Indices, Rows, Skipped
 from medft.errors import DataError, InputError
 
 Frozen = Mapping[str, Sequence[str]]  # ids by split, as in a run's split.json
@@ -68,24 +68,16 @@ class Splits:
         return hashlib.sha256("".join(rows.fingerprint for rows in self.parts().values()).encode()).hexdigest()
 
 
-def load_splits(config: DatasetConfig, cache: Path, skipped_to: Path | None, frozen: Frozen | None = None) -> Splits:
-    """Read the data set and split it.
+def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipped: Skipped | None = None) -> Splits:
+    """Split rows into training, validation and test, `config.size` of them in total.
 
     Args:
-        cache: keeps the rows as memory-mapped files.
-        skipped_to: the file for rows that `dataset.on_bad_row=skip` leaves out; None = they are only counted.
         frozen: the ids of `dataset.split.from_run`.
+        skipped: what reading the rows has left out.
 
     Raises:
-        DataError: the source is missing, empty or cannot be used.
         InputError: `dataset.size` or `dataset.split` asks for what the data has not.
     """
-    rows, skipped = read_rows(config, cache, skipped_to)
-    return split(rows, config, frozen, skipped)
-
-
-def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipped: Skipped | None = None) -> Splits:
-    """Split rows into training, validation and test, `config.size` of them in total."""
     pools = _select_frozen(rows, frozen, config.split) if frozen else _assign_sides(rows, config.split)
     kept = remove_duplicates(rows, pools, config.dedup, config.near_threshold)
     sizes = {name: len(pool) for name, pool in kept.items()}

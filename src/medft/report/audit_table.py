@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from medft.console import print_table, say, warn
@@ -68,7 +69,7 @@ def write_audit(folder: Path, audit: Audit, data: MedicalQA, cuts: Mapping[int, 
     """Write audit.json and audit.png, the histogram of lengths with a line for each of `cuts`; returns both."""
     files = [folder / "audit.json", folder / "audit.png"]
     folder.mkdir(parents=True, exist_ok=True)
-    files[0].write_text(json.dumps(audit.to_dict(), indent=2, ensure_ascii=False), encoding="utf-8")
+    files[0].write_text(json.dumps(asdict(audit), indent=2, ensure_ascii=False), encoding="utf-8")
     lengths = {name: tokens.prompt_lengths + tokens.answer_lengths for name, tokens in data.tokens.items()}
     plot_lengths(lengths, cuts).savefig(files[1])
     return files

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from medft.config.schema import Config
-from medft.data.rows import SKIPPED_ROWS
-from medft.data.splits import Splits, load_splits
+from medft.data.rows import SKIPPED_ROWS, read_rows
+from medft.data.splits import Splits, split
 from medft.runs.open import read_logged_split
 
 
@@ -19,4 +19,5 @@ def read_splits(config: Config, folder: Path | None = None) -> Splits:
     """
     origin = config.dataset.split.from_run
     frozen = read_logged_split(config, origin) if origin else None
-    return load_splits(config.dataset, config.paths.cache, folder / SKIPPED_ROWS if folder else None, frozen)
+    rows, skipped = read_rows(config.dataset, config.paths.cache, folder / SKIPPED_ROWS if folder else None)
+    return split(rows, config.dataset, frozen, skipped)

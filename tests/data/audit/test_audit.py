@@ -118,7 +118,7 @@ def test_a_sample_is_searched_above_max_rows_and_it_says_so(
     planted(compose)
     report, _ = audited(compose(*COLUMNS, "audit.max_rows=100"))
     again, _ = audited(compose(*COLUMNS, "audit.max_rows=100"))
-    assert report.to_dict() == again.to_dict()
+    assert report == again
     assert (report.near_searched, report.near_sampled) == (100, True)
     assert report.shared["train-test"].exact == 20  # always over all rows
     assert report.shared["train-test"].near < 20

@@ -1,7 +1,6 @@
 """An audit of a run's data: lengths and truncation, padding, duplicates, and leaks between splits."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -74,10 +73,6 @@ class Audit:
             for pair, both in self.shared.items()
             if both
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain data, for audit.json."""
-        return asdict(self)
 
 
 def audit(config: Config, data: MedicalQA, context_length: int | None = None) -> Audit:

@@ -67,9 +67,7 @@ def _read_name(row: Row, column: str | None) -> str:
     """Read an id, a group or a document as text; empty if the cell is, so that its default is used."""
     if column is None:
         return ""
-    if column not in row:
-        read_cell(row, column)  # raises, and names the columns that exist
-    value = row[column]
+    value = row[column] if column in row else read_cell(row, column)  # raises, and names the columns that exist
     if isinstance(value, dict | list):
         raise RowError(f"column {column!r} is {type(value).__name__}, not a name")
     return "" if value is None else str(value).strip()

@@ -47,27 +47,23 @@ def _read_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Document]:
         if not name.lower().endswith(".xml") or name.startswith("__MACOSX/"):
             continue
         where = f"{path}/{name}"
-        content = _check_size(_unpack(archive, name, where), where)
+        try:
+            with archive.open(name) as file:
+                content = _check_size(file.read(_LARGEST + 1), where)
+        except NotImplementedError as error:
+            raise DataError(f"{where}: {error}; pack it again with the usual compression") from None
+        except RuntimeError as error:  # how zipfile says that a password is needed
+            raise DataError(f"{where}: {error}") from None
+        except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{where}: damaged ({error})") from None
         total += len(content)
         if total > _LARGEST_SUM:
             raise DataError(f"{path}: unpacks to more than {_LARGEST_SUM:,} bytes")
         yield name, content
 
 
-def _unpack(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
-    """Read at most one byte more than allowed."""
-    try:
-        with archive.open(name) as file:
-            return file.read(_LARGEST + 1)
-    except NotImplementedError as error:
-        raise DataError(f"{where}: {error}; pack it again with the usual compression") from None
-    except RuntimeError as error:  # how zipfile says that a password is needed
-        raise DataError(f"{where}: {error}") from None
-    except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{where}: damaged ({error})") from None
-
-
 def _check_size(content: bytes, where: str) -> bytes:
+    """Refuse content of which one byte more than allowed was read."""
     if len(content) > _LARGEST:
         raise DataError(f"{where}: larger than {_LARGEST:,} bytes")
     return content

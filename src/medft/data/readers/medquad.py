@@ -96,23 +96,23 @@ def _download(url: str, cache: Path) -> Path:
     """Download the zip behind a URL to the cache, once."""
     target = cache / "medquad" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.zip"
     with exclusive_lock(target.with_suffix(".zip.lock")):
-        if not target.exists():
-            with write_atomically(target) as partial:
-                _fetch(url, partial)
+        if target.exists():
+            return target
+        try:
+            with (
+                write_atomically(target) as partial,
+                partial.open("wb") as file,
+                urllib.request.urlopen(url, timeout=30) as reply,  # noqa: S310 (http only)
+            ):
+                total = int(reply.headers.get("Content-Length") or 0)
+                chunks = iter(lambda: reply.read(1 << 18), b"")
+                for chunk in track(chunks, "Downloading MedQuAD", total=total / (1 << 18) or None):
+                    file.write(chunk)
+                if total and file.tell() != total:
+                    raise OSError(f"only {file.tell()} of {total} bytes came")
+        except (http.client.HTTPException, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise DataError(
+                f"dataset.path={url}: cannot be downloaded ({reason}); give a copy with dataset.path=<directory or zip>"
+            ) from None
     return target
-
-
-def _fetch(url: str, target: Path) -> None:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as reply, target.open("wb") as file:  # noqa: S310 (http only)
-            total = int(reply.headers.get("Content-Length") or 0)
-            chunks = iter(lambda: reply.read(1 << 18), b"")
-            for chunk in track(chunks, "Downloading MedQuAD", total=total / (1 << 18) or None):
-                file.write(chunk)
-            if total and file.tell() != total:
-                raise OSError(f"only {file.tell()} of {total} bytes came")
-    except (http.client.HTTPException, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise DataError(
-            f"dataset.path={url}: cannot be downloaded ({reason}); give a copy with dataset.path=<directory or zip>"
-        ) from None

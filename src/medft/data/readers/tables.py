@@ -64,9 +64,7 @@ def _open(path: Path) -> TextIO:
 
 
 def _read_lines(file: TextIO, path: Path) -> Iterator[str]:
-    number = 0
-    while line := file.readline(_LONGEST_LINE + 1):
-        number += 1
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), ""), 1):
         if len(line) > _LONGEST_LINE:
             raise DataError(f"{path}:{number}: the line is longer than {_LONGEST_LINE:,} characters")
         yield line
@@ -134,10 +132,9 @@ def _read_parquet(path: Path) -> Iterator[Located]:
     try:
         # with its own settings it would read far ahead and keep hundreds of MiB
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as table:
-            for batch in table.iter_batches(batch_size=1000, use_threads=False):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path}: row {number}", row
+            batches = table.iter_batches(batch_size=1000, use_threads=False)
+            for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
+                yield f"{path}: row {number}", row
     except (pa.ArrowException, OSError) as error:
         place = f" after row {number}" if number else ""
         raise DataError(f"{path}: not a whole Parquet file{place}: {str(error).splitlines()[0]}") from None
