@@ -74,7 +74,11 @@ def run(config: Config) -> dict[str, float]:
         baseline = _measure_baseline(config, test, encoded, network, tokenizer, device)
         fitted = fit(config, network, data, TrackerLogger(tracker))
         tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
-        _announce_truncation(config, tuned)
+        cuts = [answer.cut for answer in tuned.answers]
+        say(
+            f"test: {sum(cut > 0 for cut in cuts)} of {len(cuts)} answers cut at "
+            f"evaluation.max_length={config.evaluation.max_length} ({sum(cuts)} answer tokens not scored)"
+        )
         predictions = make_predictions(test, baseline.answers if baseline else None, tuned.answers)
         documents = [row.document for row in predictions]
         results = summarize_answers(baseline.answers if baseline else None, tuned.answers, documents)
@@ -95,7 +99,7 @@ def run(config: Config) -> dict[str, float]:
 
 
 def _join(config: Config) -> dict[str, float]:
-    """What the further processes of a distributed run do: train with the first one, and nothing else."""
+    """Train with the first process of a distributed run, and do nothing else."""
     splits = read_splits(config)
     network, tokenizer = _load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
@@ -127,14 +131,6 @@ def _announce_data(config: Config, splits: Splits) -> None:
         warn("dataset.split.train_on_all=true: test questions are trained on, scores say nothing about new ones")
     for metric in list_missing_metrics():
         say(f"{metric.name} is not measured: pip install 'medft[{metric.extra}]'")
-
-
-def _announce_truncation(config: Config, tuned: Measurement) -> None:
-    cuts = [answer.cut for answer in tuned.answers]
-    say(
-        f"test: {sum(cut > 0 for cut in cuts)} of {len(cuts)} answers cut at "
-        f"evaluation.max_length={config.evaluation.max_length} ({sum(cuts)} answer tokens not scored)"
-    )
 
 
 def _preflight(config: Config, network: PreTrainedModel) -> None:

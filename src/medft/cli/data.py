@@ -21,7 +21,7 @@ def preview_rows(arguments: Arguments) -> int:
 
     from medft.data.preview import preview
 
-    preview(_prepare(config), arguments.values["split"], arguments.values["rows"])
+    preview(_load_data(config), arguments.values["split"], arguments.values["rows"])
     return 0
 
 
@@ -40,13 +40,13 @@ def audit_rows(arguments: Arguments) -> int:
     refuses = config.dataset.long_answers == "error"
     if refuses:  # whoever asks what is too long wants to see it
         config = config.model_copy(update={"dataset": config.dataset.model_copy(update={"long_answers": "truncate"})})
-    prepared = _prepare(config)
-    audited = audit(config, prepared)
+    data = _load_data(config)
+    audited = audit(config, data)
     print_lengths(audited)
     print_audit(audited)
     folder = _folder(config)
     folder.mkdir(parents=True, exist_ok=True)
-    files = write_audit(folder, audited, prepared, audited.lengths)
+    files = write_audit(folder, audited, data, audited.lengths)
     warn_of_leaks(audited, config.dataset.on_leak)
     too_long = audited.at_max_length.answers_cut
     if refuses and too_long:
@@ -84,7 +84,7 @@ def _splits(config: Config) -> "Splits":
     return read_splits(config, _folder(config))
 
 
-def _prepare(config: Config) -> "MedicalQA":
+def _load_data(config: Config) -> "MedicalQA":
     from medft.data.module import MedicalQA
     from medft.data.tokenizer import load_tokenizer
     from medft.model.sources.resolve import resolve

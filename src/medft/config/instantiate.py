@@ -11,8 +11,9 @@ while the config is checked, and only subclasses of the expected base are ever c
 """
 
 import importlib
-from collections.abc import Callable
 from typing import Any, TypeVar
+
+from pydantic import BeforeValidator
 
 from medft.config.section import Role, Section
 
@@ -50,8 +51,8 @@ def find_class(target: object, base: type[C]) -> type[C]:
     return component
 
 
-def builder(base: type[C]) -> Callable[[Any], C]:
-    """A pydantic validator that turns a `_target_` node into an instance of a subclass of `base`."""
+def instantiate_as(base: type[C]) -> BeforeValidator:
+    """Make a pydantic validator that turns a `_target_` node into an instance of a subclass of `base`."""
 
     def build(node: Any) -> C:
         if isinstance(node, base):
@@ -61,4 +62,4 @@ def builder(base: type[C]) -> Callable[[Any], C]:
         options = {key: value for key, value in node.items() if key != "_target_"}
         return find_class(node.get("_target_"), base).model_validate(options)
 
-    return build
+    return BeforeValidator(build)

@@ -7,9 +7,9 @@ checked here instead, by pydantic. The YAML files explain what each key does.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from medft.config.instantiate import JudgeOptions, ReaderOptions, builder
+from medft.config.instantiate import JudgeOptions, ReaderOptions, instantiate_as
 from medft.config.section import Role, Section
 
 Count = Annotated[int, Field(ge=1)]
@@ -42,7 +42,7 @@ class DatasetConfig(Section, role=Role.DATA):
 
     name: str
     path: Annotated[str | list[str] | None, Role.PLACE]
-    reader: Annotated[ReaderOptions, BeforeValidator(builder(ReaderOptions))]
+    reader: Annotated[ReaderOptions, instantiate_as(ReaderOptions)]
     on_bad_row: Literal["error", "skip"]
     max_row_bytes: Count
     dedup: Literal["none", "exact", "near"]
@@ -299,7 +299,7 @@ class Config(Section):
     trainer: TrainerConfig
     evaluation: EvaluationConfig
     generation: GenerationConfig
-    judge: Annotated[JudgeOptions, BeforeValidator(builder(JudgeOptions))]
+    judge: Annotated[JudgeOptions, instantiate_as(JudgeOptions)]
     tracking: TrackingConfig
     sweep: SweepConfig
     launcher: Annotated[LauncherConfig, Field(discriminator="name")]

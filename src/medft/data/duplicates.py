@@ -57,14 +57,8 @@ def remove_duplicates(rows: Rows, pools: Mapping[str, Indices], dedup: str, thre
     """
     if dedup == "none":
         return dict(pools)
-    kept = _remove_copies(rows, pools)
-    if dedup == "near":
-        kept = _remove_near(rows, kept, threshold)
-    return {name: kept[name] for name in pools}
-
-
-def _remove_copies(rows: Rows, pools: Mapping[str, Indices]) -> dict[str, Indices]:
-    kept, seen = {}, np.empty(0, np.uint64)
+    kept: dict[str, Indices] = {}
+    seen = np.empty(0, np.uint64)
     for name in _ORDER:
         keys = hash_rows(Rows(rows.table, pools[name]))
         first = np.zeros(len(keys), bool)  # of those with the same text
@@ -72,7 +66,9 @@ def _remove_copies(rows: Rows, pools: Mapping[str, Indices]) -> dict[str, Indice
         keep = name == "test" or first & ~isin_sorted(keys, seen)
         kept[name] = pools[name][np.broadcast_to(keep, len(keys))]
         seen = np.union1d(seen, keys)
-    return kept
+    if dedup == "near":
+        kept = _remove_near(rows, kept, threshold)
+    return {name: kept[name] for name in pools}
 
 
 def _remove_near(rows: Rows, pools: Mapping[str, Indices], threshold: float) -> dict[str, Indices]:

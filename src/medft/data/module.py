@@ -1,6 +1,5 @@
 """The LightningDataModule: splits become samples, samples become batches."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from medft.config.schema import DatasetConfig
 from medft.data.collate import Batch, Collate, make_collate
 from medft.data.encode import tokenize
 from medft.data.sampler import EpochOrder
-from medft.data.samples import Sample, Samples, TruncationStats, make_samples
+from medft.data.samples import Samples, TruncationStats, make_samples
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
@@ -38,16 +37,15 @@ class MedicalQA(LightningDataModule):
         # validation is truncated under every policy, or the losses of runs with different ones were not comparable
         for name, policy in (("train", config.long_answers), ("validation", "truncate")):
             self.samples[name], self.cuts[name] = make_samples(self.tokens[name], config, mark, policy)
+            if not self.cuts[name].samples:
+                reason = "row is" if self.cuts[name].dropped else "prompt alone is as long or"
+                raise InputError(
+                    f"dataset.max_length={config.max_length}: every {name} {reason} longer, no answer token is left to "
+                    "learn; raise it"
+                )
         self._collate: Collate = make_collate(config.collate, tokenizer.pad_token_id)
         self._order: EpochOrder | None = None
         self._resume_at = 0
-        for name, samples in self.samples.items():
-            if not len(samples):
-                reason = "row is" if self.cuts[name].dropped else "prompt alone is as long or"
-                raise InputError(
-                    f"dataset.max_length={self.config.max_length}: every {name} {reason} longer, no answer token is "
-                    "left to learn; raise it"
-                )
 
     def count_train_batches(self, processes: int = 1) -> int:
         """Count the micro-batches of one epoch in one process."""
@@ -77,9 +75,9 @@ class MedicalQA(LightningDataModule):
         # a resumed run skips the batches of its epoch that were done before the interruption
         self._resume_at = state_dict["batches_done"] % self.count_train_batches(_get_rank(self.trainer)[1])
 
-    def _loader(self, samples: Sequence[Sample], order: Sampler[int] | range) -> DataLoader[Batch]:
+    def _loader(self, samples: Samples, order: Sampler[int] | range) -> DataLoader[Batch]:
         return DataLoader(
-            samples,  # type: ignore[arg-type]
+            samples,
             batch_size=self.config.batch_size,
             sampler=order,
             collate_fn=self._collate,

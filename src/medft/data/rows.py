@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -24,10 +24,10 @@ Indices = NDArray[np.int32]
 
 SKIPPED_ROWS = "skipped_rows.jsonl"  # name of the file of bad rows in a run's folder
 
+_EXAMPLE = ("id", "group", "document", "instruction", "input", "output", "where", "meta")  # columns of an example
 _SCHEMA = pa.schema(
-    [(name, pa.large_string() if name == "output" else pa.string())
-     for name in ("id", "group", "document", "instruction", "input", "output", "where", "meta", "fingerprint")]
-)  # fmt: skip
+    [(name, pa.large_string() if name == "output" else pa.string()) for name in (*_EXAMPLE, "fingerprint")]
+)
 
 
 class Rows(Sequence[Example]):

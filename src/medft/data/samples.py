@@ -4,12 +4,12 @@ A training sample is a window: a row's prompt and a stretch of its answer. Short
 one (`truncate`), none (`drop`) or several (`split`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
+from typing_extensions import override
 
 from medft.config.schema import DatasetConfig
 from medft.data.arrow import store_on_disk
@@ -61,7 +61,7 @@ class TruncationStats:
     dropped: int
 
 
-class Samples(Sequence[Sample]):
+class Samples(Dataset[Sample]):
     """The samples of a split, each made on access.
 
     Attributes:
@@ -87,13 +87,8 @@ class Samples(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self.windows)
 
-    @overload
-    def __getitem__(self, key: int) -> Sample: ...
-    @overload
-    def __getitem__(self, key: slice) -> list[Sample]: ...
-    def __getitem__(self, key: int | slice) -> Any:
-        if isinstance(key, slice):
-            return [self[number] for number in range(*key.indices(len(self)))]
+    @override
+    def __getitem__(self, key: int) -> Sample:
         number, start, stop, _ = self.windows[key].tolist()
         row = self._tokens[number]
         if start == 0:

@@ -26,7 +26,7 @@ _GPT2_FILES = {
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
 }
 _GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
-_END_OF_TEXT, _END_OF_TEXT_ID = "<|endoftext|>", 50256
+_END_OF_TEXT = 50256  # the last of GPT-2's token ids
 
 
 class Tokenizer(Protocol):
@@ -42,6 +42,7 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without any special token."""
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` for each text, faster."""
@@ -90,32 +91,20 @@ def load_gpt2_encoding() -> "tiktoken.Encoding":
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
     files = find_gpt2_files()
+    names = ("vocab.bpe", "encoder.json")
     ranks = data_gym_to_mergeable_bpe_ranks(
-        vocab_bpe_file=str(files["vocab.bpe"]),
-        encoder_json_file=str(files["encoder.json"]),
-        vocab_bpe_hash=_GPT2_FILES["vocab.bpe"],
-        encoder_json_hash=_GPT2_FILES["encoder.json"],
+        *(str(files[name]) for name in names), *(_GPT2_FILES[name] for name in names)
     )
-    return tiktoken.Encoding(
-        name="gpt2",
-        explicit_n_vocab=_END_OF_TEXT_ID + 1,
-        pat_str=_GPT2_PATTERN,
-        mergeable_ranks=ranks,
-        special_tokens={_END_OF_TEXT: _END_OF_TEXT_ID},
-    )
+    special_tokens = {"<|endoftext|>": _END_OF_TEXT}
+    return tiktoken.Encoding("gpt2", pat_str=_GPT2_PATTERN, mergeable_ranks=ranks, special_tokens=special_tokens)
 
 
 class Gpt2Tokenizer(Tokenizer):
     """GPT-2's byte pairs through tiktoken; one token ends an answer and pads a batch."""
 
-    end_token_id = _END_OF_TEXT_ID
-    pad_token_id = _END_OF_TEXT_ID
-    vocab_size = _END_OF_TEXT_ID + 1
+    end_token_id = pad_token_id = _END_OF_TEXT
+    vocab_size = _END_OF_TEXT + 1
     fingerprint = f"gpt2 {_GPT2_FILES['vocab.bpe']}"
-
-    @override
-    def encode(self, text: str) -> list[int]:
-        return list(load_gpt2_encoding().encode_ordinary(text))
 
     @override
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -165,10 +154,6 @@ class OwnTokenizer(Tokenizer):
         rules = backend.to_str() if backend else json.dumps(self._inner.get_vocab(), sort_keys=True)
         parts = (type(self._inner).__name__, rules, str(self._inner.chat_template), str(self.end_token_id))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
-
-    @override
-    def encode(self, text: str) -> list[int]:
-        return self.encode_batch([text])[0]
 
     @override
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:

@@ -67,7 +67,7 @@ class MedQuAD(Reader):
         focus = self._read_text(_find_first(root, "Focus", "doctitle-focus"))
         for number, pair in enumerate([*root.iter("QAPair"), *root.iter("pair")], 1):
             question = _find_first(pair, "Question", "question")
-            if question is None or not self._read_text(question):
+            if not self._read_text(question):
                 yield BadRow(f"{where}: pair {number}", "the question is empty")
                 continue
             example = make_example(
@@ -83,13 +83,14 @@ class MedQuAD(Reader):
             )
             yield replace(example, where=f"{where}: pair {number}")
 
-    def _read_text(self, element: Element | None) -> str:
-        text = "" if element is None else "".join(element.itertext())
+    def _read_text(self, element: Element) -> str:
+        text = "".join(element.itertext())
         return clean_text(text) if self.normalise else text.strip()
 
 
-def _find_first(element: Element, *names: str) -> Element | None:
-    return next((child for name in names if (child := element.find(name)) is not None), None)
+def _find_first(element: Element, *names: str) -> Element:
+    """Find the first child that has one of the names; an empty element if there is none."""
+    return next((child for name in names if (child := element.find(name)) is not None), Element(names[0]))
 
 
 def _download(url: str, cache: Path) -> Path:
