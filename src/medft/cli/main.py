@@ -8,7 +8,7 @@ from typing import Any
 from medft import __version__
 from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
 from medft.cli.errors import report
-from medft.cli.parser import make_parser, nearest
+from medft.cli.parser import make_parser, suggest
 from medft.errors import InputError
 
 
@@ -39,7 +39,7 @@ def _run(argv: list[str]) -> int:
     if unknown and (command is None or command.keys != "raw"):
         names = [option.name for option in command.options] if command else []
         wrong = unknown[0].split("=")[0]
-        suggestion = nearest(wrong.lstrip("-"), names) or nearest(wrong, ["--help", "--version"])
+        suggestion = suggest(wrong.lstrip("-"), names) or suggest(wrong, ["--help", "--version"])
         raise InputError(f"no option {wrong}{suggestion}; keys are given as KEY=VALUE")
     if command is None:
         getattr(chosen, "group", parser).print_help()

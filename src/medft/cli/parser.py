@@ -117,8 +117,8 @@ class Command:
             else:
                 if self.keys == "places" and not _PLACES.fullmatch(key):
                     known = ", ".join([*options, "tracking.uri", "paths.*"])
-                    raise InputError(f"{key}: no such key{nearest(key, options)}; there are {known} ({program} --help)")
-                if suggestion := nearest(key, options):
+                    raise InputError(f"{key}: no such key{suggest(key, options)}; there are {known} ({program} --help)")
+                if suggestion := suggest(key, options):
                     raise InputError(f"{key}: no such key{suggestion}")
                 arguments.overrides.append(argument)
         missing_word = self.words and not "".join(arguments.words).strip()
@@ -127,7 +127,7 @@ class Command:
         return arguments
 
 
-def nearest(wrong: str, known: Iterable[str]) -> str:
+def suggest(wrong: str, known: Iterable[str]) -> str:
     """` (did you mean ...?)` for something mistyped, or nothing where nothing is like it."""
     matches = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f" (did you mean {matches[0]}?)" if matches else ""
@@ -147,7 +147,7 @@ class Parser(argparse.ArgumentParser):
             raise InputError(message)
         names = re.findall(r"[\w-]+", wrong[2])
         group = self.prog.removeprefix("medft").strip()
-        words = f"no command {f'{group} ' if group else ''}{wrong[1]!r}{nearest(wrong[1], names)}"
+        words = f"no command {f'{group} ' if group else ''}{wrong[1]!r}{suggest(wrong[1], names)}"
         raise InputError(f"{words}; there are {', '.join(names)}")
 
 

@@ -35,12 +35,12 @@ def validate(plain: dict[str, Any]) -> Config:
     try:
         config = Config.model_validate(plain)
     except ValidationError as error:
-        raise InputError("\n".join(error_lines(error, plain))) from None
+        raise InputError("\n".join(describe_errors(error, plain))) from None
     config._resolved = plain
     return config
 
 
-def error_lines(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
+def describe_errors(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
     """One line for each wrong key, in the order of the config, alternatives of one key joined with 'or'.
 
     Args:

@@ -28,7 +28,7 @@ def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfi
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(one_line(error)) from None
+        raise InputError(describe_error(error)) from None
 
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
@@ -36,7 +36,7 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
     return check(compose_raw(overrides))
 
 
-def one_line(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Hydra's error as one line that names the key and the nearest right one."""
     text = f"{error}\n{error.__cause__ or ''}"
     if match := re.search(r"Could not (?:override|append to config\.?[^']*) '([^']+)'", text):

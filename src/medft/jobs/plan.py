@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from medft.config.check import check
-from medft.config.compose import compose_config, compose_raw, one_line
+from medft.config.compose import compose_config, compose_raw, describe_error
 from medft.config.roles import can_be_swept
 from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
@@ -127,7 +127,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise InputError(one_line(error)) from None
+        raise InputError(describe_error(error)) from None
 
 
 def range_argument(override: Override) -> str:

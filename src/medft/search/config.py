@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from yaml import YAMLError
 
-from medft.config.check import error_lines
+from medft.config.check import describe_errors
 from medft.config.paths import conf_dir
 from medft.config.schema import Count, Positive
 from medft.config.section import Section
@@ -89,7 +89,7 @@ def read_search(name: str, overrides: Sequence[Override]) -> SearchConfig:
     try:
         return SearchConfig.model_validate(settings)
     except ValidationError as error:
-        raise InputError("\n".join(f"search.{line}" for line in error_lines(error, settings))) from None
+        raise InputError("\n".join(f"search.{line}" for line in describe_errors(error, settings))) from None
 
 
 def _load(file: Path, name: str) -> dict[str, Any]:
