@@ -9,10 +9,10 @@ from torch.utils.data import DataLoader, Sampler
 from typing_extensions import override
 
 from medft.config.schema import DatasetConfig
-from medft.data.collate import Batch, Collate, make_collate
+from medft.data.collate import Collate, make_collate
 from medft.data.encode import tokenize
 from medft.data.sampler import EpochOrder
-from medft.data.samples import Samples, TruncationStats, make_samples
+from medft.data.samples import Sample, Samples, TruncationStats, make_samples
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
@@ -53,14 +53,14 @@ class MedicalQA(LightningDataModule):
         return -(-rows // self.config.batch_size)
 
     @override
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Sample]:
         rank, processes = _get_rank(self.trainer)
         self._order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
         self._order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
         return self._loader(self.samples["train"], self._order)
 
     @override
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[Sample]:
         rank, processes = _get_rank(self.trainer)
         rows = self.samples["validation"]
         return self._loader(rows, range(rank, len(rows), processes) or range(1))
@@ -75,7 +75,7 @@ class MedicalQA(LightningDataModule):
         # a resumed run skips the batches of its epoch that were done before the interruption
         self._resume_at = state_dict["batches_done"] % self.count_train_batches(_get_rank(self.trainer)[1])
 
-    def _loader(self, samples: Samples, order: Sampler[int] | range) -> DataLoader[Batch]:
+    def _loader(self, samples: Samples, order: Sampler[int] | range) -> DataLoader[Sample]:
         return DataLoader(
             samples,
             batch_size=self.config.batch_size,

@@ -44,15 +44,14 @@ class Overlap:
         self._parts = parts
         self._keys = {name: hash_rows(rows) for name, rows in parts.items()}
         self._distinct = {name: np.unique(keys) for name, keys in self._keys.items()}
-        self._texts: dict[str, list[list[str]]] = {}  # by split: for each text compared, the ids that have it
-        self._text_keys: dict[str, list[int]] = {}
+        self._ids: dict[str, dict[int, list[str]]] = {}  # by split and hash of each text compared: who has it
         self._first: dict[str, int] = {}  # by split: the number of its first text in the index
         self._index = self._build_index(config, threshold)
-        self.searched = sum(len(ids) for texts in self._texts.values() for ids in texts)
+        self.searched = sum(len(ids) for texts in self._ids.values() for ids in texts.values())
 
     def count_duplicates(self, name: str) -> tuple[int, int]:
         """Count the rows of a split that are exact and near duplicates of an earlier row of it."""
-        first, count = self._first[name], len(self._texts[name])
+        first, count = self._first[name], len(self._ids[name])
         numbers = track(range(first, first + count), f"Near duplicates inside {name}", count)
         near = sum(self._index.find_nearest(number, range(first, number)) is not None for number in numbers)
         return len(self._keys[name]) - len(self._distinct[name]), near
@@ -78,26 +77,24 @@ class Overlap:
         for name, numbers in _sample(self._parts, config):
             self._first[name] = len(indices)
             rows = Rows(self._parts[name].table, self._parts[name].indices[numbers])
-            ids: dict[int, list[str]] = {}
-            for number, key, id in zip(
-                rows.indices, self._keys[name][numbers].tolist(), rows.column("id"), strict=True
-            ):
+            ids = self._ids[name] = {}
+            keys = self._keys[name][numbers].tolist()
+            for number, key, id in zip(rows.indices, keys, rows.column("id"), strict=True):
                 if key not in ids:
                     indices.append(int(number))
                 ids.setdefault(key, []).append(id)
-            self._texts[name], self._text_keys[name] = list(ids.values()), list(ids)
         table = self._parts["train"].table
         return NearDuplicates(Rows(table, np.array(indices, np.int32)), threshold)
 
     def _find_near(self, one: str, other: str) -> Iterator[tuple[str, str]]:
         """For each row of the second split that has a near duplicate but no copy in the first: both ids."""
-        first, texts = self._first[one], self._texts[one]
-        keys = np.array(self._text_keys[other], np.uint64)
+        first, ids, others = self._first[one], list(self._ids[one].values()), list(self._ids[other].values())
+        keys = np.array(list(self._ids[other]), np.uint64)
         new = np.flatnonzero(~isin_sorted(keys, self._distinct[one])).tolist()
         for number in track(new, f"Near duplicates of {other} in {one}", len(new)):
-            partner = self._index.find_nearest(self._first[other] + number, range(first, first + len(texts)))
+            partner = self._index.find_nearest(self._first[other] + number, range(first, first + len(ids)))
             if partner is not None:
-                yield from ((texts[partner - first][0], id) for id in self._texts[other][number])
+                yield from ((ids[partner - first][0], id) for id in others[number])
 
     def _find_common(self, one: str, other: str, kind: str) -> list[str]:
         here = np.unique(hash_texts(self._parts[one].column(kind), len(self._parts[one])))

@@ -67,7 +67,7 @@ def convert_rows(rows: Iterable[Located | BadRow], make: Callable[[Row], Example
             yield BadRow(where, str(error), row)
 
 
-def require_path(path: str, what: str = "file") -> Path:
+def require_path(path: str) -> Path:
     """Expand `~` in a path that must exist.
 
     Raises:
@@ -75,7 +75,7 @@ def require_path(path: str, what: str = "file") -> Path:
     """
     expanded = Path(path).expanduser()
     if not expanded.exists():
-        raise DataError(f"dataset.path={path}: no such {what}")
+        raise DataError(f"dataset.path={path}: no such file")
     return expanded
 
 
