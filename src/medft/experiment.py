@@ -94,7 +94,11 @@ def run(config: Config) -> dict[str, float]:
         record = publish_report(tracker, predictions)
     remove_checkpoints(config)
     print_summary(record)
-    _say_where(config, tracker.run_id, judged=judge is not None)
+    say(f"compare runs:  {ui_command(config)}")
+    if not judge:
+        say(f"judge later:   medft judge run={tracker.run_id} judge=ollama")
+    say(f"read:          {config.paths.output / 'report.html'}")
+    say(f"results:       {config.paths.output} (MLflow run {tracker.run_id})")
     return metrics
 
 
@@ -105,14 +109,6 @@ def _join(config: Config) -> dict[str, float]:
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
     fit(config, network, data, None)
     return {}
-
-
-def _say_where(config: Config, run_id: str, judged: bool) -> None:
-    say(f"compare runs:  {ui_command(config)}")
-    if not judged:
-        say(f"judge later:   medft judge run={run_id} judge=ollama")
-    say(f"read:          {config.paths.output / 'report.html'}")
-    say(f"results:       {config.paths.output} (MLflow run {run_id})")
 
 
 def _announce_data(config: Config, splits: Splits) -> None:

@@ -12,7 +12,6 @@ from medft.errors import InputError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and help should come at once
     from medft.data.module import MedicalQA
-    from medft.data.splits import Splits
 
 
 def preview_rows(arguments: Arguments) -> int:
@@ -66,8 +65,9 @@ def export_rows(arguments: Arguments) -> int:
     config = compose_config(arguments.overrides)
 
     from medft.data.export import export
+    from medft.runs.splits import read_splits
 
-    count = export(_splits(config), target)
+    count = export(read_splits(config, _folder(config)), target)
     columns = " ".join(f"dataset.reader.columns.{name}={name}" for name in ("id", "group", "document"))
     say(f"read it again: dataset=alpaca dataset.path={target} {columns}")
     say(f"results:       {target} ({count:,} rows)")
@@ -78,19 +78,14 @@ def _folder(config: Config) -> Path:
     return Path(config.paths.output_dir or Path(config.paths.root_dir) / "outputs" / f"audit-{config.dataset.name}")
 
 
-def _splits(config: Config) -> "Splits":
-    from medft.runs.splits import read_splits
-
-    return read_splits(config, _folder(config))
-
-
 def _load_data(config: Config) -> "MedicalQA":
     from medft.data.module import MedicalQA
     from medft.data.tokenizer import load_tokenizer
     from medft.model.sources.resolve import resolve
+    from medft.runs.splits import read_splits
 
     model = config.model
-    splits = _splits(config)
+    splits = read_splits(config, _folder(config))
     directory = resolve(model, config.paths.cache) if model.tokenizer == "own" else None
     tokenizer = load_tokenizer(model.tokenizer, directory, model.end_token_id, model.pad_token_id)
     return MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)

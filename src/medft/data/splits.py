@@ -83,8 +83,11 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
     sizes = {name: len(pool) for name, pool in kept.items()}
     wanted = min(config.size or len(rows), len(rows))
     if not frozen:
-        everything = wanted == len(rows)
-        sizes |= {name: _count_rows(getattr(config.split, name), wanted, sizes[name], everything) for name in SIDES[1:]}
+        for name in SIDES[1:]:
+            asked = getattr(config.split, name)
+            if isinstance(asked, float):  # a share of all, or where all rows are used, whatever the side has
+                asked = sizes[name] if wanted == len(rows) else max(1, round(asked * wanted))
+            sizes[name] = min(asked, sizes[name])
     left = wanted - sizes["validation"] - sizes["test"]
     if left < 1:
         raise InputError(
@@ -166,14 +169,6 @@ def _count_groups(places: NDArray[np.float64], sizes: NDArray[np.int64], wanted:
     if isinstance(wanted, float):
         return max(1, int((places < wanted).sum()))
     return min(len(sizes), int(np.searchsorted(np.cumsum(sizes), wanted)) + 1)
-
-
-def _count_rows(wanted: int | float, size: int, available: int, everything: bool) -> int:
-    """How many rows to take from a side: a number as it is, a share of `size`; where all rows are used, all it has."""
-    if everything and isinstance(wanted, float):
-        return available
-    count = wanted if isinstance(wanted, int) else max(1, round(wanted * size))
-    return min(count, available)
 
 
 def _hash_to_places(names: Iterable[str], count: int, seed: int) -> NDArray[np.uint64]:
