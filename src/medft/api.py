@@ -102,11 +102,11 @@ def run(config: Config) -> Run:
 
     quieten()
     from medft.experiment import run as run_experiment
-    from medft.runs.trials import running_id
+    from medft.runs.trials import read_run_id
 
     quieten_loggers()
     run_experiment(config)
-    run_id = running_id(config)
+    run_id = read_run_id(config)
     assert run_id
     return open_run(run_id, *_places(config))
 
@@ -169,9 +169,9 @@ def _with_folder(config: Config) -> Config:
 
 
 def _places(config: Config) -> list[str]:
-    from medft.search.space import override
+    from medft.search.space import format_override
 
     places = {"paths.root_dir": config.paths.root_dir, "paths.cache_dir": config.paths.cache_dir}
     if config.tracking.uri:
         places["tracking.uri"] = config.tracking.uri
-    return [override(key, value) for key, value in places.items()]
+    return [format_override(key, value) for key, value in places.items()]

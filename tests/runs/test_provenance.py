@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from medft.config.schema import Config
-from medft.runs.provenance import code_tags, config_hash, flatten, judge_hash
+from medft.runs.provenance import collect_code_tags, config_hash, flatten, judge_hash
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_flatten_names_every_value() -> None:
 
 
 def test_versions_are_told() -> None:
-    assert {"version.medft", "version.torch", "version.python"} <= set(code_tags())
+    assert {"version.medft", "version.torch", "version.python"} <= set(collect_code_tags())

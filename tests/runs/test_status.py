@@ -10,8 +10,8 @@ import pytest
 from medft.config.schema import Config, JobInfo
 from medft.runs.provenance import config_hash, judge_hash
 from medft.runs.status import record_end, record_lost
-from medft.runs.store import connect, experiment_id
-from medft.runs.sweeps import all_children, child_of, child_tags, open_parent, supersede
+from medft.runs.store import connect, get_experiment_id
+from medft.runs.sweeps import find_job_run, list_all_children, make_job_tags, open_parent, supersede
 
 LATER = "lost its chance"
 
@@ -27,14 +27,14 @@ def child(job: Config, status: str, **tags: str) -> str:
     """A run of the job that ended some time ago, or runs."""
     client = connect(job)
     facts = {"config_hash": config_hash(job.resolved), "judge_hash": judge_hash(job.resolved), **tags}
-    run = client.create_run(experiment_id(client, job), tags={**child_tags(job), **facts})
+    run = client.create_run(get_experiment_id(client, job), tags={**make_job_tags(job), **facts})
     if status != "RUNNING":
         client.set_terminated(run.info.run_id, status, end_time=int(1000 * (time.time() - 60)))
     return str(run.info.run_id)
 
 
 def newest(job: Config) -> Any:
-    found = child_of(job)
+    found = find_job_run(job)
     assert found
     return found
 
@@ -73,14 +73,14 @@ def test_a_failed_run_keeps_its_own_reason(job: Config) -> None:
     run_id = child(job, "FAILED", error="the first")
     record_end(job, time.time(), "FAILED", LATER)
     assert newest(job).run_id != run_id
-    assert {each.run_id: each.error for each in all_children(job, str(job.job.parent))}[run_id] == "the first"
+    assert {each.run_id: each.error for each in list_all_children(job, str(job.job.parent))}[run_id] == "the first"
 
 
 def test_nothing_is_left_running_not_even_what_a_later_run_stands_for(job: Config) -> None:
     old, new = child(job, "RUNNING"), child(job, "RUNNING")
     supersede(job, new)
     record_lost(job, str(job.job.parent))
-    assert {each.run_id: each.status for each in all_children(job, str(job.job.parent))} == {
+    assert {each.run_id: each.status for each in list_all_children(job, str(job.job.parent))} == {
         old: "KILLED", new: "KILLED",
     }  # fmt: skip
 

@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Mapping
 
 
-def slot_environments(n_jobs: int, environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
+def make_environments(n_jobs: int, environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
     """The environment of each of `n_jobs` jobs that run at once."""
-    devices = gpus(environment)
+    devices = list_gpus(environment)
     shared: dict[str, str] = {**environment, "PYTHONUNBUFFERED": "1"}
     if n_jobs > 1 and "OMP_NUM_THREADS" not in environment:
         shared["OMP_NUM_THREADS"] = str(max(1, _cores() // n_jobs))
@@ -16,7 +16,7 @@ def slot_environments(n_jobs: int, environment: Mapping[str, str] = os.environ) 
     return [{**shared, "CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} for slot in range(n_jobs)]
 
 
-def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
+def list_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The NVIDIA GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from medft.config.schema import Config, LocalLauncherConfig, RayLauncherConfig, SlurmLauncherConfig
 from medft.errors import InputError
-from medft.jobs.devices import slot_environments
+from medft.jobs.devices import make_environments
 from medft.jobs.process import JobProcess, Outcome
 from medft.jobs.remote import BEGUN, SlurmTask, supervise
 
@@ -72,7 +72,7 @@ class LocalExecutor:
 
     def __init__(self, settings: LocalLauncherConfig) -> None:
         self.n_jobs: int | None = settings.n_jobs
-        self._settings, self._environments = settings, slot_environments(settings.n_jobs)
+        self._settings, self._environments = settings, make_environments(settings.n_jobs)
 
     def start(self, folder: Path, slot: int) -> Handle:
         """Start a process."""

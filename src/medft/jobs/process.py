@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 
 from medft.config.schema import Config
 from medft.jobs.worker import LOCK, RESULT
-from medft.runs.status import finished, record_end
-from medft.runs.sweeps import child_of
+from medft.runs.status import is_finished_run, record_end
+from medft.runs.sweeps import find_job_run
 
 LOG = "job.log"
 
@@ -57,8 +57,8 @@ def settle(config: Config, outcome: Outcome, started: float) -> Outcome:
     """
     if outcome.status in ("finished", "known"):
         return outcome
-    child = child_of(config)
-    if child and finished(config, child) and (child.ended or 0) >= started:
+    child = find_job_run(config)
+    if child and is_finished_run(config, child) and (child.ended or 0) >= started:
         return Outcome("finished", outcome.seconds, metrics=child.metrics)  # ended after its last log
     if outcome.status == "failed" and child and child.status == "FAILED" and (child.ended or 0) >= started:
         return replace(outcome, why=child.error)

@@ -39,18 +39,18 @@ class SweepProgress:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def known(self, number: int, label: str, outcome: Outcome) -> None:
+    def add_known(self, number: int, label: str, outcome: Outcome) -> None:
         """A job had ended before; nothing is shown of it but in what is counted."""
         self._labels[number], self._begun[number], self._outcomes[number] = label, time.monotonic(), outcome
 
-    def started(self, number: int, label: str | None = None) -> None:
+    def show_start(self, number: int, label: str | None = None) -> None:
         """A job has begun."""
         self._labels[number] = label or self._labels[number]
         self._begun[number] = time.monotonic()
         if not self._is_live:
             say(f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: started")
 
-    def ended(self, number: int, outcome: Outcome) -> None:
+    def show_end(self, number: int, outcome: Outcome) -> None:
         """A job has ended, or had before this launch."""
         self._begun.setdefault(number, time.monotonic())
         self._outcomes[number] = outcome
@@ -68,7 +68,7 @@ class SweepProgress:
     def _words(self, outcome: Outcome) -> str:
         value = outcome.metrics.get(self._metric)
         score = f", {self._metric} {value:.4f}" if value is not None else ""
-        took = "" if outcome.status == "known" else f" after {clock(outcome.seconds)}"
+        took = "" if outcome.status == "known" else f" after {format_duration(outcome.seconds)}"
         return f"{_WORDS[outcome.status]}{took}{score}{': ' * bool(outcome.why)}{outcome.why}"
 
     def _headline(self) -> str:
@@ -80,7 +80,7 @@ class SweepProgress:
             f"{running} running, {done} done, {pruned}{bad} failed, {len(self._labels) - len(self._begun)} waiting"
         ]
         if left := self._seconds_left():
-            parts.append(f"about {clock(left)} left")
+            parts.append(f"about {format_duration(left)} left")
         if best := self._best():
             parts.append(f"best {self._metric} {self._outcomes[best[0]].metrics[self._metric]:.4f} ({best[1]})")
         return "; ".join(parts)
@@ -116,13 +116,13 @@ class SweepProgress:
     def _row(self, number: int) -> tuple[str, str, str, str]:
         outcome = self._outcomes.get(number)
         if outcome is None:
-            return self._labels[number], "running", clock(time.monotonic() - self._begun[number]), ""
+            return self._labels[number], "running", format_duration(time.monotonic() - self._begun[number]), ""
         value = outcome.metrics.get(self._metric)
         score = "" if value is None else f"{value:.4f}"
-        return self._labels[number], _WORDS[outcome.status], clock(outcome.seconds), score
+        return self._labels[number], _WORDS[outcome.status], format_duration(outcome.seconds), score
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time as people say it: `45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:

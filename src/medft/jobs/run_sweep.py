@@ -14,11 +14,11 @@ from medft.jobs.plan import Plan
 from medft.jobs.process import Outcome, is_running
 from medft.jobs.progress import SweepProgress
 from medft.jobs.scheduler import JobSource, Scheduler
-from medft.report.sweep_summary import note, print_summary
+from medft.report.sweep_summary import describe_sweep, print_summary
 from medft.runs.provenance import command_line
-from medft.runs.resume import find_finished
+from medft.runs.resume import find_finished_runs
 from medft.runs.status import record_lost
-from medft.runs.sweeps import JobRun, children, children_link, close_parent, describe_parent, open_parent
+from medft.runs.sweeps import JobRun, close_parent, describe_parent, format_children_link, list_children, open_parent
 
 
 def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
@@ -31,7 +31,7 @@ def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
         InputError: the same sweep runs in another process.
     """
     config = plan.configs[0]
-    with exclusive(config, plan.identity):
+    with lock_sweep(config, plan.identity):
         folder = Path(config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
         executor = make_executor(config)
         parent, folder = open_parent(config, plan.identity, folder.resolve())
@@ -49,7 +49,7 @@ def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
 
 def run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
     """Run those jobs of a sweep that have not finished in an earlier launch; the others need no process."""
-    finished = find_finished([job.config for job in jobs])
+    finished = find_finished_runs([job.config for job in jobs])
     left = [job for job in jobs if job.label not in finished]
     for job in left:
         freeze(job)
@@ -57,12 +57,12 @@ def run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
     with SweepProgress([job.label for job in jobs], executor.n_jobs, sweep.metric, sweep.direction) as progress:
         for job in jobs:
             if run := finished.get(job.label):
-                progress.ended(job.number, Outcome("known", 0.0, metrics=run.metrics))
+                progress.show_end(job.number, Outcome("known", 0.0, metrics=run.metrics))
         Scheduler(JobSource(left), executor, progress).run()
 
 
 @contextmanager
-def exclusive(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
+def lock_sweep(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
     """One process a sweep or search: two would run each job twice.
 
     Raises:
@@ -77,13 +77,13 @@ def _close(jobs: Sequence[Job], parent: str, folder: Path, status: str, outlive:
     """End the parent run as its jobs have ended, and say so."""
     config = jobs[0].config
     record_lost(config, parent, lambda child: outlive and is_running(Path(child.tags.get("output_dir", ""))))
-    known = children(config, parent)
+    known = list_children(config, parent)
     runs: Mapping[str, JobRun | None] = {job.label: known.get(job.label) for job in jobs}
     bad = [run for run in runs.values() if run is None or run.status != "FINISHED"]
     if status == "FINISHED" and bad:
         status = "FAILED"
-    link = f"[All jobs as a table, the best first]({children_link(config, parent)})"
-    close_parent(config, parent, status, f"{link}\n\n{note(config, runs)}")
+    link = f"[All jobs as a table, the best first]({format_children_link(config, parent)})"
+    close_parent(config, parent, status, f"{link}\n\n{describe_sweep(config, runs)}")
     print_summary(config, parent, folder, runs, {job.label: job.config.job.command for job in jobs})
     codes = [int(run.tags.get("exit_code", "1")) if run else 1 for run in bad]
     return codes[0] if codes else 0

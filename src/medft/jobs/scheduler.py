@@ -21,14 +21,14 @@ class JobSource:
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._waiting = deque(jobs)
 
-    def next(self) -> Job | None:
+    def next_job(self) -> Job | None:
         """The job to start now, which is frozen; None = there is none."""
         return self._waiting.popleft() if self._waiting else None
 
-    def watch(self, job: Job, handle: Handle) -> None:
+    def watch_job(self, job: Job, handle: Handle) -> None:
         """Called again and again while a job runs."""
 
-    def ended(self, job: Job, outcome: Outcome) -> Outcome:
+    def finish_job(self, job: Job, outcome: Outcome) -> Outcome:
         """Called when a job has ended and MLflow knows how; returns what is to be shown."""
         return outcome
 
@@ -76,7 +76,7 @@ class Scheduler:
         for slot in slots:
             if slot in taken:
                 continue
-            job = self._source.next()
+            job = self._source.next_job()
             if job is None:
                 return
             self._running.append(_Running(job, self._executor.start(job.folder, slot), slot))
@@ -86,11 +86,11 @@ class Scheduler:
             outcome = each.handle.poll()
             if not each.has_begun and (outcome or each.handle.has_begun()):
                 each.has_begun = True
-                self._progress.started(each.job.number, each.job.label)
+                self._progress.show_start(each.job.number, each.job.label)
             if outcome:
                 self._end(each, outcome)
             elif each.has_begun:
-                self._source.watch(each.job, each.handle)
+                self._source.watch_job(each.job, each.handle)
 
     def _end(self, ended: _Running, outcome: Outcome) -> None:
         self._running.remove(ended)
@@ -99,4 +99,4 @@ class Scheduler:
             outcome = settle(job.config, outcome, ended.handle.started)
         except Exception as error:  # a store that is away takes no other job along; the sweep's end makes up for it
             warn(f"{job.label}: how it ended could not be logged: {error}")
-        self._progress.ended(job.number, self._source.ended(job, outcome))
+        self._progress.show_end(job.number, self._source.finish_job(job, outcome))

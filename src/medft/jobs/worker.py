@@ -30,8 +30,8 @@ def _run(folder: Path) -> int:
     """Whatever ends the job is in MLflow afterwards, what goes wrong before it has opened a run too."""
     from medft.console import quieten, quieten_loggers, warn
     from medft.jobs.job import load_frozen
-    from medft.runs.status import exception_facts, record_end
-    from medft.runs.sweeps import child_of
+    from medft.runs.status import describe_exception, record_end
+    from medft.runs.sweeps import find_job_run
 
     config, began = load_frozen(folder), time.time()
     try:
@@ -42,11 +42,11 @@ def _run(folder: Path) -> int:
         metrics = run(config)
     except BaseException as error:
         try:
-            record_end(config, began, *exception_facts(error))
+            record_end(config, began, *describe_exception(error))
         except Exception:  # the store itself may be what is broken
             warn(f"the end of this job could not be logged: {traceback.format_exc(limit=1)}")
         raise
-    child = child_of(config)
+    child = find_job_run(config)
     assert child
     was_finished = child.ended is not None and child.ended < began
     result = {"run_id": child.run_id, "skipped": was_finished, "metrics": metrics}

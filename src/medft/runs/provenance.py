@@ -48,11 +48,11 @@ def flatten(resolved: dict[str, Any]) -> Iterator[tuple[str, str]]:
     return ((key, str(value)) for key, value in roles.flatten(resolved))
 
 
-def code_tags() -> dict[str, str]:
+def collect_code_tags() -> dict[str, str]:
     """Git commit and whether the tree had changes (of a checkout), versions of what matters, and the machine."""
     tags = {f"version.{name}": version(name) for name in _PACKAGES}
     tags["version.python"] = platform.python_version()
-    tags["machine"] = machine()
+    tags["machine"] = describe_machine()
     root = checkout_root()
     commit = _git("rev-parse", "HEAD") if root else None
     if commit:
@@ -61,7 +61,7 @@ def code_tags() -> dict[str, str]:
     return tags
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """The machine in words: system, processor, cores, memory."""
     info = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.exists() else []

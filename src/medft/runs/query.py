@@ -9,7 +9,7 @@ from medft.config.compose import compose_config
 from medft.config.schema import Config
 from medft.console import note
 from medft.errors import InputError
-from medft.runs.store import all_runs, connect, tracking_uri
+from medft.runs.store import connect, list_runs, tracking_uri
 from medft.runs.sweeps import KIND, PARENT, SUPERSEDED, SWEEP
 
 LAST = "last"
@@ -149,7 +149,7 @@ class RunStore:
         import mlflow
 
         try:
-            runs = all_runs(self.client, self._experiments(), filter_string)
+            runs = list_runs(self.client, self._experiments(), filter_string)
         except mlflow.exceptions.MlflowException as error:
             raise InputError(f"filter={filter_string}: {' '.join(str(error).split())}") from None
         return sorted(runs, key=lambda run: run.info.start_time)

@@ -10,10 +10,10 @@ from medft.config.schema import Config
 from medft.console import say, warn
 from medft.data.splits import Splits
 from medft.errors import InputError
-from medft.runs.provenance import code_tags, config_hash
+from medft.runs.provenance import collect_code_tags, config_hash
 from medft.runs.splits import read_splits
 from medft.runs.status import is_same_job
-from medft.runs.sweeps import UNFINISHED, JobRun, child_of, children
+from medft.runs.sweeps import UNFINISHED, JobRun, find_job_run, list_children
 
 FINGERPRINT = "dataset.fingerprint"
 
@@ -44,7 +44,7 @@ def find_earlier_run(config: Config, splits: Splits) -> EarlierRun:
     child = _same_job(config, splits) if config.job.parent else None
     if child is None:
         return EarlierRun(config)
-    _warn_of_other_code(child, code_tags())
+    _warn_of_other_code(child, collect_code_tags())
     if child.status == "FINISHED":
         say(f"finished already (MLflow run {child.run_id}): nothing is left to do")
         return EarlierRun(config, child.run_id, child.metrics)
@@ -54,21 +54,21 @@ def find_earlier_run(config: Config, splits: Splits) -> EarlierRun:
 def _same_job(config: Config, splits: Splits) -> JobRun | None:
     """The newest run of this job, if it had the same config, the same data and the same judge, and did not fail."""
     # a run of this job only: another job of equal settings may be running it at this moment
-    child = child_of(config)
+    child = find_job_run(config)
     if child is None or child.status not in ("FINISHED", *UNFINISHED):
         return None
     is_same = is_same_job(config, child) and child.tags.get(FINGERPRINT) == splits.fingerprint
     return child if is_same else None
 
 
-def find_finished(configs: Sequence[Config]) -> dict[str, JobRun]:
+def find_finished_runs(configs: Sequence[Config]) -> dict[str, JobRun]:
     """The runs of those jobs of a sweep that have nothing left to do, by label.
 
     Data are read once for each way they are asked for, and only for jobs that have finished with just this config.
     """
     parent = configs[0].job.parent
     assert parent
-    runs, fingerprints = children(configs[0], parent), dict[str, str | None]()
+    runs, fingerprints = list_children(configs[0], parent), dict[str, str | None]()
     finished: dict[str, JobRun] = {}
     for config in configs:
         run = runs.get(config.job.label)
@@ -79,7 +79,7 @@ def find_finished(configs: Sequence[Config]) -> dict[str, JobRun]:
             fingerprints[data] = _fingerprint(config)
         if run.tags.get(FINGERPRINT) == fingerprints[data]:
             finished[config.job.label] = run
-    code = code_tags() if finished else {}
+    code = collect_code_tags() if finished else {}
     for run in finished.values():
         _warn_of_other_code(run, code)
     return finished

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from medft.config.schema import Config
-from medft.runs.provenance import code_tags, config_hash, judge_hash
-from medft.runs.store import connect, experiment_id
-from medft.runs.sweeps import ERROR, EXIT_CODE, OPEN, JobRun, all_children, child_of, child_tags, supersede
+from medft.runs.provenance import collect_code_tags, config_hash, judge_hash
+from medft.runs.store import connect, get_experiment_id
+from medft.runs.sweeps import ERROR, EXIT_CODE, OPEN, JobRun, find_job_run, list_all_children, make_job_tags, supersede
 
 
-def finished(config: Config, child: JobRun | None) -> bool:
+def is_finished_run(config: Config, child: JobRun | None) -> bool:
     """Whether this is the finished run of just this job. Of its data nothing is known before they are read."""
     return child is not None and child.status == "FINISHED" and is_same_job(config, child)
 
@@ -34,8 +34,8 @@ def record_end(config: Config, since: float, status: str, why: str, trace: str =
         why: in a line.
         trace: a traceback, kept as the artifact error.txt.
     """
-    client, child = connect(config), child_of(config)
-    if finished(config, child):
+    client, child = connect(config), find_job_run(config)
+    if is_finished_run(config, child):
         return
     if child and child.status in OPEN:
         _tell(client, child.run_id, why, trace, exit_code)
@@ -55,13 +55,13 @@ def record_lost(config: Config, parent: str, runs_on: Callable[[JobRun], bool] =
         runs_on: whether a job is known to run on nevertheless.
     """
     client = connect(config)
-    for child in all_children(config, parent):
+    for child in list_all_children(config, parent):
         if child.status in OPEN and not runs_on(child):
             _tell(client, child.run_id, "its process ended without a word", "", 1)
             client.set_terminated(child.run_id, "KILLED")
 
 
-def exception_facts(error: BaseException) -> tuple[str, str, str, int]:
+def describe_exception(error: BaseException) -> tuple[str, str, str, int]:
     """(status, why, traceback, exit code) of what ended a job."""
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, KeyboardInterrupt):
@@ -73,7 +73,7 @@ def exception_facts(error: BaseException) -> tuple[str, str, str, int]:
 
 def record_error(client: Any, run_id: str, error: BaseException) -> None:
     """Why a run did not finish: a line as a tag, the traceback as error.txt."""
-    _, why, trace, exit_code = exception_facts(error)
+    _, why, trace, exit_code = describe_exception(error)
     with contextlib.suppress(Exception):  # what went wrong may be the store itself
         _tell(client, run_id, why, trace, exit_code)
 
@@ -88,7 +88,7 @@ def _tell(client: Any, run_id: str, why: str, trace: str, exit_code: int) -> Non
 def _bare_child(client: Any, config: Config) -> str:
     """A child for a job that ended before it could open a run."""
     facts = {"command": config.job.command, "output_dir": str(config.paths.output)}
-    tags = {**child_tags(config), **code_tags(), **facts}
-    run = client.create_run(experiment_id(client, config), run_name=config.job.label, tags=tags)
+    tags = {**make_job_tags(config), **collect_code_tags(), **facts}
+    run = client.create_run(get_experiment_id(client, config), run_name=config.job.label, tags=tags)
     supersede(config, run.info.run_id)
     return str(run.info.run_id)

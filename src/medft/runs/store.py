@@ -62,7 +62,7 @@ def preload_mlflow() -> None:
     import mlflow  # noqa: F401
 
 
-def all_runs(client: Any, experiments: Sequence[str], filter_string: str) -> list[Any]:
+def list_runs(client: Any, experiments: Sequence[str], filter_string: str) -> list[Any]:
     """All runs that a filter finds, the newest first."""
     found, token = [], None
     while True:
@@ -85,7 +85,7 @@ def _set_up(database: Path) -> None:
                 mlflow.MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}").search_experiments(max_results=1)
 
 
-def experiment_id(client: Any, config: Config) -> str:
+def get_experiment_id(client: Any, config: Config) -> str:
     """The id of `tracking.experiment_name`, made if it is not there; local artifacts go under `mlruns/`."""
     name = config.tracking.experiment_name
     location = None

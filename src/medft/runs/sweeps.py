@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from medft.config.schema import Config
-from medft.runs.provenance import code_tags
-from medft.runs.store import all_runs, connect, experiment_id
+from medft.runs.provenance import collect_code_tags
+from medft.runs.store import connect, get_experiment_id, list_runs
 
 KIND = "medft.kind"
 SWEEP = "sweep"
@@ -61,14 +61,14 @@ def open_parent(config: Config, identity: str, folder: Path, kind: str = SWEEP) 
         The run's id and the folder for its jobs.
     """
     client = connect(config)
-    experiment = experiment_id(client, config)
-    earlier = all_runs(client, [experiment], f"tags.`sweep.identity` = '{identity}'")
+    experiment = get_experiment_id(client, config)
+    earlier = list_runs(client, [experiment], f"tags.`sweep.identity` = '{identity}'")
     if earlier and not config.sweep.fresh:
         parent = earlier[0]
         client.update_run(parent.info.run_id, status="RUNNING")
         return parent.info.run_id, Path(parent.data.tags["output_dir"])
     for old in earlier:  # a launch that was killed could not end its runs
-        for child in all_children(config, old.info.run_id):
+        for child in list_all_children(config, old.info.run_id):
             if child.status in OPEN:
                 client.set_terminated(child.run_id, "KILLED")
         if old.info.status in OPEN:
@@ -90,7 +90,7 @@ def describe_parent(config: Config, parent: str, name: str, swept: Sequence[str]
         "sweep.direction": sweep.direction,
         **{f"sweep.{key}": text or "" for key, text in texts.items()},
         "command": command,
-        **code_tags(),
+        **collect_code_tags(),
     }
     for key, value in tags.items():
         client.set_tag(parent, key, value)
@@ -103,7 +103,7 @@ def close_parent(config: Config, parent: str, status: str, note: str) -> None:
     client.set_terminated(parent, status)
 
 
-def children_link(config: Config, parent: str) -> str:
+def format_children_link(config: Config, parent: str) -> str:
     """The address of a table of a sweep's jobs, the best first, within MLflow's pages."""
     experiment, sweep = connect(config).get_run(parent).info.experiment_id, config.sweep
     query = {
@@ -115,25 +115,25 @@ def children_link(config: Config, parent: str) -> str:
     return f"#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
 
 
-def children(config: Config, parent: str) -> dict[str, JobRun]:
+def list_children(config: Config, parent: str) -> dict[str, JobRun]:
     """The newest run of each job of a sweep, by label."""
-    return {child.label: child for child in all_children(config, parent) if SUPERSEDED not in child.tags}
+    return {child.label: child for child in list_all_children(config, parent) if SUPERSEDED not in child.tags}
 
 
-def all_children(config: Config, parent: str) -> list[JobRun]:
+def list_all_children(config: Config, parent: str) -> list[JobRun]:
     """All runs of the jobs of a sweep, those that later ones stand for too, the oldest first."""
     client = connect(config)
     experiment = client.get_run(parent).info.experiment_id
-    return [_child(run) for run in reversed(all_runs(client, [experiment], f"tags.`{PARENT}` = '{parent}'"))]
+    return [_child(run) for run in reversed(list_runs(client, [experiment], f"tags.`{PARENT}` = '{parent}'"))]
 
 
-def child_of(config: Config) -> JobRun | None:
+def find_job_run(config: Config) -> JobRun | None:
     """The newest run of this job, if it has one."""
     assert config.job.parent
-    return children(config, config.job.parent).get(config.job.label)
+    return list_children(config, config.job.parent).get(config.job.label)
 
 
-def child_tags(config: Config) -> dict[str, str]:
+def make_job_tags(config: Config) -> dict[str, str]:
     """What makes a run the child of its sweep; empty for a run of its own."""
     if config.job.parent is None:
         return {}
@@ -150,7 +150,7 @@ def supersede(config: Config, run_id: str) -> None:
     """Mark earlier runs of the same job, so that they count no more."""
     assert config.job.parent
     client = connect(config)
-    for child in all_children(config, config.job.parent):
+    for child in list_all_children(config, config.job.parent):
         if child.label == config.job.label and child.run_id != run_id:
             client.set_tag(child.run_id, SUPERSEDED, run_id)
 

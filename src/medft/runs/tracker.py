@@ -17,10 +17,10 @@ from medft.console import warn
 from medft.data.splits import Splits
 from medft.errors import InputError
 from medft.files import write_atomically
-from medft.runs.provenance import code_tags, command_line, config_hash, flatten, judge_hash
+from medft.runs.provenance import collect_code_tags, command_line, config_hash, flatten, judge_hash
 from medft.runs.status import record_error
-from medft.runs.store import connect, experiment_id, tracking_uri
-from medft.runs.sweeps import ERROR, EXIT_CODE, NOTE, child_tags, supersede
+from medft.runs.store import connect, get_experiment_id, tracking_uri
+from medft.runs.sweeps import ERROR, EXIT_CODE, NOTE, make_job_tags, supersede
 
 _PARAM_LIMIT = 6000  # characters of a value that MLflow keeps
 
@@ -77,7 +77,7 @@ class Tracker:
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
         self.log_file(path)
 
-    def history(self, metric: str) -> list[tuple[int, float]]:
+    def read_history(self, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a metric so far, by step."""
         points = self.client.get_metric_history(self.run_id, metric)
         return sorted({point.step: point.value for point in points}.items())
@@ -118,9 +118,9 @@ def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None 
         atexit.unregister(mlflow.tracking.fluent._safe_end_run)
     run = mlflow.start_run(
         run_id=run_id,
-        experiment_id=None if run_id else experiment_id(client, config),
+        experiment_id=None if run_id else get_experiment_id(client, config),
         run_name=None if run_id else config.tracking.run_name or config.job.label or _run_name(config),
-        tags={**child_tags(config), **_identity(config, splits)},
+        tags={**make_job_tags(config), **_identity(config, splits)},
         log_system_metrics=config.tracking.system_metrics,
     )
     try:
@@ -169,7 +169,7 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> 
         "command": config.job.command or command_line("medft train", sys.argv[1:]),
     }
     own = {key: str(value) for key, value in config.tracking.tags.items()}
-    tracker.set_tags({**code_tags(), **tags, **own})
+    tracker.set_tags({**collect_code_tags(), **tags, **own})
     if config.job.parent:
         supersede(config, tracker.run_id)
     known = tracker.client.get_run(tracker.run_id)

@@ -8,12 +8,12 @@ from typing import Any
 
 from medft.config.schema import Config
 from medft.runs.store import connect
-from medft.runs.sweeps import child_of
+from medft.runs.sweeps import find_job_run
 
 _INFINITE = 1e300  # databases keep an infinite value as their largest one
 
 
-def running_id(config: Config) -> str | None:
+def read_run_id(config: Config) -> str | None:
     """The MLflow run that a job has opened, as its folder knows it; None = it has opened none yet."""
     file = config.paths.output / "run.json"
     try:
@@ -35,7 +35,7 @@ def is_number(value: float) -> bool:
 
 def tag_child(config: Config, tags: Mapping[str, str]) -> None:
     """Set tags of a job's run, if it has one."""
-    if child := child_of(config):
+    if child := find_job_run(config):
         for key, value in tags.items():
             connect(config).set_tag(child.run_id, key, value)
 

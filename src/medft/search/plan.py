@@ -17,7 +17,7 @@ from medft.console import track
 from medft.errors import InputError
 from medft.jobs.plan import check_launcher, parse_overrides, range_argument
 from medft.search.config import SearchConfig, read_search
-from medft.search.space import Value, as_type_of, ends, override
+from medft.search.space import Value, format_override, list_ends, match_type
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def plan_search(arguments: Sequence[str]) -> SearchPlan:
     return SearchPlan(settings, own_lines, fixed_lines, ranges, configs[0], resource)
 
 
-def point(values: Mapping[str, Value]) -> list[str]:
+def format_overrides(values: Mapping[str, Value]) -> list[str]:
     """The overrides of a trial's values."""
-    return [override(key, value) for key, value in values.items()]
+    return [format_override(key, value) for key, value in values.items()]
 
 
 def _sweep(settings: SearchConfig) -> list[str]:
@@ -102,16 +102,16 @@ def _checked(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> di
         if not can_be_searched(key) and Role.DATA not in role:  # of data, `_ends` says why
             why = "cannot be searched" if Role.PLACE in role else "val/loss does not depend on it"
             raise InputError(f"search.ranges.{key}: {why}; give it one value")
-    groups = [override(key, ends(space)[0]) for key, space in ranges.items() if "." not in key]
+    groups = [format_override(key, list_ends(space)[0]) for key, space in ranges.items() if "." not in key]
     raw = compose_raw([*fixed, *groups])
-    return {key: as_type_of(OmegaConf.select(raw, key), space) for key, space in ranges.items()}
+    return {key: match_type(OmegaConf.select(raw, key), space) for key, space in ranges.items()}
 
 
 def _ends(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> list[Config]:
     """The configs at each end of each range, the others at their first; the first of all comes first."""
-    start = {key: ends(space)[0] for key, space in ranges.items()}
+    start = {key: list_ends(space)[0] for key, space in ranges.items()}
     first = _composed(fixed, start, next(iter(start)))
-    points = [(key, value) for key, space in ranges.items() for value in ends(space)[1:]]
+    points = [(key, value) for key, space in ranges.items() for value in list_ends(space)[1:]]
     configs = [first]
     for key, value in track(points, "checking the ranges"):
         configs.append(_composed(fixed, {**start, key: value}, key))
@@ -125,7 +125,7 @@ def _ends(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> list[
 
 def _composed(fixed: Sequence[str], values: Mapping[str, Value], key: str) -> Config:
     try:
-        config = compose_config([*fixed, *point(values)])
+        config = compose_config([*fixed, *format_overrides(values)])
     except InputError as error:
         of_a_range = key != next(iter(values)) or str(error).startswith(tuple(values))
         raise InputError(f"search.ranges.{key}={values[key]}: {error}" if of_a_range else str(error)) from None

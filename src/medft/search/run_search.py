@@ -9,16 +9,16 @@ from medft.comparison.labels import shorten_keys
 from medft.console import say
 from medft.jobs.executors import Executor, make_executor
 from medft.jobs.progress import SweepProgress
-from medft.jobs.run_sweep import exclusive
+from medft.jobs.run_sweep import lock_sweep
 from medft.jobs.scheduler import Scheduler
 from medft.runs.provenance import command_line
 from medft.runs.status import record_lost
-from medft.runs.sweeps import JobRun, children, close_parent, describe_parent, open_parent
+from medft.runs.sweeps import JobRun, close_parent, describe_parent, list_children, open_parent
 from medft.runs.trials import tag_parent
 from medft.search.plan import SearchPlan
 from medft.search.study import COMPLETE, FAIL, RUNNING, SearchStudy, open_storage
-from medft.search.summary import best_tags, history_figure, note, print_search
-from medft.search.trials import TrialSource, known_outcome, missing, trial_label
+from medft.search.summary import describe_search, make_best_tags, plot_history, print_search
+from medft.search.trials import TrialSource, count_missing, get_known_outcome, label_trial
 
 _TRIAL = "search.trial"
 
@@ -32,7 +32,7 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         InputError: the storage cannot be opened, a trial's config is wrong, or the search runs in another process.
     """
     config = plan.config
-    with exclusive(config, plan.identity, "search"):
+    with lock_sweep(config, plan.identity, "search"):
         home = (Path(config.paths.root_dir) / "outputs" / "search").resolve()
         storage = open_storage(plan.settings.storage, home)
         folder = home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
@@ -46,21 +46,22 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
             study_name = f"medft-{plan.identity}-{parent[:8]}"  # `sweep.fresh` makes another parent, and another study
             study = SearchStudy(storage, study_name, plan.settings, plan.ranges, plan.resource)
             _launch(plan, study, parent, folder, executor)
-            status = "FINISHED" if study.trials(COMPLETE) else "FAILED"
+            status = "FINISHED" if study.list_trials(COMPLETE) else "FAILED"
         finally:
             runs = _close(plan, study, parent, folder, status)
     return _exit_code(study, runs)
 
 
 def _launch(plan: SearchPlan, study: SearchStudy, parent: str, folder: Path, executor: Executor) -> None:
-    known = [each for each in study.trials() if each.state != RUNNING]
-    if known or study.trials(RUNNING):
-        say(f"goes on with this search: {len(known)} trials have ended, {len(study.trials(RUNNING))} were interrupted")
+    known, running = [each for each in study.list_trials() if each.state != RUNNING], study.list_trials(RUNNING)
+    if known or running:
+        say(f"goes on with this search: {len(known)} trials have ended, {len(running)} were interrupted")
     settings = plan.settings
-    labels = [""] * (len(study.trials()) + missing(study))
+    labels = [""] * (len(study.list_trials()) + count_missing(study))
     with SweepProgress(labels, executor.n_jobs, settings.metric, settings.direction) as progress:
         for trial in known:
-            progress.known(trial.number, trial_label(trial.number, trial.params), known_outcome(trial, settings.metric))
+            outcome = get_known_outcome(trial, settings.metric)
+            progress.add_known(trial.number, label_trial(trial.number, trial.params), outcome)
         Scheduler(TrialSource(plan, study, parent, folder), executor, progress).run()
 
 
@@ -71,9 +72,9 @@ def _close(plan: SearchPlan, study: SearchStudy | None, parent: str, folder: Pat
     if study is None:
         close_parent(config, parent, "FAILED", "")
         return {}
-    runs = _by_number(children(config, parent).values())
-    tag_parent(config, parent, best_tags(plan, study, runs), history_figure(plan, study))
-    close_parent(config, parent, status, note(plan, study))
+    runs = _by_number(list_children(config, parent).values())
+    tag_parent(config, parent, make_best_tags(plan, study, runs), plot_history(plan, study))
+    close_parent(config, parent, status, describe_search(plan, study))
     print_search(plan, study, runs, parent, folder)
     return runs
 
@@ -83,7 +84,7 @@ def _by_number(runs: Any) -> dict[int, JobRun]:
 
 
 def _exit_code(study: SearchStudy, runs: dict[int, JobRun]) -> int:
-    codes = [runs[each.number].tags.get("exit_code") for each in study.trials(FAIL) if each.number in runs]
+    codes = [runs[each.number].tags.get("exit_code") for each in study.list_trials(FAIL) if each.number in runs]
     if "2" in codes:
         return 2
-    return 0 if study.trials(COMPLETE) else 1
+    return 0 if study.list_trials(COMPLETE) else 1

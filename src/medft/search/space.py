@@ -53,14 +53,14 @@ def read_range(node: object) -> BaseDistribution:
         raise ValueError(str(error)) from None
 
 
-def as_type_of(value: object, space: BaseDistribution) -> BaseDistribution:
+def match_type(value: object, space: BaseDistribution) -> BaseDistribution:
     """The same for a key whose value in the config is `value`: real numbers where the config has one."""
     if isinstance(space, IntDistribution) and isinstance(value, float):
         return FloatDistribution(space.low, space.high, log=space.log, step=space.step if space.step > 1 else None)
     return space
 
 
-def ends(space: BaseDistribution) -> Sequence[Value]:
+def list_ends(space: BaseDistribution) -> Sequence[Value]:
     """The values to try a config with before the first trial: both ends, or each choice."""
     return list(space.choices) if isinstance(space, CategoricalDistribution) else [space.low, space.high]
 
@@ -73,7 +73,7 @@ def suggest(trial: Any, key: str, space: BaseDistribution) -> Value:
     return number(key, space.low, space.high, log=space.log, step=space.step)  # type: ignore[no-any-return]
 
 
-def override(key: str, value: Value) -> str:
+def format_override(key: str, value: Value) -> str:
     """A value as a Hydra override that is read back as exactly the same value."""
     if value is None:
         return f"{key}=null"
@@ -84,7 +84,7 @@ def override(key: str, value: Value) -> str:
     return f"{key}={value!r}"
 
 
-def short(value: Value) -> str:
+def format_value(value: Value) -> str:
     """A value for people: three digits of a real number."""
     return f"{value:.3g}" if isinstance(value, float) else "null" if value is None else str(value)
 

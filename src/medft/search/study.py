@@ -58,27 +58,27 @@ class SearchStudy:
             load_if_exists=True,
         )
 
-    def trials(self, *states: Any) -> list[Any]:
+    def list_trials(self, *states: Any) -> list[Any]:
         """Optuna's frozen trials by number, of all states unless some are named."""
         return list(self.study.get_trials(states=states or None))
 
     def ask(self) -> Any:
         """A new trial, with its values."""
         # a sampler of its own for each trial: a search that was interrupted proposes what it would have anyway
-        self.study.sampler = _sampler(self.settings, len(self.trials()))
+        self.study.sampler = _sampler(self.settings, len(self.list_trials()))
         trial = self.study.ask()
-        self.values(trial)
+        self.suggest_values(trial)
         return trial
 
-    def again(self, number: int) -> Any:
+    def resume_trial(self, number: int) -> Any:
         """The trial that an earlier launch has left running."""
         self.study.sampler = _sampler(self.settings, number)
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         trial = optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
-        self.values(trial)
+        self.suggest_values(trial)
         return trial
 
-    def values(self, trial: Any) -> dict[str, Value]:
+    def suggest_values(self, trial: Any) -> dict[str, Value]:
         """The values of a trial by key; those it has not yet are proposed."""
         return {key: suggest(trial, key, space) for key, space in self.ranges.items()}
 
@@ -86,13 +86,13 @@ class SearchStudy:
         """End a trial; one that has ended already stays as it is."""
         self.study.tell(trial, value if state == COMPLETE else None, state=state, skip_if_finished=True)
 
-    def best(self) -> Any | None:
+    def get_best_trial(self) -> Any | None:
         """The best of the completed trials."""
-        return self.study.best_trial if self.trials(COMPLETE) else None
+        return self.study.best_trial if self.list_trials(COMPLETE) else None
 
-    def importances(self) -> dict[str, float]:
+    def compute_importances(self) -> dict[str, float]:
         """The share of each key in what makes trials differ (PED-ANOVA, Watanabe et al. 2023); empty for few trials."""
-        if len(self.trials(COMPLETE)) < 8:
+        if len(self.list_trials(COMPLETE)) < 8:
             return {}
         try:
             return dict(optuna.importance.get_param_importances(self.study))

@@ -15,10 +15,10 @@ from medft.jobs.executors import Handle
 from medft.jobs.job import Job, freeze, job_command, make_job, swept_values
 from medft.jobs.process import Outcome
 from medft.jobs.scheduler import INTERRUPTED, JobSource
-from medft.runs.sweeps import child_of
-from medft.runs.trials import discard_checkpoints, is_number, metric_history, running_id, tag_child
-from medft.search.plan import SearchPlan, point
-from medft.search.space import Value, short
+from medft.runs.sweeps import find_job_run
+from medft.runs.trials import discard_checkpoints, is_number, metric_history, read_run_id, tag_child
+from medft.search.plan import SearchPlan, format_overrides
+from medft.search.space import Value, format_value
 from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy
 
 _PAUSE = 1.0  # seconds between looks at a trial's validation losses
@@ -51,25 +51,25 @@ class TrialSource(JobSource):
     def __init__(self, plan: SearchPlan, study: SearchStudy, parent: str, folder: Path) -> None:
         super().__init__([])  # they are asked for one by one
         self._plan, self._study, self._parent, self._folder = plan, study, parent, folder
-        self._interrupted = deque(each.number for each in study.trials(RUNNING))  # in an earlier launch
-        self._left, self._started = missing(study), time.monotonic()
+        self._interrupted = deque(each.number for each in study.list_trials(RUNNING))  # in an earlier launch
+        self._left, self._started = count_missing(study), time.monotonic()
         self._running: dict[int, _Trial] = {}
 
-    def next(self) -> Job | None:
+    def next_job(self) -> Job | None:
         """A trial that was interrupted, else a new one while there are some left and there is time."""
         limit = self._plan.settings.timeout
         if self._interrupted:
-            trial = self._study.again(self._interrupted.popleft())
+            trial = self._study.resume_trial(self._interrupted.popleft())
         elif self._left <= 0 or (limit and time.monotonic() - self._started > limit):
             return None
         else:
             self._left -= 1
             trial = self._study.ask()
-        values = self._study.values(trial)
-        overrides = [*self._plan.fixed, *point(values)]
+        values = self._study.suggest_values(trial)
+        overrides = [*self._plan.fixed, *format_overrides(values)]
         info = JobInfo(
             parent=self._parent,
-            label=trial_label(trial.number, values),
+            label=label_trial(trial.number, values),
             values=swept_values(overrides, list(values)),
             command=job_command(overrides),
         )
@@ -79,27 +79,27 @@ class TrialSource(JobSource):
             self._study.tell(trial, FAIL)
             raise InputError(f"{info.label}: {error}") from None
         freeze(job)
-        reported = len(self._study.trials()[trial.number].intermediate_values)
+        reported = len(self._study.list_trials()[trial.number].intermediate_values)
         self._running[job.number] = _Trial(trial, reported)
         return job
 
-    def watch(self, job: Job, handle: Handle) -> None:
+    def watch_job(self, job: Job, handle: Handle) -> None:
         """Report what a trial has reached, and stop it if it falls behind."""
         running = self._running[job.number]
         if running.pruned or time.monotonic() - running.looked < _PAUSE:
             return
         running.looked = time.monotonic()
-        run_id = running_id(job.config)
+        run_id = read_run_id(job.config)
         if run_id is None:
             return
         self._report(running, metric_history(job.config, run_id, self._plan.settings.metric))
         if running.pruned:
             handle.stop(running.pruned)
 
-    def ended(self, job: Job, outcome: Outcome) -> Outcome:
+    def finish_job(self, job: Job, outcome: Outcome) -> Outcome:
         """Tell Optuna how a trial ended, and remove its checkpoints."""
         running, settings = self._running.pop(job.number), self._plan.settings
-        child = child_of(job.config)
+        child = find_job_run(job.config)
         points = metric_history(job.config, child.run_id, settings.metric) if child else []
         was_pruned = bool(running.pruned)
         self._report(running, points)
@@ -135,18 +135,18 @@ class TrialSource(JobSource):
                 running.pruned = f"pruned at step {step}: {settings.metric} {value:.4f} falls behind ({name})"
 
 
-def missing(study: SearchStudy) -> int:
+def count_missing(study: SearchStudy) -> int:
     """How many new trials a launch makes; those that failed earlier do not count."""
-    return max(0, study.settings.trials - len(study.trials(COMPLETE, PRUNED, RUNNING)))
+    return max(0, study.settings.trials - len(study.list_trials(COMPLETE, PRUNED, RUNNING)))
 
 
-def trial_label(number: int, values: dict[str, Value]) -> str:
+def label_trial(number: int, values: dict[str, Value]) -> str:
     """What a trial is called, such as `trial=3, lr=0.00021`."""
     names = shorten_keys(list(values))
-    return ", ".join([f"trial={number}", *(f"{names[key]}={short(value)}" for key, value in values.items())])
+    return ", ".join([f"trial={number}", *(f"{names[key]}={format_value(value)}" for key, value in values.items())])
 
 
-def known_outcome(trial: Any, metric: str) -> Outcome:
+def get_known_outcome(trial: Any, metric: str) -> Outcome:
     """How a trial of an earlier launch has ended."""
     if trial.state == COMPLETE:
         return Outcome("known", 0.0, metrics={metric: trial.value})
