@@ -102,13 +102,11 @@ def run(config: Config) -> Run:
 
     quieten()
     from medft.experiment import run as run_experiment
-    from medft.runs.trials import read_run_id
+    from medft.runs.resume import read_run_json
 
     quieten_loggers()
     run_experiment(config)
-    run_id = read_run_id(config)
-    assert run_id
-    return open_run(run_id, *_places(config))
+    return open_run(read_run_json(config.paths.output)["run_id"], *_places(config))
 
 
 def open_run(name: str, *overrides: str) -> Run:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from medft.config.schema import Config
-from medft.runs.provenance import collect_code_tags, config_hash, flatten, judge_hash
+from medft.runs.provenance import collect_code_tags, config_hash, judge_hash
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,6 @@ def test_how_a_judge_is_reached_and_asked_does_not_make_another_of_it(
                                       "judge.name=other", "judge/prompt=rubric", "judge.seed=1"])  # fmt: skip
 def test_who_judges_what_does(compose: Callable[..., Config], override: str) -> None:
     assert judge_hash(compose("judge=ollama", override).resolved) != judge_hash(compose("judge=ollama").resolved)
-
-
-def test_flatten_names_every_value() -> None:
-    assert dict(flatten({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": "1", "a.c": "{}", "d": "[1, 2]"}
 
 
 def test_versions_are_told() -> None:
