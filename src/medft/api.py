@@ -110,17 +110,16 @@ def run(config: Config) -> Run:
 
     quieten()
     from medft.experiment import run as run_experiment
-    from medft.runs.trials import running_id
-    from medft.search.space import override
+    from medft.runs.resume import read_run_json
+    from medft.search.space import format_override
 
     quieten_loggers()
     run_experiment(config)
-    run_id = running_id(config)
-    assert run_id
     places = {"paths.root_dir": config.paths.root_dir, "paths.cache_dir": config.paths.cache_dir}
     if config.tracking.uri:
         places["tracking.uri"] = config.tracking.uri
-    return open_run(run_id, *(override(key, value) for key, value in places.items()))
+    run_id = read_run_json(config.paths.output)["run_id"]
+    return open_run(run_id, *(format_override(key, value) for key, value in places.items()))
 
 
 def open_run(name: str, *overrides: str) -> Run:

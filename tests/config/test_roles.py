@@ -96,6 +96,10 @@ def test_roles_of_keys(key: str, role: Role | None) -> None:
     assert role_of(key) == role
 
 
+def test_flatten_names_every_value() -> None:
+    assert dict(flatten({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
+
+
 def test_options_of_a_reader_and_a_judge_have_the_roles_of_their_class() -> None:
     config = compose_config(["dataset=medquad", "judge=openai", "judge.model=m"])
     settings = dict(flatten(config.resolved))

@@ -8,8 +8,8 @@ from medft.jobs.job import load_frozen
 from medft.jobs.process import Outcome
 from medft.runs.provenance import config_hash, judge_hash
 from medft.runs.splits import read_splits
-from medft.runs.store import connect, experiment_id
-from medft.runs.sweeps import child_tags, supersede
+from medft.runs.store import connect, get_experiment_id
+from medft.runs.sweeps import make_job_tags, supersede
 
 METRIC = "test/bits_per_byte"
 
@@ -57,7 +57,7 @@ def log_run(config: Config, status: str = "FINISHED", metrics: Mapping[str, floa
         "output_dir": str(config.paths.output),
     }
     run = client.create_run(
-        experiment_id(client, config), run_name=config.job.label, tags={**child_tags(config), **known, **tags}
+        get_experiment_id(client, config), run_name=config.job.label, tags={**make_job_tags(config), **known, **tags}
     )
     for name, value in (metrics or {}).items():
         client.log_metric(run.info.run_id, name, value)

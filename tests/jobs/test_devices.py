@@ -4,31 +4,31 @@ from pathlib import Path
 
 import pytest
 
-from medft.jobs.devices import gpus, slot_environments
+from medft.jobs.devices import list_gpus, make_environments
 
 
 def test_jobs_share_the_cores_unless_the_user_has_said_how_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("medft.jobs.devices._cores", lambda: 9)
-    alone, *_ = slot_environments(1, {"PATH": ""})
+    alone, *_ = make_environments(1, {"PATH": ""})
     assert "OMP_NUM_THREADS" not in alone
     for n_jobs, share in ((2, "4"), (4, "2"), (20, "1")):
-        several = slot_environments(n_jobs, {"PATH": ""})
+        several = make_environments(n_jobs, {"PATH": ""})
         assert [each["OMP_NUM_THREADS"] for each in several] == [share] * n_jobs
-    assert slot_environments(4, {"PATH": "", "OMP_NUM_THREADS": "3"})[0]["OMP_NUM_THREADS"] == "3"
+    assert make_environments(4, {"PATH": "", "OMP_NUM_THREADS": "3"})[0]["OMP_NUM_THREADS"] == "3"
 
 
 def test_each_job_gets_a_gpu_of_its_own_where_there_are_several() -> None:
-    slots = slot_environments(3, {"CUDA_VISIBLE_DEVICES": "4,6"})
+    slots = make_environments(3, {"CUDA_VISIBLE_DEVICES": "4,6"})
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["4", "6", "4"]
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slot_environments(2, {"CUDA_VISIBLE_DEVICES": "1"})] == ["1", "1"]
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in make_environments(2, {"CUDA_VISIBLE_DEVICES": "1"})] == ["1", "1"]
 
 
 def test_gpus_are_those_the_driver_names(tmp_path: Path) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n'\n")
     program.chmod(0o755)
-    assert gpus({"PATH": str(tmp_path)}) == ["0", "1", "2"]
-    assert gpus({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}) == []
-    assert gpus({"PATH": str(tmp_path / "nowhere")}) == []
+    assert list_gpus({"PATH": str(tmp_path)}) == ["0", "1", "2"]
+    assert list_gpus({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}) == []
+    assert list_gpus({"PATH": str(tmp_path / "nowhere")}) == []

@@ -3,19 +3,19 @@
 import pytest
 
 from medft.jobs.process import Outcome
-from medft.jobs.progress import SweepProgress, clock
+from medft.jobs.progress import SweepProgress, format_duration
 
 LABELS = ["lr=1", "lr=2", "lr=3"]
 
 
 def test_each_beginning_and_end_is_a_line_with_the_best_so_far(capsys: pytest.CaptureFixture[str]) -> None:
     with SweepProgress(LABELS, 1, "test/loss", "minimize") as board:
-        board.started(0)
-        board.ended(0, Outcome("finished", 60.0, metrics={"test/loss": 2.0}))
-        board.started(1)
-        board.ended(1, Outcome("known", 1.0, metrics={"test/loss": 1.0}))
-        board.started(2)
-        board.ended(2, Outcome("killed", 5.0, "ended by SIGKILL"))
+        board.show_start(0)
+        board.show_end(0, Outcome("finished", 60.0, metrics={"test/loss": 2.0}))
+        board.show_start(1)
+        board.show_end(1, Outcome("known", 1.0, metrics={"test/loss": 1.0}))
+        board.show_start(2)
+        board.show_end(2, Outcome("killed", 5.0, "ended by SIGKILL"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "[1/3] lr=1: started"
     assert lines[1].startswith(
@@ -30,8 +30,8 @@ def test_each_beginning_and_end_is_a_line_with_the_best_so_far(capsys: pytest.Ca
 def test_more_can_be_better(capsys: pytest.CaptureFixture[str]) -> None:
     with SweepProgress(LABELS, 1, "test/rougeL", "maximize") as board:
         for number, value in enumerate((0.1, 0.3, 0.2)):
-            board.started(number)
-            board.ended(number, Outcome("finished", 1.0, metrics={"test/rougeL": value}))
+            board.show_start(number)
+            board.show_end(number, Outcome("finished", 1.0, metrics={"test/rougeL": value}))
     assert capsys.readouterr().out.splitlines()[-1].endswith("best test/rougeL 0.3000 (lr=2)")
 
 
@@ -39,4 +39,4 @@ def test_more_can_be_better(capsys: pytest.CaptureFixture[str]) -> None:
     ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (3599, "59 min 59 s"), (7500, "2 h 05 min")]
 )
 def test_times_are_words(seconds: float, words: str) -> None:
-    assert clock(seconds) == words
+    assert format_duration(seconds) == words

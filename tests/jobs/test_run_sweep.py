@@ -9,7 +9,7 @@ from medft.config.schema import Config
 from medft.errors import InputError
 from medft.jobs.plan import plan
 from medft.jobs.process import Outcome
-from medft.jobs.run_sweep import exclusive, run_sweep
+from medft.jobs.run_sweep import lock_sweep, run_sweep
 from tests.composed import TINY
 from tests.jobs.fakes import FakeExecutor, finish, log_run
 from tests.jobs.sweeps import client, jobs, parents
@@ -112,5 +112,5 @@ def test_a_sweep_that_runs_is_not_run_twice_and_every_job_is_frozen_before_the_f
     assert message.startswith("this sweep is running already, in another process")
     assert [run.info.status for run in parents(tmp_path / "root")] == ["KILLED"]
     config = plan(TINY, False).configs[0]
-    with exclusive(config, "a"), exclusive(config, "b"), exclusive(config, "a", "search"):
+    with lock_sweep(config, "a"), lock_sweep(config, "b"), lock_sweep(config, "a", "search"):
         pass

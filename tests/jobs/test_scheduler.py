@@ -34,12 +34,12 @@ class Watched(JobSource):
         self.outcomes: dict[str, Outcome] = {}
         self.looks = 0
 
-    def watch(self, job: Job, handle: Handle) -> None:
+    def watch_job(self, job: Job, handle: Handle) -> None:
         self.looks += 1
         if self.looks == 5:
             handle.stop("seen enough")
 
-    def ended(self, job: Job, outcome: Outcome) -> Outcome:
+    def finish_job(self, job: Job, outcome: Outcome) -> Outcome:
         self.outcomes[job.label] = outcome
         return outcome
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from medft.config.schema import Config
-from medft.runs.provenance import code_tags, config_hash, flatten, judge_hash
+from medft.runs.provenance import collect_code_tags, config_hash, judge_hash
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,5 @@ def test_who_judges_what_does(compose: Callable[..., Config], override: str) -> 
     assert judge_hash(compose("judge=ollama", override).resolved) != judge_hash(compose("judge=ollama").resolved)
 
 
-def test_flatten_names_every_value() -> None:
-    assert dict(flatten({"a": {"b": 1, "c": {}}, "d": [1, 2]})) == {"a.b": "1", "a.c": "{}", "d": "[1, 2]"}
-
-
 def test_versions_are_told() -> None:
-    assert {"version.medft", "version.torch", "version.python"} <= set(code_tags())
+    assert {"version.medft", "version.torch", "version.python"} <= set(collect_code_tags())

@@ -44,7 +44,7 @@ def test_last_is_the_newest_finished_sweep_for_a_parent(store: RunStore, capsys:
     add(store, "killed", 2000, "KILLED", **{KIND: "search"})
     assert found(store.find_parent("last")) == parent
     assert capsys.readouterr().err == f"parent=last: sweep {parent} (lengths)\n"
-    assert [found(run) for run in store.find_children("lengths").runs] == [child]
+    assert [found(run) for run in store.find_children("lengths")] == [child]
 
 
 def test_there_may_be_no_last_one(store: RunStore) -> None:
@@ -81,7 +81,7 @@ def test_runs_to_compare_are_finished_and_no_sweeps(store: RunStore) -> None:
     sweep = add(store, "lengths", 1000, **{KIND: "sweep"})
     killed = add(store, "killed", 1000, "KILLED")
     good = add(store, "good", 1000)
-    assert [found(run) for run in store.find_runs([good, "good", good[:8]]).runs] == [good]
+    assert [found(run) for run in store.find_runs([good, "good", good[:8]])] == [good]
     with pytest.raises(InputError, match=f"^run {sweep}: it is a sweep; its runs are compared by parent={sweep}"):
         store.find_runs([sweep])
     with pytest.raises(InputError, match=f"^run {killed}: it is KILLED, only FINISHED runs can be compared"):

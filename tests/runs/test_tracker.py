@@ -9,7 +9,7 @@ import pytest
 
 from medft.config.compose import compose_config
 from medft.config.schema import Config
-from medft.runs.store import connect, experiment_id
+from medft.runs.store import connect, get_experiment_id
 from medft.runs.tracker import _log_inputs
 
 ROUNDS = 6
@@ -35,7 +35,7 @@ def log_all(barrier: Any, results: Any) -> None:
 
     config = compose_config()
     client = connect(config)
-    experiment = experiment_id(client, config)
+    experiment = get_experiment_id(client, config)
     try:
         for content in range(ROUNDS):
             barrier.wait(timeout=60)

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from medft.config.schema import Config
 from medft.jobs.process import Outcome
 from medft.runs.store import connect
-from medft.runs.sweeps import child_of
+from medft.runs.sweeps import find_job_run
 from medft.search.plan import plan_search
 from medft.search.run_search import run_search
 from medft.search.study import SearchStudy
@@ -34,7 +34,7 @@ def loss(config: Config) -> float:
 
 def log_losses(config: Config, losses: Sequence[float]) -> None:
     """What a trial that runs has logged."""
-    client, child = connect(config), child_of(config)
+    client, child = connect(config), find_job_run(config)
     assert child
     for step, value in enumerate(losses, start=1):
         client.log_metric(child.run_id, "val/loss", value, step=step)
@@ -72,12 +72,12 @@ def test_an_interrupted_trial_has_the_same_values_and_those_after_it_too() -> No
 
     def ask(storage: optuna.storages.BaseStorage, name: str, interrupt: int) -> list[dict[str, object]]:
         study = SearchStudy(storage, name, plan.settings, plan.ranges, plan.resource)
-        for number in range(len(study.trials(TrialState.COMPLETE)), 9):
-            trial = study.again(number) if study.trials(TrialState.RUNNING) else study.ask()
+        for number in range(len(study.list_trials(TrialState.COMPLETE)), 9):
+            trial = study.resume_trial(number) if study.list_trials(TrialState.RUNNING) else study.ask()
             if number == interrupt:
                 break
             study.tell(trial, TrialState.COMPLETE, abs(trial.params["optimizer.lr"] - 0.01))
-        return [trial.params for trial in study.trials()]
+        return [trial.params for trial in study.list_trials()]
 
     whole, halves = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
     expected = ask(whole, "whole", interrupt=-1)

@@ -17,8 +17,8 @@ from medft.config.compose import compose_raw
 from medft.config.paths import conf_dir
 from medft.errors import InputError
 from medft.search.config import read_search
-from medft.search.plan import plan_search, point
-from medft.search.space import ends
+from medft.search.plan import format_overrides, plan_search
+from medft.search.space import list_ends
 from tests.composed import TINY
 from tests.jobs.sweeps import finish, histories, jobs, parents, start, wait_for
 
@@ -152,10 +152,10 @@ def test_wrong_input_that_only_a_trial_can_find_ends_with_2(tmp_path: Path) -> N
 def test_values_reach_the_config_to_the_last_digit() -> None:
     plan = plan_search([*TINY, "search.ranges={optimizer.lr: {low: 1e-5, high: 1e-3}, model: {choices: [gpt2]}}"])
     value = 0.1 + 0.2 - 1e-17
-    config = compose_raw([*plan.fixed, *point({"optimizer.lr": value / 1000, "model": "gpt2"})])
+    config = compose_raw([*plan.fixed, *format_overrides({"optimizer.lr": value / 1000, "model": "gpt2"})])
     assert config.optimizer.lr == value / 1000
     for text in ("a b", "it's", "1e-3", "null", "a,b", "back\\slash"):
-        assert compose_raw(point({"tracking.run_name": text})).tracking.run_name == text
+        assert compose_raw(format_overrides({"tracking.run_name": text})).tracking.run_name == text
 
 
 def test_one_search_is_known_again_and_others_are_not() -> None:
@@ -173,7 +173,7 @@ def test_a_file_of_ones_own_says_only_what_differs(tmp_path: Path) -> None:
     plan = plan_search([*TINY, "search=my.yaml"])
     assert (plan.settings.trials, plan.settings.pruner.name, plan.settings.sampler.name) == (7, "none", "tpe")
     assert list(plan.ranges) == ["optimizer.lr"]
-    assert ends(plan.ranges["optimizer.lr"]) == [1e-5, 1.0]
+    assert list_ends(plan.ranges["optimizer.lr"]) == [1e-5, 1.0]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml")))

@@ -1,1 +1,1 @@
-"""The sweep room: many runs of one question, each in a process of its own, that survive what happens in the night."""
+"""Sweeps: many runs of one question, each in a process of its own; one that fails stops no other."""

@@ -5,13 +5,16 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from medft.config.schema import Config, LocalLauncherConfig, RayLauncherConfig, SlurmLauncherConfig
 from medft.errors import InputError
-from medft.jobs.devices import slot_environments
+from medft.jobs.devices import make_environments
 from medft.jobs.process import JobProcess, Outcome
 from medft.jobs.remote import BEGUN, SlurmTask, supervise
 
@@ -25,7 +28,7 @@ class Handle(Protocol):
     started: float  # seconds since 1970
 
     def has_begun(self) -> bool:
-        """Whether it runs already, or has run; else it waits in a queue."""
+        """Whether it has left the queue."""
 
     def poll(self) -> Outcome | None:
         """How it ended; None while it runs."""
@@ -35,12 +38,12 @@ class Handle(Protocol):
 
 
 class Executor(Protocol):
-    """Starts jobs that were frozen into folders.
+    """Starts jobs whose configs are frozen in their folders.
 
     Attributes:
         n_jobs: how many are started at once; None = all of them.
-        outlives: whether jobs go on when the command that started them ends.
-        pause: seconds between two looks at handles.
+        outlives: whether jobs continue when the command that started them ends.
+        pause: seconds between two polls of the handles.
     """
 
     n_jobs: int | None
@@ -65,21 +68,21 @@ def make_executor(config: Config) -> Executor:
     return LocalExecutor(launcher)
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Processes of this machine."""
 
     outlives, pause = False, 0.2
 
     def __init__(self, settings: LocalLauncherConfig) -> None:
         self.n_jobs: int | None = settings.n_jobs
-        self._settings, self._environments = settings, slot_environments(settings.n_jobs)
+        self._settings, self._environments = settings, make_environments(settings.n_jobs)
 
+    @override
     def start(self, folder: Path, slot: int) -> Handle:
-        """Start a process."""
         return JobProcess(folder, self._environments[slot], self._settings.time_limit, self._settings.grace)
 
 
-class SlurmExecutor:
+class SlurmExecutor(Executor):
     """Slurm jobs, or with `cluster: local` submitit's stand-in for them."""
 
     outlives, pause = True, 1.0
@@ -87,19 +90,29 @@ class SlurmExecutor:
     def __init__(self, settings: SlurmLauncherConfig) -> None:
         if settings.cluster == "slurm" and shutil.which("srun") is None:
             raise InputError("launcher=slurm: there is no Slurm here (no program srun)")
-        self.n_jobs, self._settings, self._submitit = settings.n_jobs, settings, None
+        self.n_jobs, self._settings = settings.n_jobs, settings
+        self._submitit: Any = None
 
+    @override
     def start(self, folder: Path, slot: int) -> Handle:
-        """Submit a job."""
-        if self._submitit is None:  # what Slurm and submitit say, and submitit's pickles, go beside the jobs' folders
+        (folder / BEGUN).unlink(missing_ok=True)
+        if self._submitit is None:  # logs of Slurm and pickles of submitit lie beside the jobs' folders
             self._submitit = self._make_submitit(folder.parent / ".submitit")
-        return _SlurmHandle(folder, self._submitit, is_local=self._settings.cluster == "local")
+        job = self._submitit.submit(SlurmTask(), str(folder))
+
+        def cancel() -> None:
+            if self._settings.cluster == "local":
+                os.kill(int(job.job_id), signal.SIGTERM)  # as scancel does
+            else:
+                job.cancel(check=False)
+
+        return _RemoteHandle(folder, job.done, job.result, cancel)
 
     def _make_submitit(self, log_folder: Path) -> Any:
         import submitit
 
         settings = self._settings
-        # out of time is the end; the same command again goes on
+        # a job that runs out of time is not queued again; the same command resumes it
         executor = submitit.AutoExecutor(
             log_folder / "%j", cluster=settings.cluster, slurm_max_num_timeout=0, local_max_num_timeout=0
         )
@@ -116,7 +129,7 @@ class SlurmExecutor:
         return executor
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """Tasks of a Ray cluster."""
 
     outlives, pause = False, 1.0
@@ -124,77 +137,52 @@ class RayExecutor:
     def __init__(self, settings: RayLauncherConfig) -> None:
         self.n_jobs, self._settings = settings.n_jobs, settings
 
+    @override
     def start(self, folder: Path, slot: int) -> Handle:
-        """Hand a task over."""
-        return _RayHandle(folder, self._task.remote(str(folder), self._settings.time_limit, self._settings.grace))
+        (folder / BEGUN).unlink(missing_ok=True)
+        ray, task = self._cluster
+        job = task.remote(str(folder), self._settings.time_limit, self._settings.grace)
+        return _RemoteHandle(
+            folder, lambda: bool(ray.wait([job], timeout=0)[0]), lambda: ray.get(job), lambda: ray.cancel(job)
+        )
 
     @cached_property
-    def _task(self) -> Any:
+    def _cluster(self) -> tuple[Any, Any]:
+        """The module `ray`, connected, and `supervise` as its task."""
         import ray
 
-        address = self._settings.address or os.environ.get("RAY_ADDRESS") or "local"
+        settings = self._settings
+        address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
             raise InputError(f"launcher.address={address}: {' '.join(str(error).split())[:300]}") from None
-        return ray.remote(num_cpus=self._settings.cpus, num_gpus=self._settings.gpus, max_retries=0)(supervise)
+        return ray, ray.remote(num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0)(supervise)
 
 
-class _RemoteHandle:
-    """A job that waits somewhere, then runs there under `supervise`."""
+class _RemoteHandle(Handle):
+    """A job that waits in a queue, then runs elsewhere under `supervise`."""
 
-    def __init__(self, folder: Path) -> None:
-        (folder / BEGUN).unlink(missing_ok=True)
-        self.folder, self.started, self._why = folder, time.time(), ""
+    def __init__(
+        self, folder: Path, is_done: Callable[[], bool], result: Callable[[], Outcome], cancel: Callable[[], object]
+    ) -> None:
+        self.started, self._why = time.time(), ""
+        self._folder, self._is_done, self._result, self._cancel = folder, is_done, result, cancel
 
+    @override
     def has_begun(self) -> bool:
-        return (self.folder / BEGUN).exists()
+        return (self._folder / BEGUN).exists()
 
-    def _lost(self) -> Outcome:
-        """What is known of a job that has left no result."""
-        return Outcome("killed", time.time() - self.started, self._why or "its process ended without a word")
-
-
-class _SlurmHandle(_RemoteHandle):
-    def __init__(self, folder: Path, executor: Any, is_local: bool) -> None:
-        super().__init__(folder)
-        self._job, self._is_local = executor.submit(SlurmTask(), str(folder)), is_local
-
+    @override
     def poll(self) -> Outcome | None:
-        if not self._job.done():
+        if not self._is_done():
             return None
         try:
-            outcome: Outcome = self._job.result()
-        except Exception:  # submitit's own: the job was killed before it could leave a result
-            return self._lost()
-        return outcome
+            return self._result()
+        except Exception:  # the launcher's own: cancelled, or its node is gone, before the job could leave a result
+            return Outcome("killed", time.time() - self.started, self._why or "its process ended without a word")
 
+    @override
     def stop(self, why: str) -> None:
         self._why = why
-        if self._is_local:
-            os.kill(int(self._job.job_id), signal.SIGTERM)  # as scancel does
-        else:
-            self._job.cancel(check=False)
-
-
-class _RayHandle(_RemoteHandle):
-    def __init__(self, folder: Path, reference: Any) -> None:
-        super().__init__(folder)
-        self._reference = reference
-
-    def poll(self) -> Outcome | None:
-        import ray
-
-        if not ray.wait([self._reference], timeout=0)[0]:
-            return None
-        try:
-            outcome: Outcome = ray.get(self._reference)
-        except Exception:  # Ray's own: the task was cancelled, or its worker or node is gone
-            return self._lost()
-        return outcome
-
-    def stop(self, why: str) -> None:
-        import ray
-
-        self._why = why
-        ray.cancel(self._reference)
+        self._cancel()

@@ -1,4 +1,4 @@
-"""One job of a sweep or a search: what it is called, which command repeats it alone, and its frozen config."""
+"""One job of a sweep or a search: its label, the command that repeats it alone, and its frozen config."""
 
 import hashlib
 import re
@@ -15,13 +15,13 @@ from medft.config.schema import Config, JobInfo
 from medft.runs.provenance import command_line
 
 JOB = "job.yaml"
-_OF_THE_SWEEP = ("hydra.", "hydra/", "sweep.", "sweep/", "launcher=", "launcher.")
-_LONGEST = 120  # characters of a folder's name
+_SWEEP_KEYS = ("hydra.", "hydra/", "sweep.", "sweep/", "launcher=", "launcher.")
+_MAX_LENGTH = 120  # characters of a folder's name
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job whose config is settled.
+    """A job with its final config.
 
     Attributes:
         number: its place among the jobs, from 0.
@@ -32,7 +32,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """What it is called in its sweep."""
+        """Its name in its sweep."""
         return self.config.job.label
 
     @property
@@ -60,7 +60,7 @@ def load_frozen(folder: Path) -> Config:
 
 
 def job_label(values: Mapping[str, str]) -> str:
-    """What sets a job apart in its sweep, such as `max_length=512, seed=1`."""
+    """The swept values of a job as its name, such as `max_length=512, seed=1`."""
     return ", ".join(f"{short}={value}" for short, value in values.items()) or "the only job"
 
 
@@ -74,11 +74,11 @@ def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str
 
 def job_command(overrides: Sequence[str]) -> str:
     """The command that runs the job alone."""
-    return command_line("medft train", [each for each in overrides if not each.lstrip("+~").startswith(_OF_THE_SWEEP)])
+    return command_line("medft train", [each for each in overrides if not each.lstrip("+~").startswith(_SWEEP_KEYS)])
 
 
 def folder_name(label: str) -> str:
     """A label as the name of a folder, which other labels do not share."""
     plain = label.replace(", ", ",")
-    safe = re.sub(r"[^A-Za-z0-9=._,+-]+", "_", plain)[:_LONGEST].strip(".") or "job"
+    safe = re.sub(r"[^A-Za-z0-9=._,+-]+", "_", plain)[:_MAX_LENGTH].strip(".") or "job"
     return safe if safe == plain else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"

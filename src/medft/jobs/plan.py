@@ -1,4 +1,4 @@
-"""What a command line stands for: its jobs, each composed once, and all checked before the first is run."""
+"""The jobs of a command line, each composed once, and all checked before the first is run."""
 
 import hashlib
 import itertools
@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from medft.config.check import check
 from medft.config.compose import compose_config, compose_raw, describe_error
@@ -45,7 +45,7 @@ class Plan:
     @property
     def identity(self) -> str:
         """SHA-256 (16 hex digits) of what the sweep holds fixed and which keys it varies, not of their values: a
-        command line with more values goes on with the same sweep.
+        command line with more values resumes the same sweep.
         """
         fixed = sorted(each for each in self.fixed if can_be_swept(each.partition("=")[0]))
         facts = {"fixed": fixed, "keys": sorted(self.keys), "experiment": self.configs[0].tracking.experiment_name}
@@ -72,8 +72,11 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
     composed = compose_raw([each.input_line or "" for each in fixed], with_hydra=True)
     if not multirun and composed.hydra.mode != RunMode.MULTIRUN:
         if len(fixed) < len(parsed):
-            composed = compose_raw(overrides)  # says what is wrong with several values here
-        return Plan(False, [list(overrides)], [], list(overrides), [_single_config(composed, overrides)])
+            compose_raw(overrides)  # raises: several values need --multirun
+        config = check(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+        folder = choose_folder(config, Path(composed.hydra.run.dir).resolve())
+        config = config.as_job(JobInfo(command=command_line("medft train", overrides)), folder)
+        return Plan(False, [list(overrides)], [], list(overrides), [config])
     if composed.hydra.runtime.choices["hydra/launcher"] != "basic":
         raise InputError("hydra/launcher: jobs are started by launcher=local, launcher=slurm or launcher=ray")
     committed = composed.hydra.sweeper.get("params") or {}
@@ -81,7 +84,7 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
     swept: dict[str, Override] = {}
     for override in [*parse_overrides([f"{key}={value}" for key, value in committed.items()]), *parsed]:
         key = override.get_key_element()
-        choices[key] = _choices(override)
+        choices[key] = _list_choices(override)
         swept.pop(key, None)
         if override.is_sweep_override():
             swept[key] = override
@@ -91,7 +94,7 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
             raise InputError(f"{key}: cannot be swept; give it one value")
     jobs = [list(combination) for combination in itertools.product(*choices.values())]
     constant = [line for key, lines in choices.items() if key not in swept for line in lines]
-    return Plan(True, jobs, keys, constant, _check(jobs))
+    return Plan(True, jobs, keys, constant, _compose_jobs(jobs))
 
 
 def check_launcher(config: Config) -> None:
@@ -133,17 +136,8 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 def range_argument(override: Override) -> str:
     """How `medft search` is told to search what an override sweeps."""
     value = override.value()
-    space = "choices: [...]"
-    if isinstance(value, IntervalSweep):
-        space = f"low: {value.start:g}, high: {value.end:g}"
+    space = f"low: {value.start:g}, high: {value.end:g}" if isinstance(value, IntervalSweep) else "choices: [...]"
     return f"'search.ranges={{{override.key_or_group}: {{{space}}}}}'"
-
-
-def _single_config(composed: DictConfig, overrides: Sequence[str]) -> Config:
-    """The config of a run of its own, with the folder that it writes to."""
-    config = check(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
-    folder = choose_folder(config, Path(composed.hydra.run.dir).resolve())
-    return config.as_job(JobInfo(command=command_line("medft train", overrides)), folder)
 
 
 def choose_folder(config: Config, new: Path) -> Path:
@@ -155,7 +149,7 @@ def choose_folder(config: Config, new: Path) -> Path:
     return new
 
 
-def _check(jobs: Sequence[list[str]]) -> list[Config]:
+def _compose_jobs(jobs: Sequence[list[str]]) -> list[Config]:
     configs = []
     for number, job in enumerate(jobs):
         try:
@@ -165,14 +159,12 @@ def _check(jobs: Sequence[list[str]]) -> list[Config]:
         if configs[-1].trainer.strategy == "ddp":
             raise InputError("trainer=ddp cannot be swept with -m (its processes would start the sweep again)")
         if configs[-1].trainer.resume_from:
-            raise InputError(
-                "trainer.resume_from cannot be used in a sweep, which goes on with interrupted jobs itself"
-            )
+            raise InputError("trainer.resume_from cannot be used in a sweep, which resumes interrupted jobs itself")
     check_launcher(configs[0])
     return configs
 
 
-def _choices(override: Override) -> list[str]:
+def _list_choices(override: Override) -> list[str]:
     """The values of a key, each as an override, as Hydra's basic sweeper makes them."""
     if not override.is_sweep_override():
         return [override.input_line or ""]

@@ -1,5 +1,6 @@
-"""One job's process: started, watched, stopped, and what became of it."""
+"""One job's process: started, watched, stopped, and how it ended."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,8 +16,8 @@ from filelock import FileLock, Timeout
 
 from medft.config.schema import Config
 from medft.jobs.worker import LOCK, RESULT
-from medft.runs.status import finished, record_end
-from medft.runs.sweeps import child_of
+from medft.runs.status import is_finished_run, record_end
+from medft.runs.sweeps import find_job_run
 
 LOG = "job.log"
 
@@ -26,9 +27,9 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        status: `finished`; `known` = finished in an earlier launch; `pruned` = given up by a search;
-            `failed`; `killed` = stopped, or ended by a signal.
-        why: it did not finish, in a line.
+        status: `finished`; `known` = finished in an earlier launch; `pruned` = stopped early by
+            a search; `failed`; `killed` = stopped, or ended by a signal.
+        why: the reason, in a line, where it did not finish.
         seconds: in this launch.
     """
 
@@ -50,18 +51,19 @@ def is_running(folder: Path) -> bool:
 
 
 def settle(config: Config, outcome: Outcome, started: float) -> Outcome:
-    """An outcome as MLflow has it, and MLflow as the outcome has it: who was killed could not log that.
+    """Make an outcome and MLflow agree: MLflow knows the error of a failed job, and a killed job could not log its end.
 
     Args:
         started: when its process was, seconds since 1970.
     """
     if outcome.status in ("finished", "known"):
         return outcome
-    child = child_of(config)
-    if child and finished(config, child) and (child.ended or 0) >= started:
-        return Outcome("finished", outcome.seconds, metrics=child.metrics)  # ended after its last log
-    if outcome.status == "failed" and child and child.status == "FAILED" and (child.ended or 0) >= started:
-        return replace(outcome, why=child.error)
+    run = find_job_run(config)
+    if run and run.ended >= started:
+        if is_finished_run(config, run):
+            return Outcome("finished", outcome.seconds, metrics=run.metrics)  # killed after its last log
+        if outcome.status == run.status.lower() == "failed":
+            return replace(outcome, why=run.error)
     record_end(config, started, "KILLED" if outcome.status == "killed" else "FAILED", outcome.why)
     return outcome
 
@@ -93,11 +95,11 @@ class JobProcess:
 
     @property
     def seconds(self) -> float:
-        """Since its start."""
+        """The time since its start."""
         return time.monotonic() - self._clock
 
     def has_begun(self) -> bool:
-        """Whether it runs already, or has run."""
+        """Whether it has left the queue: there is none here."""
         return True
 
     def stop(self, why: str) -> None:
@@ -110,42 +112,35 @@ class JobProcess:
         """How it ended; None while it runs."""
         code = self._process.poll()
         if code is None:
-            self._mind_the_time()
+            if self._stopped_at and time.monotonic() - self._stopped_at > self._grace:
+                self._signal(signal.SIGKILL)
+            elif self._time_limit and self.seconds > self._time_limit:
+                self.stop(f"took longer than launcher.time_limit={self._time_limit:g} seconds")
             return None
         self._signal(signal.SIGKILL)  # what it may have started
         if self._process.stdin:
             self._process.stdin.close()
-        return self._outcome(code)
+        return self._read_outcome(code)
 
     def wait(self) -> Outcome:
-        """Until it has ended."""
+        """Wait until it has ended."""
         while (outcome := self.poll()) is None:
             time.sleep(0.1)
         return outcome
 
-    def _mind_the_time(self) -> None:
-        if self._stopped_at and time.monotonic() - self._stopped_at > self._grace:
-            self._signal(signal.SIGKILL)
-        elif self._time_limit and self.seconds > self._time_limit:
-            self.stop(f"took longer than launcher.time_limit={self._time_limit:g} seconds")
-
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
 
-    def _outcome(self, code: int) -> Outcome:
+    def _read_outcome(self, code: int) -> Outcome:
         file = self.folder / RESULT
         if file.exists():
             result = json.loads(file.read_text(encoding="utf-8"))
             return Outcome("known" if result["skipped"] else "finished", self.seconds, metrics=result["metrics"])
-        if self._why:
-            return Outcome("killed", self.seconds, self._why)
-        if code < 0:
+        why = self._why or ("interrupted" if code == 130 else "")
+        if code < 0 and not why:
             name = signal.Signals(-code).name
-            guess = " (out of memory, perhaps)" if name == "SIGKILL" else ""
-            return Outcome("killed", self.seconds, f"ended by {name}{guess}")
-        if code == 130:
-            return Outcome("killed", self.seconds, "interrupted")
+            why = f"ended by {name}{' (out of memory, perhaps)' if name == 'SIGKILL' else ''}"
+        if why:
+            return Outcome("killed", self.seconds, why)
         return Outcome("failed", self.seconds, f"ended with exit code {code}")

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a live table on a terminal, else a line whenever a job begins or ends."""
+"""The progress of a sweep: a live table on a terminal, else a line whenever a job starts or ends."""
 
 import time
 from collections import Counter
@@ -19,16 +19,16 @@ class SweepProgress:
     """The state of all jobs of a sweep.
 
     Args:
-        labels: of the jobs, in order; a search says them when they begin.
-        n_jobs: that run at once; None = as many as are seen to.
-        metric, direction: by which the best job is found.
+        labels: of the jobs, in order; a search gives them when they start.
+        n_jobs: that run at once; None = no limit.
+        metric, direction: that the best job is chosen by.
     """
 
     def __init__(self, labels: Sequence[str], n_jobs: int | None, metric: str, direction: str) -> None:
         self._labels, self._n_jobs, self._metric, self._direction = list(labels), n_jobs, metric, direction
         self._begun: dict[int, float] = {}
         self._outcomes: dict[int, Outcome] = {}
-        self._live = Live(console=errors_console, get_renderable=self._table, auto_refresh=False, transient=True)
+        self._live = Live(console=errors_console, get_renderable=self._make_table, auto_refresh=False, transient=True)
         self._is_live = errors_console.is_terminal
 
     def __enter__(self) -> Self:
@@ -39,22 +39,25 @@ class SweepProgress:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def known(self, number: int, label: str, outcome: Outcome) -> None:
-        """A job had ended before; nothing is shown of it but in what is counted."""
+    def add_known(self, number: int, label: str, outcome: Outcome) -> None:
+        """Count a job that an earlier launch has ended, without showing it."""
         self._labels[number], self._begun[number], self._outcomes[number] = label, time.monotonic(), outcome
 
-    def started(self, number: int, label: str | None = None) -> None:
-        """A job has begun."""
+    def show_start(self, number: int, label: str | None = None) -> None:
+        """Show that a job has started."""
         self._labels[number] = label or self._labels[number]
         self._begun[number] = time.monotonic()
         if not self._is_live:
             say(f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: started")
 
-    def ended(self, number: int, outcome: Outcome) -> None:
-        """A job has ended, or had before this launch."""
+    def show_end(self, number: int, outcome: Outcome) -> None:
+        """Show how a job has ended, in this launch or an earlier one."""
         self._begun.setdefault(number, time.monotonic())
         self._outcomes[number] = outcome
-        text = f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: {self._words(outcome)}"
+        took = "" if outcome.status == "known" else f" after {format_duration(outcome.seconds)}"
+        score = f", {self._metric} {text}" if (text := self._format_score(outcome)) else ""
+        words = f"{_WORDS[outcome.status]}{took}{score}{': ' * bool(outcome.why)}{outcome.why}"
+        text = f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: {words}"
         if self._is_live:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -65,28 +68,26 @@ class SweepProgress:
         if self._is_live:
             self._live.refresh()
 
-    def _words(self, outcome: Outcome) -> str:
-        value = outcome.metrics.get(self._metric)
-        score = f", {self._metric} {value:.4f}" if value is not None else ""
-        took = "" if outcome.status == "known" else f" after {clock(outcome.seconds)}"
-        return f"{_WORDS[outcome.status]}{took}{score}{': ' * bool(outcome.why)}{outcome.why}"
-
     def _headline(self) -> str:
         counts = Counter(outcome.status for outcome in self._outcomes.values())
-        done, bad = counts["finished"] + counts["known"], counts["failed"] + counts["killed"]
-        running = len(self._begun) - len(self._outcomes)
+        running, waiting = len(self._begun) - len(self._outcomes), len(self._labels) - len(self._begun)
         pruned = f"{counts['pruned']} pruned, " if counts["pruned"] else ""
-        parts = [
-            f"{running} running, {done} done, {pruned}{bad} failed, {len(self._labels) - len(self._begun)} waiting"
-        ]
-        if left := self._seconds_left():
-            parts.append(f"about {clock(left)} left")
-        if best := self._best():
-            parts.append(f"best {self._metric} {self._outcomes[best[0]].metrics[self._metric]:.4f} ({best[1]})")
+        done, failed = counts["finished"] + counts["known"], counts["failed"] + counts["killed"]
+        parts = [f"{running} running, {done} done, {pruned}{failed} failed, {waiting} waiting"]
+        if left := self._estimate_seconds_left():
+            parts.append(f"about {format_duration(left)} left")
+        scores = {
+            label: self._outcomes[number].metrics[self._metric]
+            for number, label in enumerate(self._labels)
+            if number in self._outcomes and self._metric in self._outcomes[number].metrics
+        }
+        if scores:
+            best = (min if self._direction == "minimize" else max)(scores, key=lambda label: scores[label])
+            parts.append(f"best {self._metric} {scores[best]:.4f} ({best})")
         return "; ".join(parts)
 
-    def _seconds_left(self) -> float | None:
-        """By the mean of the jobs that have run whole."""
+    def _estimate_seconds_left(self) -> float | None:
+        """By the mean time of the jobs that have run from start to end."""
         took = [outcome.seconds for outcome in self._outcomes.values() if outcome.status == "finished"]
         if not took or len(self._outcomes) == len(self._labels):
             return None
@@ -96,34 +97,25 @@ class SweepProgress:
         ]
         return (sum(running) + mean * (len(self._labels) - len(self._begun))) / (self._n_jobs or max(1, len(running)))
 
-    def _best(self) -> tuple[int, str] | None:
-        scored = {n: each.metrics[self._metric] for n, each in self._outcomes.items() if self._metric in each.metrics}
-        if not scored:
-            return None
-        best = (min if self._direction == "minimize" else max)(scored, key=lambda number: scored[number])
-        return best, self._labels[best]
-
-    def _table(self) -> Table:
-        grid = Table(title=self._headline(), title_justify="left")
+    def _make_table(self) -> Table:
+        table = Table(title=self._headline(), title_justify="left")
         for name in ("job", "state", "time", self._metric):
-            grid.add_column(name, justify="left" if name in ("job", "state") else "right", overflow="fold")
+            table.add_column(name, justify="left" if name in ("job", "state") else "right", overflow="fold")
         running = [number for number in self._begun if number not in self._outcomes]
-        shown = sorted([*running, *list(self._outcomes)[-(_ROWS - len(running)) :]])
-        for number in shown:
-            grid.add_row(*self._row(number))
-        return grid
+        for number in sorted([*running, *list(self._outcomes)[-(_ROWS - len(running)) :]]):
+            outcome = self._outcomes.get(number)
+            state = _WORDS[outcome.status] if outcome else "running"
+            seconds = outcome.seconds if outcome else time.monotonic() - self._begun[number]
+            score = self._format_score(outcome) if outcome else ""
+            table.add_row(self._labels[number], state, format_duration(seconds), score)
+        return table
 
-    def _row(self, number: int) -> tuple[str, str, str, str]:
-        outcome = self._outcomes.get(number)
-        if outcome is None:
-            return self._labels[number], "running", clock(time.monotonic() - self._begun[number]), ""
-        value = outcome.metrics.get(self._metric)
-        score = "" if value is None else f"{value:.4f}"
-        return self._labels[number], _WORDS[outcome.status], clock(outcome.seconds), score
+    def _format_score(self, outcome: Outcome) -> str:
+        return f"{outcome.metrics[self._metric]:.4f}" if self._metric in outcome.metrics else ""
 
 
-def clock(seconds: float) -> str:
-    """A time as people say it: `45 s`, `3 min 20 s`, `2 h 05 min`."""
+def format_duration(seconds: float) -> str:
+    """A time in words: `45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

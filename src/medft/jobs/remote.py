@@ -1,4 +1,4 @@
-"""The far end of a job under Slurm or Ray: our program in a process of its own, and its end logged to MLflow."""
+"""A job on a machine of Slurm or Ray: its process there, whose end is logged to MLflow."""
 
 import os
 import signal
@@ -20,10 +20,10 @@ _GRACE = 20.0  # seconds to log its end; Slurm kills 30 seconds after it has ask
 def supervise(folder: str, time_limit: float | None = None, grace: float = _GRACE) -> Outcome:
     """Run the job that was frozen in a folder and wait for it.
 
-    Nothing that goes wrong with the job is raised: it is in MLflow and in what is returned.
+    Errors of the job are not raised: they are in MLflow and in the outcome.
 
     Raises:
-        SystemExit: Slurm has put the job back into its queue, where it goes on later.
+        SystemExit: Slurm has put the job back into its queue; it is resumed later.
     """
     config = load_frozen(Path(folder))
     (Path(folder) / BEGUN).touch()
@@ -48,7 +48,7 @@ class SlurmTask:
         return supervise(folder)
 
     def checkpoint(self, folder: str) -> Any:
-        """What is to be done when the job leaves the queue again."""
+        """The submission of a preempted job: the same again."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, folder)
@@ -56,7 +56,7 @@ class SlurmTask:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """Launchers pass over SIGTERM or die of it at once; the job needs a word before the end."""
+    """Make SIGTERM a KeyboardInterrupt: launchers ignore it or die of it at once, and the job has to log its end."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough

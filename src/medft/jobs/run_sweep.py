@@ -1,6 +1,6 @@
-"""A sweep from its first job to its last word: the parent run, the jobs that are left, the summary."""
+"""A sweep from start to end: the parent run, the jobs that are left, the summary."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,56 +14,42 @@ from medft.jobs.plan import Plan
 from medft.jobs.process import Outcome, is_running
 from medft.jobs.progress import SweepProgress
 from medft.jobs.scheduler import JobSource, Scheduler
-from medft.report.sweep_summary import note, print_summary
+from medft.report.sweep_summary import describe_sweep, print_summary
 from medft.runs.provenance import command_line
-from medft.runs.resume import find_finished
+from medft.runs.resume import find_finished_runs
 from medft.runs.status import record_lost
-from medft.runs.sweeps import JobRun, children, children_link, close_parent, describe_parent, open_parent
+from medft.runs.sweeps import Sweep, open_sweep
 
 
 def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
     """Run the jobs of a sweep that are left; returns the exit code: that of the first job that failed, or 0.
 
     Args:
-        argv: of the command, to be told.
+        argv: of the command, to be logged.
 
     Raises:
         InputError: the same sweep runs in another process.
     """
     config = plan.configs[0]
-    with exclusive(config, plan.identity):
+    with lock_sweep(config, plan.identity):
         folder = Path(config.paths.root_dir) / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}-sweep"
         executor = make_executor(config)
-        parent, folder = open_parent(config, plan.identity, folder.resolve())
+        sweep = open_sweep(config, plan.identity, folder.resolve())
         name = config.sweep.name or " x ".join(shorten_keys(plan.keys).values()) or "sweep"
-        jobs = plan.make_jobs(parent, folder)
+        jobs = plan.make_jobs(sweep.run_id, sweep.folder)
         status = "KILLED"
         try:
-            describe_parent(config, parent, name, plan.keys, command_line("medft train", argv))
-            run_jobs(jobs, executor)
+            sweep.describe(name, plan.keys, command_line("medft train", argv))
+            _run_jobs(jobs, executor)
             status = "FINISHED"
         finally:
-            code = _close(jobs, parent, folder, status, executor.outlives)
+            code = _close(sweep, jobs, status, executor.outlives)
     return code
 
 
-def run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
-    """Run those jobs of a sweep that have not finished in an earlier launch; the others need no process."""
-    finished = find_finished([job.config for job in jobs])
-    left = [job for job in jobs if job.label not in finished]
-    for job in left:
-        freeze(job)
-    sweep = jobs[0].config.sweep
-    with SweepProgress([job.label for job in jobs], executor.n_jobs, sweep.metric, sweep.direction) as progress:
-        for job in jobs:
-            if run := finished.get(job.label):
-                progress.ended(job.number, Outcome("known", 0.0, metrics=run.metrics))
-        Scheduler(JobSource(left), executor, progress).run()
-
-
 @contextmanager
-def exclusive(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
-    """One process a sweep or search: two would run each job twice.
+def lock_sweep(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
+    """Make sure that one process runs a sweep or search: two would run each job twice.
 
     Raises:
         InputError: there is another.
@@ -73,17 +59,30 @@ def exclusive(config: Config, identity: str, what: str = "sweep") -> Iterator[No
         yield
 
 
-def _close(jobs: Sequence[Job], parent: str, folder: Path, status: str, outlive: bool) -> int:
-    """End the parent run as its jobs have ended, and say so."""
-    config = jobs[0].config
-    record_lost(config, parent, lambda child: outlive and is_running(Path(child.tags.get("output_dir", ""))))
-    known = children(config, parent)
-    runs: Mapping[str, JobRun | None] = {job.label: known.get(job.label) for job in jobs}
+def _run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
+    """Run those jobs of a sweep that have not finished in an earlier launch; the others need no process."""
+    finished = find_finished_runs([job.config for job in jobs])
+    left = [job for job in jobs if job.label not in finished]
+    for job in left:
+        freeze(job)
+    sweep = jobs[0].config.sweep
+    with SweepProgress([job.label for job in jobs], executor.n_jobs, sweep.metric, sweep.direction) as progress:
+        for job in jobs:
+            if run := finished.get(job.label):
+                progress.show_end(job.number, Outcome("known", 0.0, metrics=run.metrics))
+        Scheduler(JobSource(left), executor, progress).run()
+
+
+def _close(sweep: Sweep, jobs: Sequence[Job], status: str, outlive: bool) -> int:
+    """End the parent run as its jobs have ended, and print the summary."""
+    record_lost(sweep, lambda run: outlive and is_running(Path(run.tags.get("output_dir", ""))))
+    known, config = sweep.list_job_runs(), sweep.config
+    runs = {job.label: known.get(job.label) for job in jobs}
     bad = [run for run in runs.values() if run is None or run.status != "FINISHED"]
     if status == "FINISHED" and bad:
         status = "FAILED"
-    link = f"[All jobs as a table, the best first]({children_link(config, parent)})"
-    close_parent(config, parent, status, f"{link}\n\n{note(config, runs)}")
-    print_summary(config, parent, folder, runs, {job.label: job.config.job.command for job in jobs})
-    codes = [int(run.tags.get("exit_code", "1")) if run else 1 for run in bad]
-    return codes[0] if codes else 0
+    link = f"[All jobs as a table, the best first]({sweep.format_link()})"
+    sweep.close(status, f"{link}\n\n{describe_sweep(config, runs)}")
+    commands = {job.label: job.config.job.command for job in jobs}
+    print_summary(config, sweep.run_id, sweep.folder, runs, commands)
+    return next((int(run.tags.get("exit_code", "1")) if run else 1 for run in bad), 0)

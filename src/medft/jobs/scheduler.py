@@ -1,4 +1,4 @@
-"""Running jobs: so many at once, watched until each has ended, and MLflow told how."""
+"""Running jobs: up to `n_jobs` at once, each watched until it has ended and its end is logged."""
 
 import itertools
 import time
@@ -16,20 +16,20 @@ INTERRUPTED = "the command that started it was interrupted"
 
 
 class JobSource:
-    """Where jobs come from, and who hears of them: here those of a sweep, which are known before the first starts."""
+    """Gives jobs to a scheduler and hears how they end; here those of a sweep, all known from the start."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._waiting = deque(jobs)
 
-    def next(self) -> Job | None:
+    def next_job(self) -> Job | None:
         """The job to start now, which is frozen; None = there is none."""
         return self._waiting.popleft() if self._waiting else None
 
-    def watch(self, job: Job, handle: Handle) -> None:
-        """Called again and again while a job runs."""
+    def watch_job(self, job: Job, handle: Handle) -> None:
+        """Called at every poll while a job runs."""
 
-    def ended(self, job: Job, outcome: Outcome) -> Outcome:
-        """Called when a job has ended and MLflow knows how; returns what is to be shown."""
+    def finish_job(self, job: Job, outcome: Outcome) -> Outcome:
+        """Called when a job has ended and that is logged; returns the outcome to show."""
         return outcome
 
 
@@ -42,7 +42,7 @@ class _Running:
 
 
 class Scheduler:
-    """Starts the jobs of a source with an executor, until there are no more."""
+    """Runs the jobs of a source with an executor, until there are no more."""
 
     def __init__(self, source: JobSource, executor: Executor, progress: SweepProgress) -> None:
         self._source, self._executor, self._progress = source, executor, progress
@@ -59,7 +59,7 @@ class Scheduler:
             while self._running:
                 self._progress.refresh()
                 time.sleep(self._executor.pause)
-                self._look()
+                self._poll()
                 self._start()
         except BaseException:
             if not self._executor.outlives:
@@ -67,7 +67,7 @@ class Scheduler:
                     each.handle.stop(INTERRUPTED)
                 while self._running:
                     time.sleep(self._executor.pause)
-                    self._look()
+                    self._poll()
             raise
 
     def _start(self) -> None:
@@ -76,27 +76,23 @@ class Scheduler:
         for slot in slots:
             if slot in taken:
                 continue
-            job = self._source.next()
+            job = self._source.next_job()
             if job is None:
                 return
             self._running.append(_Running(job, self._executor.start(job.folder, slot), slot))
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         for each in list(self._running):
             outcome = each.handle.poll()
             if not each.has_begun and (outcome or each.handle.has_begun()):
                 each.has_begun = True
-                self._progress.started(each.job.number, each.job.label)
+                self._progress.show_start(each.job.number, each.job.label)
             if outcome:
-                self._end(each, outcome)
+                self._running.remove(each)
+                try:
+                    outcome = settle(each.job.config, outcome, each.handle.started)
+                except Exception as error:  # no store: other jobs continue, and the sweep's end logs this one again
+                    warn(f"{each.job.label}: how it ended could not be logged: {error}")
+                self._progress.show_end(each.job.number, self._source.finish_job(each.job, outcome))
             elif each.has_begun:
-                self._source.watch(each.job, each.handle)
-
-    def _end(self, ended: _Running, outcome: Outcome) -> None:
-        self._running.remove(ended)
-        job = ended.job
-        try:
-            outcome = settle(job.config, outcome, ended.handle.started)
-        except Exception as error:  # a store that is away takes no other job along; the sweep's end makes up for it
-            warn(f"{job.label}: how it ended could not be logged: {error}")
-        self._progress.ended(job.number, self._source.ended(job, outcome))
+                self._source.watch_job(each.job, each.handle)

@@ -27,11 +27,11 @@ def main(folder: Path) -> int:
 
 
 def _run(folder: Path) -> int:
-    """Whatever ends the job is in MLflow afterwards, what goes wrong before it has opened a run too."""
+    """Run the job; whatever ends it is logged to MLflow, an error before it has opened a run too."""
     from medft.console import quieten, quieten_loggers, warn
     from medft.jobs.job import load_frozen
-    from medft.runs.status import exception_facts, record_end
-    from medft.runs.sweeps import child_of
+    from medft.runs.status import describe_exception, record_end
+    from medft.runs.sweeps import find_job_run
 
     config, began = load_frozen(folder), time.time()
     try:
@@ -42,21 +42,20 @@ def _run(folder: Path) -> int:
         metrics = run(config)
     except BaseException as error:
         try:
-            record_end(config, began, *exception_facts(error))
+            record_end(config, began, *describe_exception(error))
         except Exception:  # the store itself may be what is broken
             warn(f"the end of this job could not be logged: {traceback.format_exc(limit=1)}")
         raise
-    child = child_of(config)
-    assert child
-    was_finished = child.ended is not None and child.ended < began
-    result = {"run_id": child.run_id, "skipped": was_finished, "metrics": metrics}
+    tracked = find_job_run(config)
+    assert tracked
+    result = {"run_id": tracked.run_id, "skipped": tracked.ended < began, "metrics": metrics}
     with write_atomically(folder / RESULT) as partial:
         partial.write_text(json.dumps(result), encoding="utf-8")
     return 0
 
 
 def _end_with_parent() -> None:
-    """Die with the sweep, whatever kills it: its end of our standard input is closed then."""
+    """Die with the sweep, whatever kills it: standard input is a pipe from there, and is closed then."""
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1024):  # not through a buffer, whose lock would outlive this thread

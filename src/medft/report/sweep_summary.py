@@ -35,7 +35,7 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
     say(f"results:       {folder} (MLflow run {parent})")
 
 
-def note(config: Config, jobs: Jobs) -> str:
+def describe_sweep(config: Config, jobs: Jobs) -> str:
     """The description of the parent run, in Markdown: what was asked, and the jobs, the best first."""
     metric = config.sweep.metric
     best_first = dict(sorted(jobs.items(), key=lambda job: _rank(job[1], config)))

@@ -1,1 +1,1 @@
-"""The tracking room: one MLflow run per training, and everything that goes into it."""
+"""Tracking: one MLflow run per training, and everything that is logged to it."""

@@ -1,5 +1,6 @@
-"""What a run logs once it is measured: metrics, predictions, verdicts, the model."""
+"""Logging of results: metrics, predictions, verdicts, the model."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,19 +25,20 @@ def log_results(
     """Log final metrics, predictions, and the answers to the probes, before and after."""
     tracker.log_metrics(metrics)
     cuts = [row.test.cut for row in predictions]
-    counted = {"answers_cut": sum(cut > 0 for cut in cuts), "answer_tokens_lost": sum(cuts)}
-    tracker.set_tags({f"cuts.test.{name}": str(value) for name, value in counted.items()})
-    tracker.log_json("probes.json", probes)
+    tracker.set_tags(
+        {"cuts.test.answers_cut": str(sum(cut > 0 for cut in cuts)), "cuts.test.answer_tokens_lost": str(sum(cuts))}
+    )
+    tracker.log_text("probes.json", json.dumps(probes, indent=2, ensure_ascii=False))
     _log_predictions(tracker, predictions)
 
 
 def log_verdicts(
     tracker: Tracker, judge: Judge, predictions: Sequence[Prediction], results: JudgeResults
 ) -> dict[str, float]:
-    """Log what is known of a judge, then its scores, and the predictions with its verdicts.
+    """Log the description of a judge, its scores, and the predictions with its verdicts.
 
     Returns:
-        The metrics that were logged: of the judge, and of its agreement with others that have judged the run.
+        The metrics that were logged: the judge's, and those of its agreement with others that have judged the run.
     """
     facts = {**judge.describe(), IDENTITY: judge.identity()}
     facts["controls"] = f"{_RELIABLE[results.reliability.reliable]}: {results.reliability.why}"
@@ -59,7 +61,6 @@ def log_model(tracker: Tracker, network: Any, tokenizer: Tokenizer) -> None:
 def _log_predictions(tracker: Tracker, predictions: Sequence[Prediction]) -> None:
     """Log predictions.jsonl and, in the notebook's format, predictions.json."""
     tracker.folder.mkdir(parents=True, exist_ok=True)
-    write_jsonl(predictions, tracker.folder / "predictions.jsonl")
-    write_notebook_json(predictions, tracker.folder / "predictions.json")
-    tracker.log_file(tracker.folder / "predictions.jsonl")
-    tracker.log_file(tracker.folder / "predictions.json")
+    for name, write in (("predictions.jsonl", write_jsonl), ("predictions.json", write_notebook_json)):
+        write(predictions, tracker.folder / name)
+        tracker.log_file(tracker.folder / name)

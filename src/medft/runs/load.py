@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from medft.console import track, warn
 from medft.errors import InputError
-from medft.runs.query import RunSelection, RunStore
+from medft.runs.query import RunStore
 from medft.runs.record import RunRecord, read_record
 from medft.runs.tracker import Tracker
 
@@ -20,33 +20,34 @@ class RunQuery:
 
 
 def load_runs(store: RunStore, query: RunQuery) -> tuple[list[RunRecord], dict[str, str]]:
-    """All that the runs have logged; and which are left out, with the reason, which is also said.
+    """Read all that the runs have logged; warns of runs that are left out.
+
+    Returns:
+        The runs; and the ids of those that are left out, each with the reason.
 
     Raises:
         InputError: there is no run to compare, or one that was named cannot be.
     """
-    selection = _select(store, query)
-    runs, left_out = [], dict(selection.left_out)
-    for run in track(selection.runs, "reading runs", len(selection.runs)):
-        tracker = Tracker(store.client, run.info.run_id, store.config.paths.output)
+    if query.parent:
+        runs = store.find_children(query.parent)
+    else:
+        runs = store.search_runs(query.filter) if query.filter else store.find_runs(query.ids)
+    left_out = {run.info.run_id: f"it is {run.info.status}" for run in runs if run.info.status != "FINISHED"}
+    runs = [run for run in runs if run.info.run_id not in left_out]
+    records = []
+    for run in track(runs, "reading runs", len(runs)):
         try:
-            record = read_record(tracker)
+            record = read_record(Tracker(store.client, run.info.run_id, store.config.paths.output))
             if not record.predictions:
                 raise InputError(f"run={record.run_id}: its predictions.jsonl has no rows")
-            runs.append(record)
+            records.append(record)
         except InputError as error:
             if query.ids:
                 raise
             left_out[run.info.run_id] = str(error).split(": ", 1)[-1]
     for run_id, why in left_out.items():
         warn(f"run {run_id} is left out: {why}")
-    if not runs:
+    if not records:
         where = f"parent={query.parent}" if query.parent else f"filter={query.filter}"
         raise InputError(f"{where}: no finished run in {store.uri}")
-    return runs, left_out
-
-
-def _select(store: RunStore, query: RunQuery) -> RunSelection:
-    if query.parent:
-        return store.find_children(query.parent)
-    return store.search_runs(query.filter) if query.filter else store.find_runs(query.ids)
+    return records, left_out

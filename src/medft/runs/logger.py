@@ -5,6 +5,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
+from typing_extensions import override
 
 from medft.runs.tracker import Tracker
 
@@ -17,22 +18,23 @@ class TrackerLogger(Logger):
         self._tracker = tracker
 
     @property
+    @override
     def name(self) -> str:
-        """The logger's name."""
         return "medft"
 
     @property
+    @override
     def version(self) -> str:
-        """The MLflow run id."""
         return self._tracker.run_id
 
+    @override
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log training and validation metrics of a step."""
         known = {key: value for key, value in metrics.items() if key.startswith(("train/", "val/"))}
         if known:
             self._tracker.log_metrics(known, step=step or 0)
 
+    @override
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Parameters were logged when the run started."""
+        pass  # parameters were logged when the run started

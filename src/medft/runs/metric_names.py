@@ -48,9 +48,8 @@ def flatten_results(results: Mapping[str, BeforeAfter], unigram_loss: Estimate) 
     """The metrics of the answers, and the reference that they are read against."""
     flat = flatten_estimate(UNIGRAM_LOSS, unigram_loss)
     for name, result in results.items():
-        flat |= flatten_estimate(f"test/{name}", result.after)
-        flat |= flatten_estimate(f"baseline/{name}", result.before)
-        flat |= flatten_estimate(f"difference/{name}", result.difference)
+        for side, estimate in zip(_SIDES, (result.before, result.after, result.difference), strict=True):
+            flat |= flatten_estimate(f"{side}/{name}", estimate)
     return flat
 
 
@@ -82,23 +81,15 @@ def flatten_judge(results: JudgeResults, agreements: Sequence[Agreement] = ()) -
     flat: dict[str, float] = {status: float(count) for status, count in results.counts.items()}
     if results.reliability.reliable is not None:
         flat["reliable"] = float(results.reliability.reliable)
-    estimates = {
-        "score": results.score.after,
-        "baseline_score": results.score.before,
-        "difference": results.score.difference,
-        **{f"control_{name}": estimate for name, estimate in results.controls.items()},
-        **results.agreement,
-    }
+    score, controls = results.score, {f"control_{name}": estimate for name, estimate in results.controls.items()}
+    estimates = {"score": score.after, "baseline_score": score.before, "difference": score.difference}
+    estimates |= controls | dict(results.agreement)
     for key, estimate in estimates.items():
         flat |= flatten_estimate(key, estimate)
     named = {f"judge/{results.name}/{key}": value for key, value in flat.items()}
     for agreement in agreements:
-        named |= _flatten_agreement(agreement)
+        base = f"agreement/{'_'.join(agreement.judges)}"
+        named |= {f"{base}/answers": float(agreement.answers)} | flatten_estimate(f"{base}/bias", agreement.bias)
+        if agreement.spearman is not None:
+            named[f"{base}/spearman"] = agreement.spearman
     return named
-
-
-def _flatten_agreement(agreement: Agreement) -> dict[str, float]:
-    base = f"agreement/{agreement.judges[0]}_{agreement.judges[1]}"
-    ranks = {} if agreement.spearman is None else {f"{base}/spearman": agreement.spearman}
-    answers = {f"{base}/answers": float(agreement.answers)}
-    return answers | ranks | flatten_estimate(f"{base}/bias", agreement.bias)

@@ -4,7 +4,7 @@ import platform
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,7 @@ from medft.config.paths import checkout_root
 from medft.config.section import Role
 from medft.files import json_digest
 
-_PACKAGES = (
-    "medft",
-    "torch",
-    "transformers",
-    "pytorch-lightning",
-    "peft",
-    "tiktoken",
-    "mlflow",
-    "hydra-core",
-)
+_PACKAGES = ("medft", "torch", "transformers", "pytorch-lightning", "peft", "tiktoken", "mlflow", "hydra-core")
 
 
 def config_hash(resolved: dict[str, Any]) -> str:
@@ -38,30 +29,27 @@ def judge_hash(resolved: dict[str, Any]) -> str:
     return json_digest(roles.settings_with(resolved, Role.JUDGE))
 
 
+def make_identity_tags(resolved: dict[str, Any]) -> dict[str, str]:
+    """The tags that tell whether two runs had the same config and the same judge."""
+    return {"config_hash": config_hash(resolved), "judge_hash": judge_hash(resolved)}
+
+
 def command_line(program: str, arguments: Sequence[str]) -> str:
     """A command as it can be pasted into a shell."""
     return " ".join([program, *map(shlex.quote, arguments)])
 
 
-def flatten(resolved: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each value of a nested config with its dotted key, as text."""
-    return ((key, str(value)) for key, value in roles.flatten(resolved))
-
-
-def code_tags() -> dict[str, str]:
+def collect_code_tags() -> dict[str, str]:
     """Git commit and whether the tree had changes (of a checkout), versions of what matters, and the machine."""
     tags = {f"version.{name}": version(name) for name in _PACKAGES}
-    tags["version.python"] = platform.python_version()
-    tags["machine"] = machine()
-    root = checkout_root()
-    commit = _git("rev-parse", "HEAD") if root else None
-    if commit:
+    tags |= {"version.python": platform.python_version(), "machine": describe_machine()}
+    if checkout_root() and (commit := _git("rev-parse", "HEAD")):
         tags["git.commit"] = commit
         tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
     return tags
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """The machine in words: system, processor, cores, memory."""
     info = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.exists() else []
@@ -71,14 +59,8 @@ def machine() -> str:
 
 
 def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(checkout_root()), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(checkout_root()), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()

@@ -1,15 +1,14 @@
-"""Which runs are meant: the last one, an id or the beginning of one, a name, a sweep's runs, or an MLflow filter."""
+"""Runs by name: the last one, an id or the beginning of one, a name, a sweep's runs, or an MLflow filter."""
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from medft.config.compose import compose_config
 from medft.config.schema import Config
 from medft.console import note
 from medft.errors import InputError
-from medft.runs.store import all_runs, connect, tracking_uri
+from medft.runs.store import connect, list_runs, tracking_uri
 from medft.runs.sweeps import KIND, PARENT, SUPERSEDED, SWEEP
 
 LAST = "last"
@@ -17,19 +16,6 @@ SPLIT_RUN = "dataset.split.from_run"
 _FEWEST = 6  # characters of the beginning of a run id
 _PAGE = 20
 PLACES = ("tracking.uri=", "paths.")  # overrides that say where runs are tracked
-
-
-@dataclass(frozen=True)
-class RunSelection:
-    """Runs as MLflow has them.
-
-    Attributes:
-        runs: FINISHED ones, in the order they were named or else oldest first.
-        left_out: by run id, why not.
-    """
-
-    runs: list[Any]
-    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class RunStore:
@@ -44,10 +30,10 @@ class RunStore:
         self.uri = tracking_uri(config)
 
     def find_run(self, name: str, key: str = "run") -> Any:
-        """A run, whatever its status; `last` is the newest that is FINISHED and no sweep.
+        """A run of any status; `last` is the newest FINISHED one that is no sweep.
 
         Args:
-            key: where the user named it, for errors.
+            key: of the option that names it, for errors.
 
         Raises:
             InputError: there is none, or there are several.
@@ -56,18 +42,18 @@ class RunStore:
             return self._find_last(key, "run", lambda run: not {KIND, SUPERSEDED} & run.data.tags.keys())
         return self._find_named(name, key)
 
-    def find_parent(self, name: str, key: str = "parent") -> Any:
+    def find_parent(self, name: str) -> Any:
         """The parent run of a sweep or a search; `last` is the newest that is FINISHED.
 
         Raises:
             InputError: there is none, or there are several.
         """
         if name == LAST:
-            return self._find_last(key, "sweep", lambda run: KIND in run.data.tags)
-        return self._find_named(name, key)
+            return self._find_last("parent", "sweep", lambda run: KIND in run.data.tags)
+        return self._find_named(name, "parent")
 
-    def find_runs(self, names: Sequence[str]) -> RunSelection:
-        """FINISHED runs; one that is named twice is there once.
+    def find_runs(self, names: Sequence[str]) -> list[Any]:
+        """FINISHED runs, in the order they are named; one that is named twice is there once.
 
         Raises:
             InputError: there is no such run, there are several, or it is not FINISHED.
@@ -78,26 +64,25 @@ class RunStore:
                 raise InputError(f"run {run_id}: it is a {kind}; its runs are compared by parent={run_id}")
             if run.info.status != "FINISHED":
                 raise InputError(f"run {run_id}: it is {run.info.status}, only FINISHED runs can be compared")
-        return RunSelection(list(runs.values()))
+        return list(runs.values())
 
-    def find_children(self, parent: str) -> RunSelection:
-        """The runs of a sweep, without those that were superseded by a later attempt.
+    def find_children(self, parent: str) -> list[Any]:
+        """The runs of a sweep, oldest first, without those that were superseded by a later attempt.
 
         Raises:
             InputError: there is no such parent.
         """
         run_id = self.find_parent(parent).info.run_id
         runs = self._search(f"tags.`{PARENT}` = '{run_id}'")
-        return _select_finished([run for run in runs if SUPERSEDED not in run.data.tags])
+        return [run for run in runs if SUPERSEDED not in run.data.tags]
 
-    def search_runs(self, filter_string: str) -> RunSelection:
-        """The runs that an MLflow filter finds; parents of sweeps are no runs to compare.
+    def search_runs(self, filter_string: str) -> list[Any]:
+        """The runs that an MLflow filter finds, oldest first, without parents of sweeps.
 
         Raises:
             InputError: MLflow cannot read the filter.
         """
-        runs = self._search(filter_string)
-        return _select_finished([run for run in runs if not {KIND, SUPERSEDED} & run.data.tags.keys()])
+        return [run for run in self._search(filter_string) if not {KIND, SUPERSEDED} & run.data.tags.keys()]
 
     def find_sweep(self, name: str) -> Any:
         """The newest sweep of a name.
@@ -113,7 +98,7 @@ class RunStore:
         return named[-1]
 
     def _find_last(self, key: str, kind: str, is_meant: Callable[[Any], bool]) -> Any:
-        """The newest FINISHED run of a kind; says which one it is."""
+        """The newest FINISHED run of a kind; prints which one it is."""
         experiments, token = self._experiments(), None
         while True:
             page = self.client.search_runs(
@@ -149,7 +134,7 @@ class RunStore:
         import mlflow
 
         try:
-            runs = all_runs(self.client, self._experiments(), filter_string)
+            runs = list_runs(self.client, self._experiments(), filter_string)
         except mlflow.exceptions.MlflowException as error:
             raise InputError(f"filter={filter_string}: {' '.join(str(error).split())}") from None
         return sorted(runs, key=lambda run: run.info.start_time)
@@ -173,9 +158,3 @@ def resolve_split_run(overrides: Sequence[str]) -> list[str]:
             override = f"{key}={run.info.run_id}"
         resolved.append(override)
     return resolved
-
-
-def _select_finished(runs: Sequence[Any]) -> RunSelection:
-    """Only FINISHED runs can be compared."""
-    left_out = {run.info.run_id: f"it is {run.info.status}" for run in runs if run.info.status != "FINISHED"}
-    return RunSelection([run for run in runs if run.info.run_id not in left_out], left_out)

@@ -102,7 +102,7 @@ def read_record(tracker: Tracker, predictions: Sequence[Prediction] | None = Non
         metrics=dict(run.data.metrics),
         tags=dict(run.data.tags),
         params=dict(run.data.params),
-        curves={name: tracker.history(name) for name in LOSS_CURVES},
+        curves={name: tracker.read_history(name) for name in LOSS_CURVES},
         predictions=read_predictions(tracker) if predictions is None else predictions,
         config=tracker.artifact("config.yaml").read_text(encoding="utf-8"),
         audit=audit,

@@ -6,27 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 from medft.config.schema import Config
-from medft.runs.provenance import code_tags, config_hash, judge_hash
-from medft.runs.store import connect, experiment_id
-from medft.runs.sweeps import ERROR, EXIT_CODE, OPEN, JobRun, all_children, child_of, child_tags, supersede
+from medft.runs.provenance import collect_code_tags, make_identity_tags
+from medft.runs.store import get_experiment_id
+from medft.runs.sweeps import ERROR, EXIT_CODE, OPEN, UNFINISHED, JobRun, Sweep, make_job_tags, supersede
 
 
-def finished(config: Config, child: JobRun | None) -> bool:
-    """Whether this is the finished run of just this job. Of its data nothing is known before they are read."""
-    return child is not None and child.status == "FINISHED" and is_same_job(config, child)
+def is_finished_run(config: Config, run: JobRun) -> bool:
+    """Whether a run has finished with the config and the judge of a job; its data are not compared."""
+    return run.status == "FINISHED" and is_same_job(config, run)
 
 
-def is_same_job(config: Config, child: JobRun) -> bool:
+def is_same_job(config: Config, run: JobRun) -> bool:
     """Whether a run had the same config and the same judge."""
-    facts = {"config_hash": config_hash(config.resolved), "judge_hash": judge_hash(config.resolved)}
-    return facts.items() <= child.tags.items()
+    return make_identity_tags(config.resolved).items() <= run.tags.items()
 
 
 def record_end(config: Config, since: float, status: str, why: str, trace: str = "", exit_code: int = 1) -> None:
     """Make sure that it is in MLflow how an attempt at a job ended which did not finish.
 
-    What earlier attempts have left stays what it is: a finished run is not replaced by an interrupted look-up, an
-    interrupted one can still be gone on with.
+    What earlier attempts have left stays as it is: a finished run is not replaced by an interrupted look-up, an
+    interrupted one can still be resumed.
 
     Args:
         since: when the attempt began, seconds since 1970.
@@ -34,34 +33,39 @@ def record_end(config: Config, since: float, status: str, why: str, trace: str =
         why: in a line.
         trace: a traceback, kept as the artifact error.txt.
     """
-    client, child = connect(config), child_of(config)
-    if finished(config, child):
+    sweep = Sweep(config)
+    run = sweep.list_job_runs().get(config.job.label)
+    if run and is_finished_run(config, run):
         return
-    if child and child.status in OPEN:
-        _tell(client, child.run_id, why, trace, exit_code)
-        client.set_terminated(child.run_id, status)
-    elif child and (child.status == "KILLED" or (child.status == "FAILED" and (child.ended or 0) >= since)):
-        _tell(client, child.run_id, why, trace, exit_code)
-    else:
-        run_id = _bare_child(client, config)
-        _tell(client, run_id, why, trace, exit_code)
-        client.set_terminated(run_id, status)
+    if run and (run.status in UNFINISHED or (run.status == "FAILED" and run.ended >= since)):
+        run_id, is_open = run.run_id, run.status in OPEN
+    else:  # it ended before it could open a run
+        tags = {"command": config.job.command, "output_dir": str(config.paths.output), **collect_code_tags()}
+        new = sweep.client.create_run(
+            get_experiment_id(sweep.client, config),
+            run_name=config.job.label,
+            tags={**make_job_tags(config), **tags},
+        )
+        run_id, is_open = new.info.run_id, True
+        supersede(config, run_id)
+    _log_reason(sweep.client, run_id, why, trace, exit_code)
+    if is_open:
+        sweep.client.set_terminated(run_id, status)
 
 
-def record_lost(config: Config, parent: str, runs_on: Callable[[JobRun], bool] = lambda child: False) -> None:
-    """End the runs of jobs whose process is gone without a word; to be called when no other can be running.
+def record_lost(sweep: Sweep, still_runs: Callable[[JobRun], bool] = lambda run: False) -> None:
+    """End the runs of jobs whose process is gone and has logged no end.
 
     Args:
-        runs_on: whether a job is known to run on nevertheless.
+        still_runs: whether the job of a run is known to run without this command.
     """
-    client = connect(config)
-    for child in all_children(config, parent):
-        if child.status in OPEN and not runs_on(child):
-            _tell(client, child.run_id, "its process ended without a word", "", 1)
-            client.set_terminated(child.run_id, "KILLED")
+    for run in sweep.list_all_runs():
+        if run.status in OPEN and not still_runs(run):
+            _log_reason(sweep.client, run.run_id, "its process ended without a word", "", 1)
+            sweep.client.set_terminated(run.run_id, "KILLED")
 
 
-def exception_facts(error: BaseException) -> tuple[str, str, str, int]:
+def describe_exception(error: BaseException) -> tuple[str, str, str, int]:
     """(status, why, traceback, exit code) of what ended a job."""
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, KeyboardInterrupt):
@@ -73,22 +77,13 @@ def exception_facts(error: BaseException) -> tuple[str, str, str, int]:
 
 def record_error(client: Any, run_id: str, error: BaseException) -> None:
     """Why a run did not finish: a line as a tag, the traceback as error.txt."""
-    _, why, trace, exit_code = exception_facts(error)
+    _, why, trace, exit_code = describe_exception(error)
     with contextlib.suppress(Exception):  # what went wrong may be the store itself
-        _tell(client, run_id, why, trace, exit_code)
+        _log_reason(client, run_id, why, trace, exit_code)
 
 
-def _tell(client: Any, run_id: str, why: str, trace: str, exit_code: int) -> None:
+def _log_reason(client: Any, run_id: str, why: str, trace: str, exit_code: int) -> None:
     for key, value in {ERROR: why[:5000], EXIT_CODE: str(exit_code)}.items():
         client.set_tag(run_id, key, value)
     if trace:
         client.log_text(run_id, trace, "error.txt")
-
-
-def _bare_child(client: Any, config: Config) -> str:
-    """A child for a job that ended before it could open a run."""
-    facts = {"command": config.job.command, "output_dir": str(config.paths.output)}
-    tags = {**child_tags(config), **code_tags(), **facts}
-    run = client.create_run(experiment_id(client, config), run_name=config.job.label, tags=tags)
-    supersede(config, run.info.run_id)
-    return str(run.info.run_id)

@@ -15,7 +15,7 @@ from medft.files import exclusive_lock, write_atomically
 
 # MLflow reports usage to its makers unless told not to; medical users would not expect that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# It prints where a run is to be seen whenever one ends; medft says so once.
+# It prints the address of every run that ends; medft prints one once.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # Artifacts are mostly copied from one local directory to another: no bar for that.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -25,7 +25,7 @@ def tracking_uri(config: Config) -> str:
     """`tracking.uri` (MLFLOW_TRACKING_URI is its default), else the sqlite database under `paths.root_dir`.
 
     Raises:
-        InputError: it is a plain directory, a kind of store that MLflow has given up.
+        InputError: it is a plain directory, which MLflow no longer writes.
     """
     uri = config.tracking.uri
     if uri is None:
@@ -50,11 +50,14 @@ def connect(config: Config) -> Any:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     if given is not None:
         os.environ["MLFLOW_TRACKING_URI"] = given
-    client = mlflow.MlflowClient()
-    if config.tracking.uri is not None:
-        return client
-    _set_up(_folder(config) / "mlflow.db")
-    return client
+    if config.tracking.uri is None:
+        database = _folder(config) / "mlflow.db"
+        # made under another name: a process that is killed meanwhile, or several at once, leave no half of one
+        with exclusive_lock(database.with_suffix(".db.lock")):
+            if not database.exists():
+                with write_atomically(database) as new:
+                    mlflow.MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}").search_experiments(max_results=1)
+    return mlflow.MlflowClient()
 
 
 def preload_mlflow() -> None:
@@ -62,38 +65,30 @@ def preload_mlflow() -> None:
     import mlflow  # noqa: F401
 
 
-def all_runs(client: Any, experiments: Sequence[str], filter_string: str) -> list[Any]:
+def list_runs(client: Any, experiments: Sequence[str], filter_string: str) -> list[Any]:
     """All runs that a filter finds, the newest first."""
-    found, token = [], None
+    runs, token = [], None
     while True:
         page = client.search_runs(experiments, filter_string, order_by=["attributes.start_time DESC"], page_token=token)
-        found += page
+        runs += page
         token = page.token
         if not token:
-            return found
+            return runs
 
 
-def _set_up(database: Path) -> None:
-    """Make the database under another name and give it its own when it is whole: a process that is killed meanwhile,
-    or several that start at once, leave no half of one.
-    """
-    import mlflow
-
-    with exclusive_lock(database.with_suffix(".db.lock")):
-        if not database.exists():
-            with write_atomically(database) as new:
-                mlflow.MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}").search_experiments(max_results=1)
+def read_history(client: Any, run_id: str, metric: str) -> list[tuple[int, float]]:
+    """(step, value) of a run's metric so far, by step."""
+    points = client.get_metric_history(run_id, metric)
+    return sorted({point.step: point.value for point in points}.items())
 
 
-def experiment_id(client: Any, config: Config) -> str:
+def get_experiment_id(client: Any, config: Config) -> str:
     """The id of `tracking.experiment_name`, made if it is not there; local artifacts go under `mlruns/`."""
     name = config.tracking.experiment_name
-    location = None
-    if config.tracking.uri is None:
-        location = (_folder(config) / "artifacts").as_uri()
+    location = (_folder(config) / "artifacts").as_uri() if config.tracking.uri is None else None
     with exclusive_lock(config.paths.lock("experiment")):
-        found = client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else client.create_experiment(name, artifact_location=location))
+        known = client.get_experiment_by_name(name)
+        return str(known.experiment_id if known else client.create_experiment(name, artifact_location=location))
 
 
 def ui_command(config: Config) -> str:

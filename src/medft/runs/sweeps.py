@@ -1,27 +1,29 @@
 """Sweeps in MLflow: a parent run, a child run for each job, and what earlier launches of the same sweep have left."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from medft.config.schema import Config
-from medft.runs.provenance import code_tags
-from medft.runs.store import all_runs, connect, experiment_id
+from medft.runs.provenance import collect_code_tags
+from medft.runs.store import connect, get_experiment_id, list_runs
 
 KIND = "medft.kind"
 SWEEP = "sweep"
 PARENT = "mlflow.parentRunId"
-SUPERSEDED = "superseded_by"  # a child that a later run of the same job stands for
+SUPERSEDED = "superseded_by"  # tag of a run that a later run of the same job replaces
 LABEL = "sweep.label"
 NOTE = "mlflow.note.content"
 ERROR, EXIT_CODE = "error", "exit_code"
 _RESERVED = {"leaking", "device", "command", "output_dir", "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE}
 _NOTE_LIMIT = 8000  # characters of a tag that MLflow keeps
 OPEN = ("RUNNING", "SCHEDULED")
-UNFINISHED = (*OPEN, "KILLED")  # a later launch goes on with these
+UNFINISHED = (*OPEN, "KILLED")  # a later launch resumes these
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,13 @@ class JobRun:
 
     Attributes:
         status: MLflow's: RUNNING, FINISHED, FAILED or KILLED.
-        started: seconds since 1970, when the job was first begun.
-        ended: seconds since 1970; None while it runs.
+        ended: seconds since 1970; infinite while it runs.
     """
 
     run_id: str
     label: str
     status: str
-    started: float
-    ended: float | None
+    ended: float
     metrics: dict[str, float]
     tags: dict[str, str]
 
@@ -48,123 +48,137 @@ class JobRun:
         return " ".join(self.tags.get(ERROR, "").split())
 
 
-def open_parent(config: Config, identity: str, folder: Path, kind: str = SWEEP) -> tuple[str, Path]:
-    """The parent run of a sweep, RUNNING: that of an earlier launch, or a new one with `sweep.fresh`.
+class Sweep:
+    """A sweep or a search in MLflow: its parent run, and the runs of its jobs.
+
+    Args:
+        config: of any job; says where runs are kept.
+        run_id: of the parent; None = that of the config's job.
+    """
+
+    def __init__(self, config: Config, run_id: str | None = None) -> None:
+        parent = run_id or config.job.parent
+        assert parent
+        self.config, self.client, self.run_id = config, connect(config), parent
+
+    @cached_property
+    def _run(self) -> Any:
+        return self.client.get_run(self.run_id)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its jobs."""
+        return Path(self._run.data.tags["output_dir"])
+
+    def set_tags(self, tags: Mapping[str, str], run_id: str | None = None) -> None:
+        """Set or replace tags of the parent run, or of a job's."""
+        for key, value in tags.items():
+            self.client.set_tag(run_id or self.run_id, key, value)
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Log a picture to the parent run."""
+        self.client.log_figure(self.run_id, figure, name)
+
+    def describe(self, name: str, keys: Sequence[str], command: str) -> None:
+        """Log the question of a sweep, the keys it varies and the command that started it."""
+        sweep = self.config.sweep
+        texts = {"question": sweep.question, "reference": sweep.reference, "limits": sweep.limits}
+        tags = {
+            "mlflow.runName": name,
+            "sweep.name": name,
+            "sweep.keys": json.dumps(list(keys)),
+            "sweep.metric": sweep.metric,
+            "sweep.direction": sweep.direction,
+            **{f"sweep.{key}": text or "" for key, text in texts.items()},
+            "command": command,
+        }
+        self.set_tags({**tags, **collect_code_tags()})
+
+    def close(self, status: str, description: str) -> None:
+        """End the parent run, with a description in Markdown."""
+        self.set_tags({NOTE: description[:_NOTE_LIMIT]})
+        self.client.set_terminated(self.run_id, status)
+
+    def format_link(self) -> str:
+        """The address of a table of the jobs, the best first, within MLflow's pages."""
+        query = {
+            "searchFilter": self._filter,
+            "orderByKey": f"metrics.`{self.config.sweep.metric}`",
+            "orderByAsc": str(self.config.sweep.direction == "minimize").lower(),
+            "workflowType": "machine_learning",
+        }
+        return f"#/experiments/{self._run.info.experiment_id}/runs?{urlencode(query, quote_via=quote)}"
+
+    def list_all_runs(self) -> list[JobRun]:
+        """All runs of the jobs, superseded ones too, the oldest first."""
+        runs = list_runs(self.client, [self._run.info.experiment_id], self._filter)
+        return [_read_job_run(run) for run in reversed(runs)]
+
+    def list_job_runs(self) -> dict[str, JobRun]:
+        """The newest run of each job, by label."""
+        return {run.label: run for run in self.list_all_runs() if SUPERSEDED not in run.tags}
+
+    @property
+    def _filter(self) -> str:
+        return f"tags.`{PARENT}` = '{self.run_id}'"
+
+
+def open_sweep(config: Config, identity: str, folder: Path, kind: str = SWEEP) -> Sweep:
+    """Open the parent run of a sweep: that of an earlier launch, or a new one with `sweep.fresh`.
 
     Args:
         config: of any job; says where runs are kept.
         identity: of the sweep.
         folder: for its jobs, unless an earlier launch has one.
         kind: `sweep` or `search`.
-
-    Returns:
-        The run's id and the folder for its jobs.
     """
     client = connect(config)
-    experiment = experiment_id(client, config)
-    earlier = all_runs(client, [experiment], f"tags.`sweep.identity` = '{identity}'")
+    experiment = get_experiment_id(client, config)
+    earlier = list_runs(client, [experiment], f"tags.`sweep.identity` = '{identity}'")
     if earlier and not config.sweep.fresh:
-        parent = earlier[0]
-        client.update_run(parent.info.run_id, status="RUNNING")
-        return parent.info.run_id, Path(parent.data.tags["output_dir"])
+        client.update_run(earlier[0].info.run_id, status="RUNNING")
+        return Sweep(config, earlier[0].info.run_id)
     for old in earlier:  # a launch that was killed could not end its runs
-        for child in all_children(config, old.info.run_id):
-            if child.status in OPEN:
-                client.set_terminated(child.run_id, "KILLED")
-        if old.info.status in OPEN:
-            client.set_terminated(old.info.run_id, "KILLED")
+        runs = {run.run_id: run.status for run in Sweep(config, old.info.run_id).list_all_runs()}
+        for run_id, status in {**runs, old.info.run_id: old.info.status}.items():
+            if status in OPEN:
+                client.set_terminated(run_id, "KILLED")
     tags = {KIND: kind, "sweep.identity": identity, "output_dir": str(folder), "mlflow.source.type": "LOCAL"}
     parent = client.create_run(experiment, run_name=config.sweep.name or kind, tags=tags)
-    return parent.info.run_id, folder
+    return Sweep(config, parent.info.run_id)
 
 
-def describe_parent(config: Config, parent: str, name: str, swept: Sequence[str], command: str) -> None:
-    """Log what a sweep asks and what it was started with."""
-    client, sweep = connect(config), config.sweep
-    texts = {"question": sweep.question, "reference": sweep.reference, "limits": sweep.limits}
-    tags = {
-        "mlflow.runName": name,
-        "sweep.name": name,
-        "sweep.keys": json.dumps(list(swept)),
-        "sweep.metric": sweep.metric,
-        "sweep.direction": sweep.direction,
-        **{f"sweep.{key}": text or "" for key, text in texts.items()},
-        "command": command,
-        **code_tags(),
-    }
-    for key, value in tags.items():
-        client.set_tag(parent, key, value)
+def find_job_run(config: Config) -> JobRun | None:
+    """The newest run of a job, if it has one."""
+    return Sweep(config).list_job_runs().get(config.job.label)
 
 
-def close_parent(config: Config, parent: str, status: str, note: str) -> None:
-    """End the parent run, with a description in Markdown."""
-    client = connect(config)
-    client.set_tag(parent, NOTE, note[:_NOTE_LIMIT])
-    client.set_terminated(parent, status)
+def make_job_tags(config: Config) -> dict[str, str]:
+    """The tags that make a run the child of its sweep; none for a run of its own.
 
-
-def children_link(config: Config, parent: str) -> str:
-    """The address of a table of a sweep's jobs, the best first, within MLflow's pages."""
-    experiment, sweep = connect(config).get_run(parent).info.experiment_id, config.sweep
-    query = {
-        "searchFilter": f"tags.`{PARENT}` = '{parent}'",
-        "orderByKey": f"metrics.`{sweep.metric}`",
-        "orderByAsc": str(sweep.direction == "minimize").lower(),
-        "workflowType": "machine_learning",
-    }
-    return f"#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
-
-
-def children(config: Config, parent: str) -> dict[str, JobRun]:
-    """The newest run of each job of a sweep, by label."""
-    return {child.label: child for child in all_children(config, parent) if SUPERSEDED not in child.tags}
-
-
-def all_children(config: Config, parent: str) -> list[JobRun]:
-    """All runs of the jobs of a sweep, those that later ones stand for too, the oldest first."""
-    client = connect(config)
-    experiment = client.get_run(parent).info.experiment_id
-    return [_child(run) for run in reversed(all_runs(client, [experiment], f"tags.`{PARENT}` = '{parent}'"))]
-
-
-def child_of(config: Config) -> JobRun | None:
-    """The newest run of this job, if it has one."""
-    assert config.job.parent
-    return children(config, config.job.parent).get(config.job.label)
-
-
-def child_tags(config: Config) -> dict[str, str]:
-    """What makes a run the child of its sweep; empty for a run of its own."""
+    A swept value whose name means something else among a run's tags gets a prefix.
+    """
     if config.job.parent is None:
         return {}
-    values = {tag_name(name): value for name, value in config.job.values.items()}
+    values = {f"swept.{name}" if name in _RESERVED else name: value for name, value in config.job.values.items()}
     return {PARENT: config.job.parent, LABEL: config.job.label, **values}
-
-
-def tag_name(name: str) -> str:
-    """The tag of a swept value; a name that means something else among a run's tags gets a prefix."""
-    return f"swept.{name}" if name in _RESERVED else name
 
 
 def supersede(config: Config, run_id: str) -> None:
     """Mark earlier runs of the same job, so that they count no more."""
-    assert config.job.parent
-    client = connect(config)
-    for child in all_children(config, config.job.parent):
-        if child.label == config.job.label and child.run_id != run_id:
-            client.set_tag(child.run_id, SUPERSEDED, run_id)
+    sweep = Sweep(config)
+    for run in sweep.list_all_runs():
+        if run.label == config.job.label and run.run_id != run_id:
+            sweep.client.set_tag(run.run_id, SUPERSEDED, run_id)
 
 
-def _child(run: Any) -> JobRun:
-    ended, tags = run.info.end_time, dict(run.data.tags)
-    if run.info.status in OPEN:
-        ended = None  # MLflow keeps the old one when a run goes on
+def _read_job_run(run: Any) -> JobRun:
+    tags, is_open = dict(run.data.tags), run.info.status in OPEN  # MLflow keeps an old end when a run is resumed
     return JobRun(
         run_id=run.info.run_id,
         label=tags.get(LABEL, run.info.run_name),
         status=run.info.status,
-        started=run.info.start_time / 1000,
-        ended=ended / 1000 if ended else None,
+        ended=math.inf if is_open else run.info.end_time / 1000,
         metrics=dict(run.data.metrics),
         tags=tags,
     )

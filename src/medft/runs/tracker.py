@@ -12,15 +12,16 @@ from typing import Any
 import tenacity
 import yaml
 
+from medft.config.roles import flatten
 from medft.config.schema import Config
 from medft.console import warn
 from medft.data.splits import Splits
 from medft.errors import InputError
 from medft.files import write_atomically
-from medft.runs.provenance import code_tags, command_line, config_hash, flatten, judge_hash
+from medft.runs.provenance import collect_code_tags, command_line, config_hash, make_identity_tags
 from medft.runs.status import record_error
-from medft.runs.store import connect, experiment_id, tracking_uri
-from medft.runs.sweeps import ERROR, EXIT_CODE, NOTE, child_tags, supersede
+from medft.runs.store import connect, get_experiment_id, read_history, tracking_uri
+from medft.runs.sweeps import ERROR, EXIT_CODE, NOTE, make_job_tags, supersede
 
 _PARAM_LIMIT = 6000  # characters of a value that MLflow keeps
 
@@ -30,8 +31,8 @@ class Tracker:
 
     Args:
         folder: the run's own, where what it logs is written first.
-        logged: what an interrupted run has logged, (metric, step); going on with it repeats some steps, with the same
-            values, and these are not logged twice.
+        logged: (metric, step) that an interrupted run has logged. Resuming it repeats some steps with the same values,
+            which are not logged twice.
     """
 
     def __init__(self, client: Any, run_id: str, folder: Path, logged: Set[tuple[str, int]] = frozenset()) -> None:
@@ -46,14 +47,13 @@ class Tracker:
             mlflow.log_metrics(new, step=step, run_id=self.run_id, synchronous=True)
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Log parameters whole; what MLflow would cut stands in config.yaml only, and says so."""
+        """Log parameters whole; of what MLflow would cut there is a warning instead."""
         import mlflow
 
-        for key, value in params.items():
-            if len(value) > _PARAM_LIMIT:
-                warn(f"{key} is longer than an MLflow parameter may be; it stands whole in the artifact config.yaml")
-        whole = {key: value for key, value in params.items() if len(value) <= _PARAM_LIMIT}
-        mlflow.log_params(whole, run_id=self.run_id)
+        short = {key: value for key, value in params.items() if len(value) <= _PARAM_LIMIT}
+        for key in params.keys() - short.keys():
+            warn(f"{key} is longer than an MLflow parameter may be; it stands whole in the artifact config.yaml")
+        mlflow.log_params(short, run_id=self.run_id)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set or replace tags."""
@@ -66,21 +66,17 @@ class Tracker:
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Log a file or a whole directory as an artifact."""
-        if path.is_dir():
-            self.client.log_artifacts(self.run_id, str(path), artifact_path=folder)
-        else:
-            self.client.log_artifact(self.run_id, str(path), artifact_path=folder)
+        log = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
+        log(self.run_id, str(path), artifact_path=folder)
 
-    def log_json(self, name: str, content: Any) -> None:
-        """Write plain data as JSON into the run's folder and log it."""
-        path = self.folder / name
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-        self.log_file(path)
+    def log_text(self, name: str, text: str) -> None:
+        """Write a file into the run's folder and log it."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+        self.log_file(self.folder / name)
 
-    def history(self, metric: str) -> list[tuple[int, float]]:
+    def read_history(self, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a metric so far, by step."""
-        points = self.client.get_metric_history(self.run_id, metric)
-        return sorted({point.step: point.value for point in points}.items())
+        return read_history(self.client, self.run_id, metric)
 
     def tags(self) -> dict[str, str]:
         """The tags that the run has now."""
@@ -109,26 +105,29 @@ def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None 
     """A run that is RUNNING inside the context, and FINISHED, FAILED or KILLED after it.
 
     Args:
-        run_id: the interrupted run to go on in; None = a new one.
+        run_id: the interrupted run to resume; None = a new one.
     """
     import mlflow
 
     client = connect(config)
     with contextlib.suppress(AttributeError):  # at exit MLflow calls whatever is still open FINISHED
         atexit.unregister(mlflow.tracking.fluent._safe_end_run)
+    size = config.dataset.size or "all"
+    name = f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"
+    identity = {**make_identity_tags(config.resolved), "dataset.fingerprint": splits.fingerprint}
     run = mlflow.start_run(
         run_id=run_id,
-        experiment_id=None if run_id else experiment_id(client, config),
-        run_name=None if run_id else config.tracking.run_name or config.job.label or _run_name(config),
-        tags={**child_tags(config), **_identity(config, splits)},
+        experiment_id=None if run_id else get_experiment_id(client, config),
+        run_name=None if run_id else config.tracking.run_name or config.job.label or name,
+        tags={**make_job_tags(config), **identity},
         log_system_metrics=config.tracking.system_metrics,
     )
     try:
-        logged = _logged(client, run) if run_id else frozenset()
+        logged = _list_logged(client, run) if run_id else frozenset()
         tracker = Tracker(client, run.info.run_id, config.paths.output, logged)
         for key in {ERROR, EXIT_CODE} & run.data.tags.keys():  # why it had been interrupted
             client.delete_tag(run.info.run_id, key)
-        _describe(tracker, config, splits, device)
+        _log_setup(tracker, config, splits, device)
         yield tracker
     except BaseException as error:
         record_error(client, run.info.run_id, error)
@@ -137,31 +136,15 @@ def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None 
     mlflow.end_run("FINISHED")
 
 
-def _identity(config: Config, splits: Splits) -> dict[str, str]:
-    """What tells whether two runs are the same."""
-    return {
-        "config_hash": config_hash(config.resolved),
-        "judge_hash": judge_hash(config.resolved),
-        "dataset.fingerprint": splits.fingerprint,
-    }
-
-
-def _logged(client: Any, run: Any) -> set[tuple[str, int]]:
+def _list_logged(client: Any, run: Any) -> set[tuple[str, int]]:
     names = [name for name in run.data.metrics if not name.startswith("system/")]
-    return {(name, point.step) for name in names for point in client.get_metric_history(run.info.run_id, name)}
+    return {(name, step) for name in names for step, _ in read_history(client, run.info.run_id, name)}
 
 
-def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> None:
+def _log_setup(tracker: Tracker, config: Config, splits: Splits, device: str) -> None:
     """Log what is known before training: config, tags, data. What an interrupted run has logged of it stays."""
     output = config.paths.output
     output.mkdir(parents=True, exist_ok=True)
-    run_json = {
-        "run_id": tracker.run_id,
-        "config_hash": config_hash(config.resolved),
-        "dataset_fingerprint": splits.fingerprint,
-        "tracking_uri": tracking_uri(config),
-        "output_dir": str(output),
-    }
     tags = {
         "device": device,
         "leaking": str(splits.leaking).lower(),
@@ -169,23 +152,29 @@ def _describe(tracker: Tracker, config: Config, splits: Splits, device: str) -> 
         "command": config.job.command or command_line("medft train", sys.argv[1:]),
     }
     own = {key: str(value) for key, value in config.tracking.tags.items()}
-    tracker.set_tags({**code_tags(), **tags, **own})
+    tracker.set_tags({**collect_code_tags(), **tags, **own})
     if config.job.parent:
         supersede(config, tracker.run_id)
     known = tracker.client.get_run(tracker.run_id)
+    # paths.output_dir is a tag; as a parameter it would differ in every comparison of runs
+    left_out = {"paths.output_dir", *known.data.params}
     settings = {key: value for key, value in config.resolved.items() if key not in ("sweep", "launcher")}
-    params = {**dict(flatten(settings)), "dataset.size_used": str(splits.size_used)}
-    params.pop("paths.output_dir", None)  # a tag; as a parameter it would differ in every comparison of runs
-    tracker.log_params({key: value for key, value in params.items() if key not in known.data.params})
+    params = {**dict(flatten(settings)), "dataset.size_used": splits.size_used}
+    tracker.log_params({key: str(value) for key, value in params.items() if key not in left_out})
     if not known.inputs.dataset_inputs:
         _log_inputs(config, splits)
-    config_yaml = output / "config.yaml"
-    config_yaml.write_text(yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    tracker.log_file(config_yaml)
+    tracker.log_text("config.yaml", yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True))
     splits.write_ids(output / "split.json")
     tracker.log_file(output / "split.json")
     if splits.skipped.file:
         tracker.log_file(splits.skipped.file)
+    run_json = {
+        "run_id": tracker.run_id,
+        "config_hash": config_hash(config.resolved),
+        "dataset_fingerprint": splits.fingerprint,
+        "tracking_uri": tracking_uri(config),
+        "output_dir": str(output),
+    }
     with write_atomically(output / "run.json") as partial:
         partial.write_text(json.dumps(run_json, indent=2), encoding="utf-8")
 
@@ -202,8 +191,3 @@ def _log_inputs(config: Config, splits: Splits) -> None:
     for part, rows in splits.parts().items():
         dataset = MetaDataset(source, name=f"{config.dataset.name}-{part}", digest=rows.fingerprint[:36])
         mlflow.log_input(dataset, context=contexts[part])
-
-
-def _run_name(config: Config) -> str:
-    size = config.dataset.size or "all"
-    return f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"

@@ -1,1 +1,1 @@
-"""The search room: Optuna proposes settings within ranges, the sweep room runs them, what falls behind is given up."""
+"""Searches: Optuna proposes settings within ranges, and they run as the jobs of a sweep; poor ones are pruned."""

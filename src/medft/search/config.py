@@ -1,4 +1,4 @@
-"""What a search is told by conf/search/*.yaml, a file of the user's, and `search.KEY=VALUE` on the command line."""
+"""The settings of a search: conf/search/*.yaml or a file of the user's, and `search.KEY=VALUE` on the command line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,15 +55,15 @@ class SearchConfig(Section):
 
     @field_validator("metric")
     @classmethod
-    def _of_validation_rows(cls, metric: str) -> str:
-        if metric == _METRIC:
-            return metric
+    def _check_metric(cls, metric: str) -> str:
         if metric.startswith("train/"):
             raise ValueError(f"{metric} is lowest for what learns the training rows by heart; search by {_METRIC}")
-        raise ValueError(
-            f"{metric} is no metric of the validation rows. Settings chosen by what is measured on the test rows "
-            f"leak them, and the test result of the winner is too good; search by {_METRIC}"
-        )
+        if metric != _METRIC:
+            raise ValueError(
+                f"{metric} is no metric of the validation rows. Settings chosen by what is measured on the test rows "
+                f"leak them, and the test result of the winner is too good; search by {_METRIC}"
+            )
+        return metric
 
 
 def read_search(name: str, overrides: Sequence[Override]) -> SearchConfig:
@@ -110,7 +110,6 @@ def _merge(settings: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     merged = dict(settings)
     for key, value in own.items():
         if key in ("sampler", "pruner"):
-            merged[key] = {**settings[key], **(value if isinstance(value, dict) else {"name": value})}
-        else:
-            merged[key] = value
+            value = {**settings[key], **(value if isinstance(value, dict) else {"name": value})}
+        merged[key] = value
     return merged

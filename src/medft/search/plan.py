@@ -1,7 +1,5 @@
-"""What a search's command line stands for, checked before the first trial."""
+"""The plan of a search, read from its command line and checked before the first trial."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +13,10 @@ from medft.config.schema import Config
 from medft.config.section import Role
 from medft.console import track
 from medft.errors import InputError
+from medft.files import json_digest
 from medft.jobs.plan import check_launcher, parse_overrides, range_argument
 from medft.search.config import SearchConfig, read_search
-from medft.search.space import Value, as_type_of, ends, override
+from medft.search.space import Value, format_override, list_ends, match_type
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class SearchPlan:
 
     Attributes:
         own: the user's overrides, which the best settings are trained with too.
-        fixed: those of the search file that the user's leave in force, then `own`.
-        ranges: what is searched, by key; what the user fixed is not.
+        fixed: the search file's overrides that the user has not replaced, then `own`.
+        ranges: by key, without keys that the user fixed.
         config: at one point of the ranges.
         resource: validations of a whole trial, the most over the ends of the ranges.
     """
@@ -48,7 +47,7 @@ class SearchPlan:
             "metric": [self.settings.metric, self.settings.direction],
             "experiment": self.config.tracking.experiment_name,
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return json_digest(facts)
 
 
 def plan_search(arguments: Sequence[str]) -> SearchPlan:
@@ -64,15 +63,15 @@ def plan_search(arguments: Sequence[str]) -> SearchPlan:
     name = str(names[-1].value()) if names else "default"
     settings = read_search(name, [each for each in about if each not in names])
     fixed = {each.get_key_element(): each for each in _parse(settings.fixed)} | own
-    fixed_lines, own_lines = (
-        [each.input_line or "" for each in [*lines.values(), *_parse(_sweep(settings))]] for lines in (fixed, own)
-    )
+    metric = [f"sweep.metric={settings.metric}", f"sweep.direction={settings.direction}"]  # for the tables of a sweep
+    own_lines = [each.input_line or "" for each in own.values()] + metric
+    fixed_lines = [each.input_line or "" for each in fixed.values()] + metric
     given = {each.key_or_group for each in fixed.values()}
     ranges = {key: space for key, space in settings.ranges.items() if key not in given}
     if not ranges:
         raise InputError(f"search={name}: every range is fixed by an override; nothing is left to search")
-    ranges = _checked(ranges, fixed_lines)
-    configs = _ends(ranges, fixed_lines)
+    ranges = _check_ranges(ranges, fixed_lines)
+    configs = _compose_ends(ranges, fixed_lines)
     check_launcher(configs[0])
     if configs[0].launcher.n_jobs is None:
         raise InputError("launcher.n_jobs: a search needs a number, as trials learn from those that have ended")
@@ -80,18 +79,13 @@ def plan_search(arguments: Sequence[str]) -> SearchPlan:
     return SearchPlan(settings, own_lines, fixed_lines, ranges, configs[0], resource)
 
 
-def point(values: Mapping[str, Value]) -> list[str]:
+def format_overrides(values: Mapping[str, Value]) -> list[str]:
     """The overrides of a trial's values."""
-    return [override(key, value) for key, value in values.items()]
+    return [format_override(key, value) for key, value in values.items()]
 
 
-def _sweep(settings: SearchConfig) -> list[str]:
-    """The metric, as the tables of a sweep know it."""
-    return [f"sweep.metric={settings.metric}", f"sweep.direction={settings.direction}"]
-
-
-def _checked(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> dict[str, BaseDistribution]:
-    """The ranges with the type that the config has at their keys; refuses those that make no sense."""
+def _check_ranges(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> dict[str, BaseDistribution]:
+    """The ranges with the types of the config's values; refuses keys that cannot be searched."""
     for key in ranges:
         if key == SEED:
             raise InputError(
@@ -99,23 +93,22 @@ def _checked(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> di
                 "best settings with several: medft train -m seed=1,2,3 ..."
             )
         role = role_of(key) or Role(0)
-        if not can_be_searched(key) and Role.DATA not in role:  # of data, `_ends` says why
+        if not can_be_searched(key) and Role.DATA not in role:  # of data, `_compose_ends` says why
             why = "cannot be searched" if Role.PLACE in role else "val/loss does not depend on it"
             raise InputError(f"search.ranges.{key}: {why}; give it one value")
-    groups = [override(key, ends(space)[0]) for key, space in ranges.items() if "." not in key]
+    groups = [format_override(key, list_ends(space)[0]) for key, space in ranges.items() if "." not in key]
     raw = compose_raw([*fixed, *groups])
-    return {key: as_type_of(OmegaConf.select(raw, key), space) for key, space in ranges.items()}
+    return {key: match_type(OmegaConf.select(raw, key), space) for key, space in ranges.items()}
 
 
-def _ends(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> list[Config]:
-    """The configs at each end of each range, the others at their first; the first of all comes first."""
-    start = {key: ends(space)[0] for key, space in ranges.items()}
-    first = _composed(fixed, start, next(iter(start)))
-    points = [(key, value) for key, space in ranges.items() for value in ends(space)[1:]]
-    configs = [first]
+def _compose_ends(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> list[Config]:
+    """The configs at each end of each range, with the other ranges at their first end."""
+    start = {key: list_ends(space)[0] for key, space in ranges.items()}
+    configs = [_compose_point(fixed, start, next(iter(start)))]
+    points = [(key, value) for key, space in ranges.items() for value in list_ends(space)[1:]]
     for key, value in track(points, "checking the ranges"):
-        configs.append(_composed(fixed, {**start, key: value}, key))
-        if _measured_on(configs[-1]) != _measured_on(first):
+        configs.append(_compose_point(fixed, {**start, key: value}, key))
+        if _select_data_settings(configs[-1]) != _select_data_settings(configs[0]):
             raise InputError(
                 f"search.ranges.{key}: val/loss is measured on other text where {key} is another, so trials cannot be "
                 "compared by it; give it one value"
@@ -123,21 +116,21 @@ def _ends(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> list[
     return configs
 
 
-def _composed(fixed: Sequence[str], values: Mapping[str, Value], key: str) -> Config:
+def _compose_point(fixed: Sequence[str], values: Mapping[str, Value], key: str) -> Config:
     try:
-        config = compose_config([*fixed, *point(values)])
+        config = compose_config([*fixed, *format_overrides(values)])
     except InputError as error:
         of_a_range = key != next(iter(values)) or str(error).startswith(tuple(values))
         raise InputError(f"search.ranges.{key}={values[key]}: {error}" if of_a_range else str(error)) from None
     if config.trainer.strategy == "ddp":
         raise InputError("trainer=ddp: a search cannot run trials in several processes each; use trainer=auto")
     if config.trainer.resume_from:
-        raise InputError("trainer.resume_from: a search goes on with interrupted trials itself; repeat its command")
+        raise InputError("trainer.resume_from: a search resumes interrupted trials itself; repeat its command")
     return config
 
 
-def _measured_on(config: Config) -> dict[str, object]:
-    """What decides which tokens val/loss is a mean over."""
+def _select_data_settings(config: Config) -> dict[str, object]:
+    """The settings that decide which tokens val/loss is a mean over."""
     tokenizer_of = config.model.source if config.model.tokenizer == "own" else None
     return {**settings_with(config.resolved, Role.DATA), "tokenizer": tokenizer_of}
 

@@ -1,89 +1,80 @@
-"""A search from its first trial to its last word: the parent run, the study, the trials, the summary."""
+"""A search from start to end: the parent run, the study, the trials, the summary."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from medft.comparison.labels import shorten_keys
 from medft.console import say
 from medft.jobs.executors import Executor, make_executor
+from medft.jobs.process import Outcome
 from medft.jobs.progress import SweepProgress
-from medft.jobs.run_sweep import exclusive
+from medft.jobs.run_sweep import lock_sweep
 from medft.jobs.scheduler import Scheduler
 from medft.runs.provenance import command_line
 from medft.runs.status import record_lost
-from medft.runs.sweeps import JobRun, children, close_parent, describe_parent, open_parent
-from medft.runs.trials import tag_parent
+from medft.runs.sweeps import Sweep, open_sweep
 from medft.search.plan import SearchPlan
-from medft.search.study import COMPLETE, FAIL, RUNNING, SearchStudy, open_storage
-from medft.search.summary import best_tags, history_figure, note, print_search
-from medft.search.trials import TrialSource, known_outcome, missing, trial_label
-
-_TRIAL = "search.trial"
+from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy, open_storage
+from medft.search.summary import describe_search, make_best_tags, plot_history, print_search
+from medft.search.trials import TRIAL, TrialSource, label_trial
 
 
 def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
     """Run the trials that are left of a search; returns the exit code.
 
-    It is 0 if a trial has completed and none failed for wrong input, 2 if one did, else 1.
+    It is 2 if a trial failed for wrong input, else 0 if one has completed, else 1.
 
     Raises:
         InputError: the storage cannot be opened, a trial's config is wrong, or the search runs in another process.
     """
     config = plan.config
-    with exclusive(config, plan.identity, "search"):
+    with lock_sweep(config, plan.identity, "search"):
         home = (Path(config.paths.root_dir) / "outputs" / "search").resolve()
         storage = open_storage(plan.settings.storage, home)
-        folder = home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
         executor = make_executor(config)
-        parent, folder = open_parent(config, plan.identity, folder, "search")
+        sweep = open_sweep(config, plan.identity, home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}", "search")
         shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
         name = config.sweep.name or f"search {' x '.join(shorten_keys(list(plan.ranges)).values())}"
-        describe_parent(config, parent, name, list(plan.ranges), command_line("medft search", shown))
+        sweep.describe(name, list(plan.ranges), command_line("medft search", shown))
         status, study = "KILLED", None
         try:
-            study_name = f"medft-{plan.identity}-{parent[:8]}"  # `sweep.fresh` makes another parent, and another study
+            study_name = f"medft-{plan.identity}-{sweep.run_id[:8]}"  # `sweep.fresh`: another parent, another study
             study = SearchStudy(storage, study_name, plan.settings, plan.ranges, plan.resource)
-            _launch(plan, study, parent, folder, executor)
-            status = "FINISHED" if study.trials(COMPLETE) else "FAILED"
+            _run_trials(plan, study, sweep, executor)
+            status = "FINISHED" if study.list_trials(COMPLETE) else "FAILED"
         finally:
-            runs = _close(plan, study, parent, folder, status)
-    return _exit_code(study, runs)
+            code = _close(plan, study, sweep, status)
+    return code
 
 
-def _launch(plan: SearchPlan, study: SearchStudy, parent: str, folder: Path, executor: Executor) -> None:
-    known = [each for each in study.trials() if each.state != RUNNING]
-    if known or study.trials(RUNNING):
-        say(f"goes on with this search: {len(known)} trials have ended, {len(study.trials(RUNNING))} were interrupted")
+def _run_trials(plan: SearchPlan, study: SearchStudy, sweep: Sweep, executor: Executor) -> None:
     settings = plan.settings
-    labels = [""] * (len(study.trials()) + missing(study))
+    ended, interrupted = study.list_trials(COMPLETE, PRUNED, FAIL), study.list_trials(RUNNING)
+    if ended or interrupted:
+        say(f"goes on with this search: {len(ended)} trials have ended, {len(interrupted)} were interrupted")
+    labels = [""] * (len(ended) + len(interrupted) + study.count_missing())
     with SweepProgress(labels, executor.n_jobs, settings.metric, settings.direction) as progress:
-        for trial in known:
-            progress.known(trial.number, trial_label(trial.number, trial.params), known_outcome(trial, settings.metric))
-        Scheduler(TrialSource(plan, study, parent, folder), executor, progress).run()
+        for trial in ended:
+            if trial.state == COMPLETE:
+                outcome = Outcome("known", 0.0, metrics={settings.metric: trial.value})
+            else:
+                outcome = Outcome("pruned" if trial.state == PRUNED else "failed", 0.0)
+            progress.add_known(trial.number, label_trial(trial.number, trial.params), outcome)
+        Scheduler(TrialSource(plan, study, sweep), executor, progress).run()
 
 
-def _close(plan: SearchPlan, study: SearchStudy | None, parent: str, folder: Path, status: str) -> dict[int, JobRun]:
-    """End the parent run, and say what was found."""
-    config = plan.config
-    record_lost(config, parent)
+def _close(plan: SearchPlan, study: SearchStudy | None, sweep: Sweep, status: str) -> int:
+    """End the parent run and print the summary; returns the exit code."""
+    record_lost(sweep)
     if study is None:
-        close_parent(config, parent, "FAILED", "")
-        return {}
-    runs = _by_number(children(config, parent).values())
-    tag_parent(config, parent, best_tags(plan, study, runs), history_figure(plan, study))
-    close_parent(config, parent, status, note(plan, study))
-    print_search(plan, study, runs, parent, folder)
-    return runs
-
-
-def _by_number(runs: Any) -> dict[int, JobRun]:
-    return {int(child.tags[_TRIAL]): child for child in runs if _TRIAL in child.tags}
-
-
-def _exit_code(study: SearchStudy, runs: dict[int, JobRun]) -> int:
-    codes = [runs[each.number].tags.get("exit_code") for each in study.trials(FAIL) if each.number in runs]
-    if "2" in codes:
+        sweep.close("FAILED", "")
+        return 1
+    runs = {int(run.tags[TRIAL]): run for run in sweep.list_job_runs().values() if TRIAL in run.tags}
+    sweep.set_tags(make_best_tags(plan, study, runs))
+    sweep.log_figure(plot_history(plan, study), "optimization_history.png")
+    sweep.close(status, describe_search(plan, study))
+    print_search(plan, study, runs, sweep)
+    if any(runs[each.number].tags.get("exit_code") == "2" for each in study.list_trials(FAIL) if each.number in runs):
         return 2
-    return 0 if study.trials(COMPLETE) else 1
+    return 0 if study.list_trials(COMPLETE) else 1

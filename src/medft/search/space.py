@@ -1,5 +1,7 @@
-"""What may be searched: Optuna's distributions, read from the YAML of a search, and their values as overrides."""
+"""The ranges of a search: Optuna's distributions, read from YAML, and their values as overrides."""
 
+import contextlib
+import json
 import re
 import warnings
 from collections.abc import Sequence
@@ -27,10 +29,10 @@ class _Choices(Section):
 
 
 def read_range(node: object) -> BaseDistribution:
-    """A distribution from the plain mapping of a YAML: whole numbers where all of its numbers are whole.
+    """Read a distribution from a mapping in YAML: of integers where all of its numbers are integers.
 
     Raises:
-        ValueError: it is neither ends nor choices, or they make no sense.
+        ValueError: the mapping has neither ends nor choices, or Optuna refuses them.
     """
     if not isinstance(node, dict):
         raise ValueError("must be {low: ..., high: ...} or {choices: [...]}")
@@ -40,27 +42,27 @@ def read_range(node: object) -> BaseDistribution:
             raise ValueError("a choice stands there twice")
         return CategoricalDistribution(choices)
     ends = _Range.model_validate(node)
-    if ends.low >= ends.high:
-        raise ValueError(f"low must be below high (got {ends.low} and {ends.high})")
-    is_whole = all(isinstance(each, int) for each in (ends.low, ends.high, ends.step or 1))
+    low, high, log, step = ends.low, ends.high, ends.log, ends.step
+    if low >= high:
+        raise ValueError(f"low must be below high (got {low} and {high})")
     try:
         with warnings.catch_warnings():  # of an end that is not a whole number of steps away from the other
             warnings.simplefilter("error")
-            if is_whole:
-                return IntDistribution(ends.low, ends.high, log=ends.log, step=ends.step or 1)
-            return FloatDistribution(ends.low, ends.high, log=ends.log, step=ends.step)
+            if all(isinstance(each, int) for each in (low, high, step or 1)):
+                return IntDistribution(low, high, log=log, step=step or 1)
+            return FloatDistribution(low, high, log=log, step=step)
     except UserWarning as error:
         raise ValueError(str(error)) from None
 
 
-def as_type_of(value: object, space: BaseDistribution) -> BaseDistribution:
-    """The same for a key whose value in the config is `value`: real numbers where the config has one."""
+def match_type(value: object, space: BaseDistribution) -> BaseDistribution:
+    """The distribution with the type of the config's value: of floats where `value` is one."""
     if isinstance(space, IntDistribution) and isinstance(value, float):
         return FloatDistribution(space.low, space.high, log=space.log, step=space.step if space.step > 1 else None)
     return space
 
 
-def ends(space: BaseDistribution) -> Sequence[Value]:
+def list_ends(space: BaseDistribution) -> Sequence[Value]:
     """The values to try a config with before the first trial: both ends, or each choice."""
     return list(space.choices) if isinstance(space, CategoricalDistribution) else [space.low, space.high]
 
@@ -73,28 +75,22 @@ def suggest(trial: Any, key: str, space: BaseDistribution) -> Value:
     return number(key, space.low, space.high, log=space.log, step=space.step)  # type: ignore[no-any-return]
 
 
-def override(key: str, value: Value) -> str:
+def format_override(key: str, value: Value) -> str:
     """A value as a Hydra override that is read back as exactly the same value."""
-    if value is None:
-        return f"{key}=null"
-    if isinstance(value, bool):
-        return f"{key}={str(value).lower()}"
-    if isinstance(value, str):
-        return f"{key}={_quote(value)}"
-    return f"{key}={value!r}"
+    if value is None or isinstance(value, bool):
+        return f"{key}={json.dumps(value)}"
+    return f"{key}={_quote(value) if isinstance(value, str) else repr(value)}"
 
 
-def short(value: Value) -> str:
-    """A value for people: three digits of a real number."""
+def format_value(value: Value) -> str:
+    """A value for labels and tables: three digits of a float."""
     return f"{value:.3g}" if isinstance(value, float) else "null" if value is None else str(value)
 
 
 def _quote(text: str) -> str:
-    """Plain where Hydra reads it as the same text."""
-    try:
+    """The text, in quotes unless Hydra reads it as the same text without them."""
+    with contextlib.suppress(HydraException):
         if OverridesParser.create().parse_overrides([f"key={text}"])[0].value() == text:
             return text
-    except HydraException:
-        pass
     escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), text)
     return f"'{escaped}'"

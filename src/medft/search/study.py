@@ -1,4 +1,4 @@
-"""The Optuna side of a search: a study in a database, from which trials are asked and to which results are told."""
+"""The Optuna side of a search: a study in a database, which proposes trials and is told their results."""
 
 import hashlib
 import logging
@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from medft.errors import InputError
 from medft.search.config import SearchConfig
-from medft.search.space import Value, suggest
+from medft.search.space import suggest
 
 COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
 
@@ -54,53 +54,57 @@ class SearchStudy:
             storage=storage,
             study_name=name,
             direction=settings.direction,
-            pruner=_pruner(settings, resource),
+            pruner=_make_pruner(settings, resource),
             load_if_exists=True,
         )
 
-    def trials(self, *states: Any) -> list[Any]:
+    def list_trials(self, *states: Any) -> list[Any]:
         """Optuna's frozen trials by number, of all states unless some are named."""
         return list(self.study.get_trials(states=states or None))
+
+    def count_missing(self) -> int:
+        """The number of new trials that a launch makes; those that failed earlier do not count."""
+        return max(0, self.settings.trials - len(self.list_trials(COMPLETE, PRUNED, RUNNING)))
 
     def ask(self) -> Any:
         """A new trial, with its values."""
         # a sampler of its own for each trial: a search that was interrupted proposes what it would have anyway
-        self.study.sampler = _sampler(self.settings, len(self.trials()))
+        self.study.sampler = _make_sampler(self.settings, len(self.list_trials()))
         trial = self.study.ask()
-        self.values(trial)
-        return trial
+        return self._suggest_values(trial)
 
-    def again(self, number: int) -> Any:
-        """The trial that an earlier launch has left running."""
-        self.study.sampler = _sampler(self.settings, number)
+    def resume_trial(self, number: int) -> Any:
+        """A trial that an earlier launch has left running."""
+        self.study.sampler = _make_sampler(self.settings, number)
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         trial = optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
-        self.values(trial)
-        return trial
-
-    def values(self, trial: Any) -> dict[str, Value]:
-        """The values of a trial by key; those it has not yet are proposed."""
-        return {key: suggest(trial, key, space) for key, space in self.ranges.items()}
+        return self._suggest_values(trial)
 
     def tell(self, trial: Any, state: Any, value: float | None = None) -> None:
         """End a trial; one that has ended already stays as it is."""
         self.study.tell(trial, value if state == COMPLETE else None, state=state, skip_if_finished=True)
 
-    def best(self) -> Any | None:
+    def get_best_trial(self) -> Any | None:
         """The best of the completed trials."""
-        return self.study.best_trial if self.trials(COMPLETE) else None
+        return self.study.best_trial if self.list_trials(COMPLETE) else None
 
-    def importances(self) -> dict[str, float]:
+    def compute_importances(self) -> dict[str, float]:
         """The share of each key in what makes trials differ (PED-ANOVA, Watanabe et al. 2023); empty for few trials."""
-        if len(self.trials(COMPLETE)) < 8:
+        if len(self.list_trials(COMPLETE)) < 8:
             return {}
         try:
             return dict(optuna.importance.get_param_importances(self.study))
         except (ValueError, RuntimeError):  # all trials alike
             return {}
 
+    def _suggest_values(self, trial: Any) -> Any:
+        """Propose the values that a trial has not yet."""
+        for key, space in self.ranges.items():
+            suggest(trial, key, space)
+        return trial
 
-def _sampler(settings: SearchConfig, number: int) -> Any:
+
+def _make_sampler(settings: SearchConfig, number: int) -> Any:
     facts = f"{settings.sampler.seed}-{number}".encode()
     seed = int(hashlib.sha256(facts).hexdigest()[:8], 16)
     if settings.sampler.name == "random":
@@ -108,7 +112,7 @@ def _sampler(settings: SearchConfig, number: int) -> Any:
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=settings.sampler.startup_trials)
 
 
-def _pruner(settings: SearchConfig, resource: int) -> Any:
+def _make_pruner(settings: SearchConfig, resource: int) -> Any:
     pruner = settings.pruner
     if pruner.name == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=pruner.startup_trials)

@@ -1,4 +1,4 @@
-"""What is said of a search when it ends, in the terminal and in MLflow."""
+"""The summary of a search, in the terminal and in MLflow."""
 
 import json
 from collections.abc import Mapping
@@ -11,11 +11,10 @@ from medft.jobs.job import job_command
 from medft.report.plots import plot_trials
 from medft.report.table import Table
 from medft.runs.store import ui_command
-from medft.runs.sweeps import JobRun
-from medft.search.plan import SearchPlan, point
-from medft.search.space import short
+from medft.runs.sweeps import JobRun, Sweep
+from medft.search.plan import SearchPlan, format_overrides
+from medft.search.space import format_value
 from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy
-from medft.search.trials import missing
 
 _SHOWN = 10  # trials of the table
 _STATES = {COMPLETE: "done", PRUNED: "pruned", FAIL: "FAILED", RUNNING: "interrupted"}
@@ -25,86 +24,85 @@ _CAUTION = (
 )
 
 
-def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun], parent: str, folder: Path) -> None:
-    """Say which trials were best, what mattered, and how the best settings are trained.
+def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun], sweep: Sweep) -> None:
+    """Print the best trials, the importance of each key, and the command that trains with the best settings.
 
     Args:
         runs: the trials' MLflow runs, by number.
     """
-    ranked = _ranked(study)
-    title = f"{min(_SHOWN, len(ranked))} best of {len(ranked)} trials ({_counts(study)})"
-    _table(plan, title, ranked[:_SHOWN]).print()
-    for trial in study.trials(FAIL):
-        child = runs.get(trial.number)
-        say(f"FAILED: trial {trial.number}: {child.error if child else 'it was not begun'}")
-        if child:
-            say(f"    its log:     {Path(child.tags.get('output_dir', '?')) / 'job.log'}")
-    if shares := study.importances():
+    ranked = _rank_trials(study)
+    title = f"{min(_SHOWN, len(ranked))} best of {len(ranked)} trials ({_count_states(study)})"
+    _make_table(plan, title, ranked[:_SHOWN]).print()
+    for trial in study.list_trials(FAIL):
+        run = runs.get(trial.number)
+        say(f"FAILED: trial {trial.number}: {run.error if run else 'it was not begun'}")
+        if run:
+            say(f"    its log:     {Path(run.tags.get('output_dir', '?')) / 'job.log'}")
+    if shares := study.compute_importances():
         names = shorten_keys(list(plan.ranges))
         say("what mattered: " + ", ".join(f"{names[key]} {share:.0%}" for key, share in shares.items()))
-    if left := len(study.trials(RUNNING)) + missing(study):
+    if left := len(study.list_trials(RUNNING)) + study.count_missing():
         say(f"{left} of {study.settings.trials} trials are left; the same command again goes on with them")
-    if best := best_command(plan, study):
-        say(f"train the best: {best}")
+    if command := _format_best_command(plan, study):
+        say(f"train the best: {command}")
     say(f"compare runs:  {ui_command(plan.config)}")
-    say(f"results:       {folder} (MLflow run {parent})")
+    say(f"results:       {sweep.folder} (MLflow run {sweep.run_id})")
 
 
-def note(plan: SearchPlan, study: SearchStudy) -> str:
+def describe_search(plan: SearchPlan, study: SearchStudy) -> str:
     """The description of the parent run, in Markdown: all trials, the best first, and what to do with the best."""
-    lines = [_counts(study), "", _table(plan, "", _ranked(study)).to_markdown()]
-    if command := best_command(plan, study):
+    lines = [_count_states(study), "", _make_table(plan, "", _rank_trials(study)).to_markdown()]
+    if command := _format_best_command(plan, study):
         lines += ["", "The best settings:", "", f"    {command}", "", _CAUTION]
     return "\n".join(lines)
 
 
-def best_tags(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun]) -> dict[str, str]:
-    """The best trial as tags of the parent run; empty where none has completed."""
-    best = study.best()
+def make_best_tags(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun]) -> dict[str, str]:
+    """The best trial as tags of the parent run; none where no trial has completed."""
+    best = study.get_best_trial()
     if best is None:
         return {}
-    run = runs.get(best.number)
     return {
         "search.best.trial": str(best.number),
         "search.best.value": repr(best.value),
         "search.best.params": json.dumps(best.params),
-        "search.best.command": best_command(plan, study),
-        "search.best.run_id": run.run_id if run else "",
+        "search.best.command": _format_best_command(plan, study),
+        "search.best.run_id": runs[best.number].run_id if best.number in runs else "",
     }
 
 
-def best_command(plan: SearchPlan, study: SearchStudy) -> str:
-    """The command that trains with the best settings and the usual evaluation; empty where no trial has completed."""
-    best = study.best()
-    return job_command([*plan.own, *point(best.params)]) if best else ""
-
-
-def history_figure(plan: SearchPlan, study: SearchStudy) -> Any:
-    """The picture of all trials."""
+def plot_history(plan: SearchPlan, study: SearchStudy) -> Any:
+    """Plot the values of all trials."""
     settings = plan.settings
     completed, pruned = (
-        [(each.number, each.value) for each in study.trials(state) if each.value is not None]
+        [(each.number, each.value) for each in study.list_trials(state) if each.value is not None]
         for state in (COMPLETE, PRUNED)
     )
     return plot_trials(completed, pruned, settings.metric, settings.direction == "minimize")
 
 
-def _ranked(study: SearchStudy) -> list[Any]:
+def _format_best_command(plan: SearchPlan, study: SearchStudy) -> str:
+    """The command that trains with the best settings and the usual evaluation; empty where no trial has completed."""
+    best = study.get_best_trial()
+    return job_command([*plan.own, *format_overrides(best.params)]) if best else ""
+
+
+def _rank_trials(study: SearchStudy) -> list[Any]:
     """Completed trials, the best first, then the others by number."""
-    sign = 1 if study.settings.direction == "minimize" else -1
-    completed = sorted(study.trials(COMPLETE), key=lambda trial: sign * trial.value)
-    return completed + study.trials(PRUNED, FAIL, RUNNING)
+    is_best_last = study.settings.direction == "maximize"
+    completed = sorted(study.list_trials(COMPLETE), key=lambda trial: trial.value, reverse=is_best_last)
+    return completed + study.list_trials(PRUNED, FAIL, RUNNING)
 
 
-def _counts(study: SearchStudy) -> str:
-    counts = {words: len(study.trials(state)) for state, words in _STATES.items()}
+def _count_states(study: SearchStudy) -> str:
+    counts = {words: len(study.list_trials(state)) for state, words in _STATES.items()}
     return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
 
 
-def _table(plan: SearchPlan, title: str, trials: list[Any]) -> Table:
+def _make_table(plan: SearchPlan, title: str, trials: list[Any]) -> Table:
     rows = []
     for trial in trials:
         value = "" if trial.value is None else f"{trial.value:.4f}"
-        values = [short(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
+        values = [format_value(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
         rows.append([str(trial.number), _STATES[trial.state], value, *values])
     return Table(title, ["trial", "state", plan.settings.metric, *shorten_keys(list(plan.ranges)).values()], rows)
