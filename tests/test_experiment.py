@@ -40,9 +40,7 @@ def logged(config: Config) -> tuple[Any, mlflow.MlflowClient, Path]:
     return found, client, Path(found.info.artifact_uri.removeprefix("file://"))
 
 
-def test_everything_is_in_one_run(
-    finished: Callable[..., Finished],
-) -> None:
+def test_everything_is_in_one_run(finished: Callable[..., Finished]) -> None:
     made = finished(*THIRTY)
     config, metrics = made.config, made.metrics
     found, client, artifacts = logged(config)
@@ -276,11 +274,7 @@ def test_size_beyond_the_data_uses_all_and_warns_once(
 
 
 def test_the_users_tracking_uri_wins(
-    tiny: Callable[..., Config],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    ready_store: Path,
-    empty_store: Path,
+    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready_store: Path, empty_store: Path
 ) -> None:
     uri = f"sqlite:///{tmp_path / 'mine.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -157,14 +157,8 @@ def test_train_and_search_are_given_their_arguments_as_they_are(command: str, mo
         (["data", "adit"], "no command data 'adit' (did you mean audit?); there are preview, audit, export"),
         (["--hlep"], "no option --hlep (did you mean --help?)"),
         (["judge", "--hepl"], "no option --hepl (did you mean --help?)"),
-        (
-            ["compare", "abcdef", "--metric=loss"],
-            "no option --metric (did you mean metric?); keys are given",
-        ),
-        (
-            ["compare", "abcdef", "metrc=loss"],
-            "metrc: no such key (did you mean metric?); there are parent,",
-        ),
+        (["compare", "abcdef", "--metric=loss"], "no option --metric (did you mean metric?); keys are given"),
+        (["compare", "abcdef", "metrc=loss"], "metrc: no such key (did you mean metric?); there are parent,"),
         (["compare", "abcdef", "x=loss"], "x: no such key; there are parent, filter, to, reference, questions, seeds,"),
         (["compare", "abcdef", "seeds=alone"], "seeds=alone: must be together or apart"),
         (["compare", "abcdef", "baseline=no"], "baseline=no: must be true or false"),

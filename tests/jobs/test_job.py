@@ -9,15 +9,7 @@ import pytest
 from medft.comparison.labels import shorten_keys
 from medft.config.check import validate
 from medft.config.schema import Config, JobInfo
-from medft.jobs.job import (
-    folder_name,
-    freeze,
-    job_command,
-    job_label,
-    load_frozen,
-    make_job,
-    swept_values,
-)
+from medft.jobs.job import folder_name, freeze, job_command, job_label, load_frozen, make_job, swept_values
 
 
 def test_names_are_short_unless_two_end_alike() -> None:

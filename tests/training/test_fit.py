@@ -121,11 +121,7 @@ def stops(step: int, together: int, *marks: pytest.MarkDecorator) -> object:
     [stops(4, 1, pytest.mark.slow), stops(7, 1), stops(10, 1, pytest.mark.slow), stops(5, 4, pytest.mark.slow)],
 )
 def test_resumed_is_as_if_never_interrupted(
-    tiny: Callable[..., Config],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stop_at: int,
-    together: int,
+    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, together: int
 ) -> None:
     rows = 8 if together == 1 else 2
     settings = (

@@ -42,9 +42,7 @@ def record_end(config: Config, since: float, status: str, why: str, trace: str =
     else:  # it ended before it could open a run
         tags = {"command": config.job.command, "output_dir": str(config.paths.output), **collect_code_tags()}
         new = sweep.client.create_run(
-            get_experiment_id(sweep.client, config),
-            run_name=config.job.label,
-            tags={**make_job_tags(config), **tags},
+            get_experiment_id(sweep.client, config), run_name=config.job.label, tags={**make_job_tags(config), **tags}
         )
         run_id, is_open = new.info.run_id, True
         supersede(config, run_id)

@@ -147,11 +147,7 @@ def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callbac
 def _make_checkpoint_callback(folder: Path) -> ModelCheckpoint:
     """Save all that a resumed run needs after each validation; it loads with `weights_only=True`."""
     return ModelCheckpoint(
-        dirpath=folder,
-        filename="last",
-        monitor=None,
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
+        dirpath=folder, filename="last", monitor=None, save_on_train_epoch_end=False, enable_version_counter=False
     )
 
 

@@ -124,14 +124,7 @@ def read_cell(row: Row, column: str, required: bool = True) -> str:
 
 
 def make_example(
-    instruction: str,
-    output: str,
-    *,
-    input: str = "",
-    id: str = "",
-    group: str = "",
-    document: str = "",
-    **meta: str,
+    instruction: str, output: str, *, input: str = "", id: str = "", group: str = "", document: str = "", **meta: str
 ) -> Example:
     """Make an example; by default the id is a hash of the content, the group is the question (ignoring case and
     spacing), and the document is the group.
