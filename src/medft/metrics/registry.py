@@ -6,6 +6,7 @@ from medft.metrics.length import LENGTH_RATIO, LIMIT_SHARE
 from medft.metrics.likelihood import BITS_PER_BYTE, LOSS, PERPLEXITY
 from medft.metrics.metric import Metric
 from medft.metrics.overlap import CHRF, EXACT_MATCH, REPEAT_SHARE, ROUGE_1, ROUGE_2, ROUGE_L, TOKEN_F1
+from medft.metrics.similarity import SIMILARITY
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -19,6 +20,7 @@ METRICS: dict[str, Metric] = {
         CHRF,
         TOKEN_F1,
         EXACT_MATCH,
+        SIMILARITY,
         LENGTH_RATIO,
         REPEAT_SHARE,
         LIMIT_SHARE,
