@@ -165,4 +165,4 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Ite
         yield f"{address}/v1"
     finally:
         server.kill()
-        server.wait(timeout=30)
+        server.communicate(timeout=30)  # closes its pipe, too

@@ -247,10 +247,10 @@ def test_train_then_ask_then_judge(tmp_path: Path, ollama: str) -> None:
     assert len(rows) == 10
     for row in rows:
         for side in ("test", "baseline"):
-            verdict = row["judge"]["ollama"][side]
+            verdict = row["verdicts"]["ollama"][side]
             assert (verdict["score"] is None) == (verdict["failure"] is not None)
             assert verdict["score"] is None or 0 <= verdict["score"] <= 100
-    assert sum(row["judge"]["ollama"]["test"]["score"] is not None for row in rows) > 0
+    assert sum(row["verdicts"]["ollama"]["test"]["score"] is not None for row in rows) > 0
 
     code, out, err = medft("ask", f"run={run_id}", "What is gout?", "generation.max_new_tokens=3")
     assert code == 0, err
@@ -260,7 +260,7 @@ def test_train_then_ask_then_judge(tmp_path: Path, ollama: str) -> None:
     assert code == 0, err
     assert "judge/again/score" in out
     judged = [json.loads(line) for line in (run_json.parent / "predictions.jsonl").read_text().splitlines()]
-    assert [set(row["judge"]) for row in judged[:3]] == [{"ollama", "again"}, {"ollama", "again"}, {"ollama"}]
+    assert [set(row["verdicts"]) for row in judged[:3]] == [{"ollama", "again"}, {"ollama", "again"}, {"ollama"}]
 
     code, _, err = medft("judge", f"run={run_id}", "judge=none")
     assert (code, "judge=none" in err) == (2, True)

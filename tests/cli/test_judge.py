@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from medft.cli.main import main
-from medft.evaluation.predictions import Prediction, read_jsonl
+from medft.evaluation.predictions import Prediction, read_jsonl, write_jsonl
+from tests.comparison.helpers import answer
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
 from tests.finished import Finished
 
@@ -43,12 +43,10 @@ def copied(finished: Callable[..., Finished], tmp_path: Path) -> tuple[str, Path
 def replace_predictions(artifacts: Path, count: int) -> None:
     """Give a run as many rows as wanted: row n asks "question n."."""
     rows = [
-        Prediction(f"id{n}", f"g{n // 3}", f"d{n // 3}", f"question {n}.", "", "right", None, f"answer {n}", {})
+        Prediction(f"id{n}", f"g{n // 3}", f"d{n // 3}", f"question {n}.", "", "right", None, answer(f"answer {n}"))
         for n in range(count)
     ]
-    measured = {"test": {"rougeL": 0.5}}
-    lines = [json.dumps({**asdict(row), "metrics": measured}) + "\n" for row in rows]
-    (artifacts / "predictions.jsonl").write_text("".join(lines))
+    write_jsonl(rows, artifacts / "predictions.jsonl")
 
 
 def number(request: Request) -> int:
