@@ -1,13 +1,15 @@
 """Fixtures shared by all tests: folders of their own, small configs, real data and servers where there are any."""
 
 import functools
+import hashlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 # before any library is imported
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -48,6 +50,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if name in fixtures:
                 item.add_marker(pytest.mark.xdist_group(name))
                 break
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_encoder() -> Iterator[None]:
+    """A stand-in for the encoder of `similarity`, which takes seconds; its own test has the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medft.metrics.similarity._embed", embed_quickly)
+        yield
+
+
+def embed_quickly(texts: Sequence[str]) -> list[Any]:
+    """Unit vectors that follow from the texts alone."""
+    import torch
+
+    digests = [list(hashlib.sha256(text.encode()).digest()) for text in texts]
+    return [torch.nn.functional.normalize(torch.tensor(digest, dtype=torch.float32) - 128, dim=0) for digest in digests]
 
 
 @pytest.fixture(autouse=True)

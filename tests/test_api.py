@@ -62,15 +62,22 @@ def test_the_answer_is_the_one_of_the_test(tiny: Callable[..., Config]) -> None:
     assert medft.open_run(run.id, "generation.max_new_tokens=7").config.generation.max_new_tokens == 7
 
 
-def test_composing_is_checked_and_two_runs_never_share_a_folder() -> None:
-    from medft.api import _with_folder
-
+def test_composing_is_checked_and_two_runs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(medft.MedftError, match=r"dataset.sise: no such key \(did you mean dataset.size"):
         medft.compose("dataset.sise=3")
+    folders: list[str | None] = []
+
+    def run_nothing(config: medft.Config) -> None:
+        folders.append(config.paths.output_dir)
+        raise InputError("nothing is run here")
+
+    monkeypatch.setattr("medft.experiment.run", run_nothing)
     config = medft.compose("seed=7")
-    folders = {_with_folder(config).paths.output_dir for _ in range(5)}
-    assert len(folders) == 5
-    assert _with_folder(medft.compose("paths.output_dir=here")).paths.output_dir == "here"
+    for given in (config, config, medft.compose("paths.output_dir=here")):
+        with pytest.raises(InputError, match="nothing is run here"):
+            medft.run(given)
+    assert len(set(folders)) == 3
+    assert folders[-1] == "here"
     with pytest.raises(InputError, match="the config was changed after compose"):
         medft.run(config.model_copy(update={"seed": 8}))
     with pytest.raises(InputError, match="trainer=ddp: several processes"):

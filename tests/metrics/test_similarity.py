@@ -16,6 +16,14 @@ pytestmark = pytest.mark.skipif(
 GOUT = "Gout is a form of arthritis caused by uric acid crystals in the joints."
 
 
+EMBED = similarity._embed  # before the stand-in of the other tests takes its place
+
+
+@pytest.fixture(autouse=True)
+def encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similarity, "_embed", EMBED)
+
+
 def measure(expected: str, generated: str) -> float:
     return measure_similarity([expected], [generated])["similarity"][0]
 

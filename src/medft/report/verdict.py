@@ -35,7 +35,7 @@ def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
         what = f"Cannot be told apart from {reference.name}"
         if explain_too_few_documents(comparison.results):
             few = f"{comparison.documents} documents are too few"
-            what = f"{few} to call any difference to {reference.name}, however large"
+            what = f"{few} to establish any difference from {reference.name}, however large"
         named = [
             f"{variant.name} ({format_signed(own.difference)}, p {format_p(own.p_holm)})" for variant, own in alike
         ]
