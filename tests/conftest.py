@@ -156,7 +156,13 @@ def ollama(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[
     if not binary or not shutil.which(binary):
         pytest.skip("MEDFT_OLLAMA is not set: no Ollama server")
     port, folder = free_port(), tmp_path_factory.mktemp("ollama")
-    environment = {"OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODELS": str(folder / "models")}
+    # the one thread of a test's own process is not meant for the server
+    threads = str(os.cpu_count() or 1)
+    environment = {
+        "OLLAMA_HOST": f"127.0.0.1:{port}",
+        "OLLAMA_MODELS": str(folder / "models"),
+        "OMP_NUM_THREADS": threads,
+    }
     with running([binary, "serve"], folder / "log", lambda: is_open(port), **environment):
         gguf = next((REAL_CACHE / "gguf").glob("*.gguf"))
         (folder / "Modelfile").write_text(f"FROM {gguf}\n")
