@@ -15,12 +15,10 @@ from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
 from medft.evaluation.baseline import compute_baseline_key, load_or_compute
-from medft.evaluation.evaluate import Measurement, evaluate
+from medft.evaluation.evaluate import Measurement, compute_unigram_losses, evaluate, load_probes
 from medft.evaluation.judges.base import judge_of
 from medft.evaluation.judging.judge_run import judge_predictions
-from medft.evaluation.loss import compute_unigram_losses
 from medft.evaluation.predictions import make_predictions
-from medft.evaluation.probes import load_probes
 from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
 from medft.metrics.registry import list_missing_metrics
 from medft.metrics.statistics import Estimate

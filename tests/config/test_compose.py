@@ -19,9 +19,8 @@ from medft.config.paths import conf_dir
 from medft.data.readers.base import Reader, reader_of
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
-from medft.evaluation.generate import generate
+from medft.evaluation.evaluate import generate, load_probes
 from medft.evaluation.judges.base import Judge, judge_of
-from medft.evaluation.probes import load_probes
 from medft.model.build import build_model, count_parameters
 from medft.model.finetune import prepare
 from medft.model.optimizer import build_optimizer, build_scheduler

@@ -13,10 +13,7 @@ from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
 from medft.evaluation.baseline import compute_baseline_key, digest_weights, load_or_compute
-from medft.evaluation.evaluate import Measurement, evaluate
-from medft.evaluation.generate import generate
-from medft.evaluation.loss import compute_answer_losses
-from medft.evaluation.probes import load_probes
+from medft.evaluation.evaluate import Measurement, compute_answer_losses, evaluate, generate, load_probes
 from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
 from medft.metrics.registry import METRICS
 from medft.model.build import build_model

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from medft.evaluation.loss import compute_unigram_losses
+from medft.evaluation.evaluate import compute_unigram_losses
 from medft.metrics.overlap import compute_repeat_share, compute_token_f1
 from medft.metrics.registry import measure_answers
 

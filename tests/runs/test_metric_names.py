@@ -1,7 +1,6 @@
 """Typed results become MLflow's flat names, and come back as they were."""
 
-from medft.evaluation.judging.agreement import Agreement
-from medft.evaluation.judging.metrics import summarize_judge
+from medft.evaluation.judging.metrics import Agreement, summarize_judge
 from medft.metrics.aggregate import BeforeAfter, summarize_answers
 from medft.metrics.statistics import Difference, Estimate
 from medft.runs.metric_names import (

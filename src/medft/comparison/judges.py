@@ -8,8 +8,7 @@ import numpy as np
 from medft.comparison.metrics import RatiosByVariant
 from medft.comparison.variants import Variant
 from medft.errors import InputError
-from medft.evaluation.judging.controls import Reliability, assess_reliability
-from medft.evaluation.judging.verdicts import BOUNDS
+from medft.evaluation.judging.metrics import BOUNDS, Reliability, assess_reliability
 from medft.evaluation.predictions import list_judges
 from medft.metrics.statistics import Ratio
 from medft.runs.artifacts import IDENTITY

@@ -17,8 +17,7 @@ from medft.data.encode import Encoded
 from medft.data.example import Example
 from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Tokenizer
-from medft.evaluation.evaluate import Measurement
-from medft.evaluation.probes import load_probes
+from medft.evaluation.evaluate import Measurement, load_probes
 from medft.files import exclusive_lock, json_digest, write_atomically
 from medft.metrics.registry import list_missing_metrics
 

@@ -3,21 +3,31 @@
 Nothing here reads a training setting, so that runs which differ only in those can be compared.
 """
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from medft.config.schema import Config
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from medft.config.paths import conf_dir
+from medft.config.schema import Config, GenerationConfig
+from medft.console import track
+from medft.data.collate import pad
 from medft.data.encode import Encoded
 from medft.data.example import Example
 from medft.data.prompt import decode_answer, encode_prompts
+from medft.data.samples import Sample
 from medft.data.tokenizer import Tokenizer
-from medft.evaluation.generate import generate
-from medft.evaluation.loss import compute_answer_losses
-from medft.evaluation.probes import load_probes
+from medft.errors import DataError
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import measure_answers
 from medft.model.build import get_context_length
+from medft.model.loss import supervised_loss
 
 
 @dataclass(frozen=True)
@@ -67,3 +77,140 @@ def evaluate(
             )
         )
     return Measurement(answers, {probe.id: text for probe, text in zip(probes, texts[len(test) :], strict=True)})
+
+
+class _Probe(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: Annotated[str, Field(min_length=1)]
+    instruction: Annotated[str, Field(min_length=1)]
+    input: str = ""
+
+
+def load_probes(path: str | None) -> list[Example]:
+    """The probes of a YAML file; a bare name is looked up beside `conf/train.yaml`, None has none.
+
+    Raises:
+        DataError: the file is missing or not a list of probes.
+    """
+    if path is None:
+        return []
+    bundled = conf_dir() / path
+    file = bundled if bundled.is_file() else Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"evaluation.probes={path}: no such file")
+    try:
+        probes = TypeAdapter(list[_Probe]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise DataError(
+            f"{file}: not a list of probes (id, instruction, input): {str(error).splitlines()[0]}"
+        ) from None
+    return [Example(probe.id, "probe", probe.instruction, probe.input, "") for probe in probes]
+
+
+@dataclass(frozen=True)
+class AnswerLoss:
+    """The loss of one expected answer; what the fields mean says `AnswerScores`."""
+
+    nats: float
+    tokens: int
+    cut: int
+
+
+@torch.inference_mode()
+def compute_answer_losses(network: Any, rows: Sequence[Encoded], max_length: int) -> list[AnswerLoss]:
+    """The loss of each row's answer, the prompt being context only.
+
+    One row at a time, so that no row's loss depends on which others are in its batch. A row whose prompt alone
+    fills `max_length` has no tokens to score.
+    """
+    losses = []
+    for row in track(rows, "Loss of the expected answers"):
+        ids = (row.prompt + row.answer)[:max_length]
+        sample = Sample(ids, len(row.prompt))
+        cut = len(row.prompt) + len(row.answer) - len(ids)
+        if sample.supervised < 1:
+            losses.append(AnswerLoss(0.0, 0, min(cut, len(row.answer))))
+            continue
+        batch = {key: value.to(network.device) for key, value in pad([sample], pad_token_id=0).items()}
+        nats, tokens = supervised_loss(network, batch)
+        losses.append(AnswerLoss(float(nats), int(tokens), cut))
+    return losses
+
+
+def compute_unigram_losses(
+    training: Iterable[Sequence[int]], test: Iterable[Sequence[int]], vocab_size: int, additive: float = 0.1
+) -> list[float]:
+    """The loss, answer by answer, of a model that knows only how often tokens occur in the training answers.
+
+    A fine-tuned model that is not clearly below it has learned nothing of order or content. Additive smoothing over
+    the whole vocabulary.
+
+    Args:
+        training: token ids of the training answers.
+        test: the same test tokens that `compute_answer_losses` reads.
+
+    Returns:
+        Nats of each answer, summed over its tokens.
+    """
+    counts: Counter[int] = Counter()
+    for ids in training:
+        counts.update(ids)
+    total = math.log(counts.total() + additive * vocab_size)
+    return [sum(total - math.log(counts[token] + additive) for token in ids) for ids in test]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated answer in token ids.
+
+    Attributes:
+        token_ids: what was written, end-of-text included where it was.
+        hit_limit: it ran into `max_new_tokens` or the end of the model's context.
+    """
+
+    token_ids: list[int]
+    hit_limit: bool
+
+
+def generate(
+    network: Any, prompts: Sequence[Sequence[int]], config: GenerationConfig, batch_size: int, seed: int
+) -> list[Generated]:
+    """Answer each prompt, in the order of `prompts`; longest first, so that memory runs out at once or not at all.
+
+    A prompt that leaves less than `max_new_tokens` of the model's context is answered alone, with what is left.
+    """
+    room = get_context_length(network) - config.max_new_tokens
+    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+    tight = [row for row in order if len(prompts[row]) > room]
+    roomy = order[len(tight) :]
+    batches = [[row] for row in tight]
+    batches += [roomy[start : start + batch_size] for start in range(0, len(roomy), batch_size)]
+    answers: dict[int, Generated] = {}
+    network.eval()
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        for batch in track(batches, "Writing answers"):
+            answers.update(zip(batch, _generate_batch(network, [prompts[row] for row in batch], config), strict=True))
+    return [answers[row] for row in range(len(prompts))]
+
+
+def _generate_batch(network: Any, prompts: list[Sequence[int]], config: GenerationConfig) -> list[Generated]:
+    """Answers to one batch of prompts, padded on the left."""
+    longest = max(map(len, prompts))
+    limit = min(config.max_new_tokens, get_context_length(network) - longest)
+    if limit < 1:
+        return [Generated([], True) for _ in prompts]
+    settings = network.generation_config
+    pad = settings.pad_token_id
+    input_ids = torch.tensor([[pad] * (longest - len(ids)) + list(ids) for ids in prompts], device=network.device)
+    mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=network.device)
+    sampling: dict[str, Any] = {"do_sample": config.do_sample, "repetition_penalty": config.repetition_penalty}
+    if config.do_sample:
+        sampling |= {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
+    written = network.generate(input_ids=input_ids, attention_mask=mask, max_new_tokens=limit, **sampling)
+    end, answers = settings.eos_token_id, []
+    for ids in written[:, longest:].tolist():
+        has_ended = end in ids  # what follows the first end-of-text token is padding
+        answers.append(Generated(ids[: ids.index(end) + 1] if has_ended else ids, hit_limit=not has_ended))
+    return answers

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medft.evaluation.judging.agreement import compare_judges
-from medft.evaluation.judging.metrics import JudgeResults
-from medft.evaluation.judging.verdicts import collect_scores
+from medft.evaluation.judging.metrics import JudgeResults, collect_scores, compare_judges
 from medft.evaluation.predictions import Prediction
 from medft.metrics.aggregate import BeforeAfter
 from medft.metrics.registry import ANSWER_RANK, METRICS

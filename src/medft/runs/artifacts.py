@@ -6,8 +6,7 @@ from typing import Any
 
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.judges.base import Judge
-from medft.evaluation.judging.agreement import compare_judges
-from medft.evaluation.judging.metrics import JudgeResults
+from medft.evaluation.judging.metrics import JudgeResults, compare_judges
 from medft.evaluation.predictions import Prediction, write_jsonl, write_notebook_json
 from medft.runs.metric_names import flatten_judge
 from medft.runs.tracker import Tracker

@@ -11,8 +11,7 @@ reference/unigram_loss, cost/<cost>
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from medft.evaluation.judging.agreement import Agreement
-from medft.evaluation.judging.metrics import JudgeResults
+from medft.evaluation.judging.metrics import Agreement, JudgeResults
 from medft.metrics.aggregate import BeforeAfter
 from medft.metrics.registry import METRICS
 from medft.metrics.statistics import Difference, Estimate

@@ -9,7 +9,7 @@ from medft.console import warn
 from medft.data.example import Example
 from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.tokenizer import Tokenizer, load_tokenizer
-from medft.evaluation.generate import generate
+from medft.evaluation.evaluate import generate
 from medft.model.build import build_model
 from medft.runs.open import FinishedRun
 

@@ -9,7 +9,7 @@ from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
 from medft.evaluation.judges.base import JudgeItem
-from medft.evaluation.judges.prompt import JudgePrompt
+from medft.evaluation.judges.language_model import JudgePrompt
 
 # A text that changes is another prompt: give it a new version and write its digest here.
 DIGESTS = {"notebook-1": "d58aec1796d9db8f", "plain-1": "1d4b7abf88e4f464", "rubric-1": "a8bd44bd4a055362"}

@@ -10,7 +10,7 @@ import pytest
 
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import JudgeItem, Verdict
-from medft.evaluation.judges.protocol import Refused
+from medft.evaluation.judges.language_model import Refused
 from medft.evaluation.predictions import Prediction
 from tests.comparison.helpers import answer
 from tests.evaluation.judging.helpers import judge_rows, rows, scripted

@@ -3,20 +3,119 @@
 Each server's way of being asked is in its own file: `ollama.py`, `openai.py`.
 """
 
+import hashlib
 import re
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from string import Template
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from typing_extensions import override
 
+from medft.config.instantiate import Component
 from medft.config.section import Role
-from medft.errors import JudgeUnavailable
+from medft.errors import JudgeUnavailable, MedftError
 from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
-from medft.evaluation.judges.prompt import JudgePrompt
-from medft.evaluation.judges.protocol import Fault, InvalidReply, PromptTooLong, Refused, Reply, Sampling
+
+_PLACES = {"question", "expected", "answer"}
+
+
+class JudgePrompt(Component):
+    """`judge.prompt`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+    version: Annotated[int, Field(ge=1)]
+    text: str
+
+    @field_validator("text")
+    @classmethod
+    def _has_all_places(cls, text: str) -> str:
+        template = Template(text)
+        if not template.is_valid() or set(template.get_identifiers()) != _PLACES:
+            raise ValueError("must have $question, $expected and $answer, and no other $ (write $$ for a dollar)")
+        return text
+
+    @property
+    def label(self) -> str:
+        """Name and version, such as `rubric-1`."""
+        return f"{self.name}-{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (16 hex digits) of the text: a changed text is another prompt, whatever its version says."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+    def render(self, question: str, item: JudgeItem) -> str:
+        """The prompt for one item; `question` as the judge wants it put."""
+        return Template(self.text).substitute(question=question, expected=item.expected, answer=item.answer)
+
+
+class Fault(Exception):
+    """The server failed in a way that may pass: it is asked again."""
+
+
+class InvalidReply(Exception):
+    """The server answered, but with no score: it is asked again."""
+
+    def __init__(self, why: str, reply: str) -> None:
+        super().__init__(why)
+        self.reply = reply
+
+
+class PromptTooLong(Exception):
+    """The server cannot read the whole prompt."""
+
+
+class Refused(MedftError):
+    """The server will not answer this request; it may answer others."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's reply.
+
+    Attributes:
+        text: as it came.
+        prompt_tokens: how many tokens of the prompt the server says it read; None = it does not say.
+        cut: the reply ended because it was out of room.
+    """
+
+    text: str
+    prompt_tokens: int | None
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one reply is drawn."""
+
+    seed: int
+    temperature: float
+
+
+def shorten_error(error: Exception) -> str:
+    """The first sentence of an error, in the server's own words where there are any, else its type."""
+    body = getattr(error, "body", None)
+    text = (body.get("message") if isinstance(body, dict) else None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0].split(". ")[0][:200]
+
+
+def classify_refusal(where: str, why: str, status: int) -> Exception:
+    """The exception for an HTTP error status: too long a prompt, access denied for good, a prompt that the server will
+    not answer (a content filter), or a transient failure.
+    """
+    is_too_long = re.search(r"context (size|length|window)|(prompt|input) .*too long", why.lower())
+    if status in (400, 413, 422, 500) and is_too_long:
+        return PromptTooLong(why)
+    if status in (401, 403, 404):
+        return JudgeUnavailable(f"{where} refused ({why})")
+    if 400 <= status < 500 and status not in (408, 409, 429):
+        return Refused(f"{where} refused ({why})")
+    return Fault(f"{where} failed ({why})")
+
 
 CHAT_TOKENS = 64  # what a chat template adds around the prompt, at most
 _LONGEST_PAUSE = 30.0  # seconds

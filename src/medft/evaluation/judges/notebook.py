@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from medft.evaluation.judges.base import JudgeItem, Verdict
+from medft.evaluation.judges.language_model import InvalidReply
 from medft.evaluation.judges.ollama import Ollama
-from medft.evaluation.judges.protocol import InvalidReply
 
 _QUESTION = (
     "Below is an instruction that describes a task. "

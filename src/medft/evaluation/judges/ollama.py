@@ -8,8 +8,16 @@ from typing_extensions import override
 from medft.config.section import Role
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import JudgeItem, Name
-from medft.evaluation.judges.language_model import CHAT_TOKENS, LanguageModel, estimate_tokens
-from medft.evaluation.judges.protocol import Fault, Reply, Sampling, classify_refusal, shorten_error
+from medft.evaluation.judges.language_model import (
+    CHAT_TOKENS,
+    Fault,
+    LanguageModel,
+    Reply,
+    Sampling,
+    classify_refusal,
+    estimate_tokens,
+    shorten_error,
+)
 
 _CONTEXT_STEP = 1024  # judgings of about the same length ask for the same context, which keeps a model loaded
 _CHECK_TIMEOUT = 5.0  # seconds: a server that is there answers at once

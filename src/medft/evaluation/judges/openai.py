@@ -9,8 +9,14 @@ from typing_extensions import override
 from medft.config.section import Role
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Name
-from medft.evaluation.judges.language_model import LanguageModel
-from medft.evaluation.judges.protocol import Fault, Reply, Sampling, classify_refusal, shorten_error
+from medft.evaluation.judges.language_model import (
+    Fault,
+    LanguageModel,
+    Reply,
+    Sampling,
+    classify_refusal,
+    shorten_error,
+)
 
 _CHECK_TIMEOUT = 10.0  # seconds
 

@@ -1,11 +1,13 @@
-"""Controls: the same questions for every run, and a judge that does not tell right from wrong is called so."""
+"""What verdicts come to: controls that unmask a judge, and agreement between judges over the answers both have scored."""
 
 from pathlib import Path
 
 import pytest
 
 from medft.evaluation.judges.base import JudgeItem
-from medft.evaluation.judging.controls import assess_reliability, sample_controls
+from medft.evaluation.judging.judge_run import judge_predictions
+from medft.evaluation.judging.metrics import assess_reliability, compare_judges, sample_controls
+from medft.runs.metric_names import flatten_judge
 from tests.evaluation.judging.helpers import judge_rows, rows, scripted
 
 
@@ -89,3 +91,30 @@ def test_controls_without_scores_say_nothing(tmp_path: Path, capsys: pytest.Capt
     assert "judge/scripted/reliable" not in metrics
     assert assess_reliability("scripted", answered).reliable is None
     assert "is of unknown worth: no question has a score" in capsys.readouterr().err
+
+
+def test_a_second_judge_adds_its_keys_and_overwrites_nothing(tmp_path: Path) -> None:
+    answered = rows(10)
+    judge_rows(scripted(lambda item, _: int(item.instruction[1:]) * 10, name="first"), answered, tmp_path)
+    before = [dict(row.verdicts["first"]) for row in answered]
+    second = scripted(
+        lambda item, _: int(item.instruction[1:]) * 5 if item.instruction != "q9" else None, name="second"
+    )
+    metrics = flatten_judge(judge_predictions(second, answered, tmp_path), compare_judges(answered))
+    assert not [key for key in metrics if key.startswith("judge/first/")]
+    assert [row.verdicts["first"] for row in answered] == before
+    assert metrics["agreement/first_second/spearman"] == pytest.approx(1.0)
+    assert metrics["agreement/first_second/answers"] == 9
+    assert metrics["agreement/first_second/bias"] == pytest.approx(20.0)
+    assert metrics["agreement/first_second/bias_ci_low"] < 20 < metrics["agreement/first_second/bias_ci_high"]
+
+
+def test_opposite_judges_and_one_that_says_always_the_same(tmp_path: Path) -> None:
+    answered = rows(10)
+    judge_rows(scripted(lambda item, _: int(item.instruction[1:]), name="up"), answered, tmp_path)
+    judge_rows(scripted(lambda item, _: 9 - int(item.instruction[1:]), name="down"), answered, tmp_path)
+    judge_rows(scripted(lambda *_: 50, name="flat"), answered, tmp_path)
+    told = {agreement.judges: agreement for agreement in compare_judges(answered)}
+    assert told["down", "up"].spearman == pytest.approx(-1.0)
+    assert told["down", "flat"].spearman is None
+    assert len(told) == 3
