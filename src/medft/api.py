@@ -156,8 +156,8 @@ def compare(
     from medft.comparison.compare import Options
     from medft.comparison.compare import compare as compare_records
     from medft.metrics.registry import PRIMARY
-    from medft.runs.load import RunQuery, load_runs
     from medft.runs.query import RunStore
+    from medft.runs.record import RunQuery, load_runs
 
     places = next((each._places for each in runs if isinstance(each, Run)), ())
     store = RunStore(compose(*places))

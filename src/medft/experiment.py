@@ -19,8 +19,7 @@ from medft.evaluation.evaluate import Measurement, compute_unigram_losses, evalu
 from medft.evaluation.judges.base import judge_of
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import make_predictions
-from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
-from medft.metrics.registry import list_missing_metrics
+from medft.metrics.registry import estimate_unigram_loss, list_missing_metrics, summarize_answers
 from medft.metrics.statistics import Estimate
 from medft.model.attention import check_flat_attention
 from medft.model.build import build_model, count_parameters, get_context_length
@@ -29,9 +28,9 @@ from medft.model.sources.resolve import resolve
 from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
 from medft.report.run_page import publish_report
 from medft.report.run_table import print_summary
-from medft.runs.artifacts import log_model, log_results, log_verdicts
 from medft.runs.logger import TrackerLogger
 from medft.runs.metric_names import flatten_costs, flatten_results
+from medft.runs.record import log_model, log_results, log_verdicts
 from medft.runs.resume import find_earlier_run
 from medft.runs.splits import read_splits
 from medft.runs.store import ui_command

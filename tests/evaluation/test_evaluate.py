@@ -14,8 +14,7 @@ from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
 from medft.evaluation.baseline import compute_baseline_key, digest_weights, load_or_compute
 from medft.evaluation.evaluate import Measurement, compute_answer_losses, evaluate, generate, load_probes
-from medft.metrics.aggregate import estimate_unigram_loss, summarize_answers
-from medft.metrics.registry import METRICS
+from medft.metrics.registry import METRICS, estimate_unigram_loss, summarize_answers
 from medft.model.build import build_model
 from medft.runs.splits import read_splits
 

@@ -12,7 +12,7 @@ from medft.report.compare_plots import plot_over_setting, plot_variants
 from medft.report.csv_files import extend_results_csv
 from medft.report.experiment_folder import render_readme, write_folder
 from medft.runs.record import RunRecord
-from medft.runs.sweep_record import SweepRecord
+from medft.runs.sweeps import SweepRecord
 from tests.comparison.helpers import row, run, runs_of
 
 DOCUMENTS = "aabbccddee"

@@ -1,7 +1,7 @@
 """Typed results become MLflow's flat names, and come back as they were."""
 
 from medft.evaluation.judging.metrics import Agreement, summarize_judge
-from medft.metrics.aggregate import BeforeAfter, summarize_answers
+from medft.metrics.registry import BeforeAfter, summarize_answers
 from medft.metrics.statistics import Difference, Estimate
 from medft.runs.metric_names import (
     flatten_costs,

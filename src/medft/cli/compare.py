@@ -24,8 +24,8 @@ def compare(arguments: Arguments) -> int:
     from medft.report.compare_page import write_page
     from medft.report.compare_tables import print_comparison
     from medft.report.csv_files import write_compare_csv
-    from medft.runs.load import RunQuery, load_runs
     from medft.runs.query import RunStore
+    from medft.runs.record import RunQuery, load_runs
 
     store = RunStore(compose_config(arguments.overrides))
     parent = store.find_parent(values["parent"]) if values["parent"] else None
@@ -47,7 +47,7 @@ def _options(values: Mapping[str, Any], parent: Any | None) -> "Options":
     """What was asked for; where that is left open, what a sweep says of itself."""
     from medft.comparison.compare import Options
     from medft.metrics.registry import PRIMARY
-    from medft.runs.sweep_record import is_sweep, read_sweep
+    from medft.runs.sweeps import is_sweep, read_sweep
 
     sweep = read_sweep(parent) if parent and is_sweep(parent) else None
     metrics = values["metrics"]

@@ -15,9 +15,8 @@ from medft.evaluation.predictions import Prediction
 from medft.files import exclusive_lock
 from medft.report.run_page import publish_report
 from medft.report.run_table import print_judge
-from medft.runs.artifacts import IDENTITY, log_verdicts
 from medft.runs.open import FinishedRun, open_run
-from medft.runs.record import read_predictions
+from medft.runs.record import IDENTITY, log_verdicts, read_predictions
 
 
 def judge(arguments: Arguments) -> int:

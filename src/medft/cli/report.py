@@ -19,9 +19,9 @@ def report(arguments: Arguments) -> int:
     from medft.config.compose import compose_config
     from medft.report.compare_tables import print_comparison
     from medft.report.experiment_folder import write_folder
-    from medft.runs.load import RunQuery, load_runs
     from medft.runs.query import RunStore
-    from medft.runs.sweep_record import read_sweep
+    from medft.runs.record import RunQuery, load_runs
+    from medft.runs.sweeps import read_sweep
 
     store = RunStore(compose_config(arguments.overrides))
     name = values["experiment"]

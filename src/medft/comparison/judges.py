@@ -11,7 +11,7 @@ from medft.errors import InputError
 from medft.evaluation.judging.metrics import BOUNDS, Reliability, assess_reliability
 from medft.evaluation.predictions import list_judges
 from medft.metrics.statistics import Ratio
-from medft.runs.artifacts import IDENTITY
+from medft.runs.record import IDENTITY
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,17 @@
-"""All metrics of answers, in the order in which they are shown. Every list of metrics is derived from this one."""
+"""All metrics of answers, in the order in which they are shown, and what a run's answers come to.
+
+Every list of metrics is derived from this one.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from medft.metrics.length import LENGTH_RATIO, LIMIT_SHARE
 from medft.metrics.likelihood import BITS_PER_BYTE, LOSS, PERPLEXITY
-from medft.metrics.metric import Metric
+from medft.metrics.metric import AnswerScores, Metric
 from medft.metrics.overlap import CHRF, EXACT_MATCH, REPEAT_SHARE, ROUGE_1, ROUGE_2, ROUGE_L, TOKEN_F1
 from medft.metrics.similarity import SIMILARITY
+from medft.metrics.statistics import Difference, Estimate, Ratio
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -42,3 +47,50 @@ def measure_answers(expected: Sequence[str], generated: Sequence[str]) -> list[d
 def list_missing_metrics() -> list[Metric]:
     """The metrics whose optional packages are not installed."""
     return [metric for metric in METRICS.values() if not metric.is_installed]
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """One metric before and after fine-tuning; None where it was not measured.
+
+    Attributes:
+        difference: after less before, paired by question.
+    """
+
+    before: Estimate | None
+    after: Estimate | None
+    difference: Difference | None = None
+
+
+def summarize_answers(
+    baseline: Sequence[AnswerScores] | None, tuned: Sequence[AnswerScores], documents: Sequence[str]
+) -> dict[str, BeforeAfter]:
+    """All metrics that these answers have, by name.
+
+    Args:
+        baseline: of the model before fine-tuning; None = it was not measured.
+        documents: that each question comes from.
+    """
+    results: dict[str, BeforeAfter] = {}
+    for name, metric in METRICS.items():
+        if metric.transform:
+            base = results[metric.function_of]
+            before, after = (each and each.transform(metric.transform) for each in (base.before, base.after))
+            results[name] = BeforeAfter(before, after)
+        elif metric.is_measured(tuned):
+            own = metric.ratio(tuned, documents)
+            old = metric.ratio(baseline, documents) if baseline and metric.is_measured(baseline) else None
+            results[name] = BeforeAfter(
+                old.estimate() if old else None, own.estimate(), own.subtract(old) if old else None
+            )
+    return results
+
+
+def estimate_unigram_loss(nats: Sequence[float], tuned: Sequence[AnswerScores], documents: Sequence[str]) -> Estimate:
+    """The loss of a model that knows word frequencies only, over the same tokens as `loss`.
+
+    Args:
+        nats: of each test question, see `compute_unigram_losses`.
+    """
+    loss = METRICS["loss"].ratio(tuned, documents)
+    return Ratio.of(nats, documents, loss.counts, loss.bounds).estimate()

@@ -12,7 +12,7 @@ from medft.report.format import capitalize, format_count
 from medft.report.plots import WIDE
 from medft.report.table import to_bullets
 from medft.report.verdict import write_verdict
-from medft.runs.sweep_record import SweepRecord
+from medft.runs.sweeps import SweepRecord
 
 _VERSIONS = "version."
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from medft.metrics.aggregate import BeforeAfter
+from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Estimate
 
 # the costs of a run: the title of a column, and the unit in a sentence

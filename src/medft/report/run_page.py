@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from medft.evaluation.judging.metrics import JudgeResults, collect_scores, compare_judges
 from medft.evaluation.predictions import Prediction
-from medft.metrics.aggregate import BeforeAfter
-from medft.metrics.registry import ANSWER_RANK, METRICS
+from medft.metrics.registry import ANSWER_RANK, METRICS, BeforeAfter
 from medft.report.diff import Marked, mark_differences
 from medft.report.format import COST_LABELS, INTERVALS, format_before_after, format_estimate, keep_together
 from medft.report.html import render_page

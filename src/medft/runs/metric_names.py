@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from medft.evaluation.judging.metrics import Agreement, JudgeResults
-from medft.metrics.aggregate import BeforeAfter
-from medft.metrics.registry import METRICS
+from medft.metrics.registry import METRICS, BeforeAfter
 from medft.metrics.statistics import Difference, Estimate
 from medft.training.costs import TrainingCosts
 

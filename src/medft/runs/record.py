@@ -1,18 +1,22 @@
-"""What a run leaves, typed: everything that MLflow has of it."""
+"""What a run leaves: results are logged to MLflow here, and read back typed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from medft.console import track, warn
+from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
-from medft.evaluation.judging.metrics import JudgeResults, summarize_judge
-from medft.evaluation.predictions import Prediction, list_judges, read_jsonl
-from medft.metrics.aggregate import BeforeAfter
+from medft.evaluation.judges.base import Judge
+from medft.evaluation.judging.metrics import JudgeResults, compare_judges, summarize_judge
+from medft.evaluation.predictions import Prediction, list_judges, read_jsonl, write_jsonl, write_notebook_json
+from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Estimate
-from medft.runs.metric_names import LOSS_CURVES, UNIGRAM_LOSS, read_costs, read_estimate, read_results
+from medft.runs.metric_names import LOSS_CURVES, UNIGRAM_LOSS, flatten_judge, read_costs, read_estimate, read_results
+from medft.runs.query import RunStore
 from medft.runs.tracker import Tracker
 
 Curve = list[tuple[int, float]]  # (optimizer step, value)
@@ -107,3 +111,100 @@ def read_record(tracker: Tracker, predictions: Sequence[Prediction] | None = Non
         config=tracker.artifact("config.yaml").read_text(encoding="utf-8"),
         audit=audit,
     )
+
+
+@dataclass(frozen=True)
+class RunQuery:
+    """Which runs are meant: exactly one of the three is given."""
+
+    ids: Sequence[str] = ()
+    parent: str = ""
+    filter: str = ""
+
+
+def load_runs(store: RunStore, query: RunQuery) -> tuple[list[RunRecord], dict[str, str]]:
+    """Read all that the runs have logged; warns of runs that are left out.
+
+    Returns:
+        The runs; and the ids of those that are left out, each with the reason.
+
+    Raises:
+        InputError: there is no run to compare, or one that was named cannot be.
+    """
+    if query.parent:
+        runs = store.find_children(query.parent)
+    else:
+        runs = store.search_runs(query.filter) if query.filter else store.find_runs(query.ids)
+    left_out = {run.info.run_id: f"it is {run.info.status}" for run in runs if run.info.status != "FINISHED"}
+    runs = [run for run in runs if run.info.run_id not in left_out]
+    records = []
+    for run in track(runs, "reading runs", len(runs)):
+        try:
+            record = read_record(Tracker(store.client, run.info.run_id, store.config.paths.output))
+            if not record.predictions:
+                raise InputError(f"run={record.run_id}: its predictions.jsonl has no rows")
+            records.append(record)
+        except InputError as error:
+            if query.ids:
+                raise
+            left_out[run.info.run_id] = str(error).split(": ", 1)[-1]
+    for run_id, why in left_out.items():
+        warn(f"run {run_id} is left out: {why}")
+    if not records:
+        where = f"parent={query.parent}" if query.parent else f"filter={query.filter}"
+        raise InputError(f"{where}: no finished run in {store.uri}")
+    return records, left_out
+
+
+IDENTITY = "identity"  # the tag judge.<name>.identity tells two judges of one name apart
+_RELIABLE = {True: "reliable", False: "unreliable", None: "unknown"}
+
+
+def log_results(
+    tracker: Tracker,
+    metrics: Mapping[str, float],
+    predictions: Sequence[Prediction],
+    probes: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Log final metrics, predictions, and the answers to the probes, before and after."""
+    tracker.log_metrics(metrics)
+    cuts = [row.test.cut for row in predictions]
+    tracker.set_tags(
+        {"cuts.test.answers_cut": str(sum(cut > 0 for cut in cuts)), "cuts.test.answer_tokens_lost": str(sum(cuts))}
+    )
+    tracker.log_text("probes.json", json.dumps(probes, indent=2, ensure_ascii=False))
+    _log_predictions(tracker, predictions)
+
+
+def log_verdicts(
+    tracker: Tracker, judge: Judge, predictions: Sequence[Prediction], results: JudgeResults
+) -> dict[str, float]:
+    """Log the description of a judge, its scores, and the predictions with its verdicts.
+
+    Returns:
+        The metrics that were logged: the judge's, and those of its agreement with others that have judged the run.
+    """
+    facts = {**judge.describe(), IDENTITY: judge.identity()}
+    facts["controls"] = f"{_RELIABLE[results.reliability.reliable]}: {results.reliability.why}"
+    tracker.set_tags({f"judge.{judge.name}.{key}": value for key, value in facts.items()})
+    agreements = [agreement for agreement in compare_judges(predictions) if judge.name in agreement.judges]
+    metrics = flatten_judge(results, agreements)
+    tracker.log_metrics(metrics)
+    _log_predictions(tracker, predictions)
+    return metrics
+
+
+def log_model(tracker: Tracker, network: Any, tokenizer: Tokenizer) -> None:
+    """Log the tuned model and its tokenizer as a directory that transformers loads."""
+    folder = tracker.folder / "model"
+    network.to("cpu").save_pretrained(folder)
+    tokenizer.save(folder)
+    tracker.log_file(folder, "model")
+
+
+def _log_predictions(tracker: Tracker, predictions: Sequence[Prediction]) -> None:
+    """Log predictions.jsonl and, in the notebook's format, predictions.json."""
+    tracker.folder.mkdir(parents=True, exist_ok=True)
+    for name, write in (("predictions.jsonl", write_jsonl), ("predictions.json", write_notebook_json)):
+        write(predictions, tracker.folder / name)
+        tracker.log_file(tracker.folder / name)

@@ -1,4 +1,4 @@
-"""What verdicts come to: controls that unmask a judge, and agreement between judges over the answers both have scored."""
+"""What verdicts come to: controls that unmask a judge, and agreement over the answers that both judges have scored."""
 
 from pathlib import Path
 

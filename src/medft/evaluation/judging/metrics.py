@@ -9,7 +9,7 @@ from statistics import fmean
 
 from medft.evaluation.judges.base import Status, Verdict
 from medft.evaluation.predictions import SIDES, Prediction, list_judges
-from medft.metrics.aggregate import BeforeAfter
+from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Difference, Estimate, Ratio
 
 BOUNDS = (0.0, 100.0)  # of a judge's score
