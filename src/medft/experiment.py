@@ -14,8 +14,14 @@ from medft.data.module import MedicalQA
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
-from medft.evaluation.baseline import compute_baseline_key, load_or_compute
-from medft.evaluation.evaluate import Measurement, compute_unigram_losses, evaluate, load_probes
+from medft.evaluation.evaluate import (
+    Measurement,
+    compute_baseline_key,
+    compute_unigram_losses,
+    evaluate,
+    load_or_compute,
+    load_probes,
+)
 from medft.evaluation.judges.base import judge_of
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import make_predictions

@@ -12,8 +12,16 @@ from medft.data.encode import encode_examples
 from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
-from medft.evaluation.baseline import compute_baseline_key, digest_weights, load_or_compute
-from medft.evaluation.evaluate import Measurement, compute_answer_losses, evaluate, generate, load_probes
+from medft.evaluation.evaluate import (
+    Measurement,
+    compute_answer_losses,
+    compute_baseline_key,
+    digest_weights,
+    evaluate,
+    generate,
+    load_or_compute,
+    load_probes,
+)
 from medft.metrics.registry import METRICS, estimate_unigram_loss, summarize_answers
 from medft.model.build import build_model
 from medft.runs.splits import read_splits

@@ -1,12 +1,16 @@
 """The evaluation stage: one model, the test questions, everything that is measured of it.
 
-Nothing here reads a training setting, so that runs which differ only in those can be compared.
+Nothing here reads a training setting, so that runs which differ only in those can be compared. What is measured before
+fine-tuning is cached: the jobs of a sweep share it.
 """
 
+import hashlib
+import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -14,9 +18,9 @@ import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from medft.config.paths import conf_dir
+from medft.config.paths import PACKAGE, conf_dir
 from medft.config.schema import Config, GenerationConfig
-from medft.console import track
+from medft.console import say, track
 from medft.data.collate import pad
 from medft.data.encode import Encoded
 from medft.data.example import Example
@@ -24,8 +28,9 @@ from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.samples import Sample
 from medft.data.tokenizer import Tokenizer
 from medft.errors import DataError
+from medft.files import exclusive_lock, json_digest, write_atomically
 from medft.metrics.metric import AnswerScores
-from medft.metrics.registry import measure_answers
+from medft.metrics.registry import list_missing_metrics, measure_answers
 from medft.model.build import get_context_length
 from medft.model.loss import supervised_loss
 
@@ -214,3 +219,60 @@ def _generate_batch(network: Any, prompts: list[Sequence[int]], config: Generati
         has_ended = end in ids  # what follows the first end-of-text token is padding
         answers.append(Generated(ids[: ids.index(end) + 1] if has_ended else ids, hit_limit=not has_ended))
     return answers
+
+
+def compute_baseline_key(
+    config: Config, network: Any, tokenizer: Tokenizer, test: Sequence[Example], encoded: Sequence[Encoded], device: str
+) -> str:
+    """A hash of all that a baseline depends on: the model, the tokenized test rows, the settings of evaluation and
+    generation, and the code and libraries.
+    """
+    probes = load_probes(config.evaluation.probes)
+    shape = {key: value for key, value in network.config.to_dict().items() if "drop" not in key and key[0] != "_"}
+    parts: list[Any] = [
+        digest_weights(network),
+        shape,
+        [row.fingerprint() for row in (*test, *probes)],
+        [(row.prompt, row.answer) for row in encoded],
+        encode_prompts(probes, tokenizer, config.dataset.prompt),
+        config.generation.model_dump(),
+        config.seed if config.generation.do_sample else None,
+        config.evaluation.max_length,
+        config.evaluation.batch_size,
+        device,
+        {name: version(name) for name in ("torch", "transformers", "rouge-score", "sacrebleu")},
+        [metric.name for metric in list_missing_metrics()],
+        _digest_code(),
+    ]
+    return json_digest(parts, 32)
+
+
+def _digest_code() -> str:
+    """SHA-256 (hex) over the code that measures."""
+    digest = hashlib.sha256()
+    rooms = ("evaluation", "metrics", "data", "model")
+    for file in sorted(file for room in rooms for file in (PACKAGE / room).glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def digest_weights(network: torch.nn.Module) -> str:
+    """SHA-256 (hex) over names and values of all weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def load_or_compute(key: str, cache: Path, compute: Callable[[], Measurement]) -> Measurement:
+    """The measurement of this key from the cache, computed first if it is not there."""
+    file = cache / "baselines" / f"{key}.json"
+    with exclusive_lock(file.with_suffix(".json.lock")):
+        if file.exists():
+            say(f"baseline: taken from {file}")
+            return Measurement.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        measured = compute()
+        with write_atomically(file) as partial:
+            partial.write_text(json.dumps(asdict(measured)), encoding="utf-8")
+    return measured

@@ -258,7 +258,7 @@ def test_a_verdict_that_cannot_be_read_is_asked_for(tmp_path: Path, capsys: pyte
 def test_a_cache_that_breaks_on_the_way_costs_no_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("medft.evaluation.judging.cache._INSERT", "INSERT INTO nowhere VALUES (?, ?, ?, ?)")
+    monkeypatch.setattr("medft.evaluation.judging.judge_run._INSERT", "INSERT INTO nowhere VALUES (?, ?, ?, ?)")
     assert judge_rows(scripted(lambda *_: 7), rows(2), tmp_path)["judge/scripted/scored"] == 4
     assert capsys.readouterr().err.count("verdicts are not kept") == 1
 

@@ -1,16 +1,21 @@
-"""The judge stage: verdicts on all answers and on the controls. A judge that fails never loses a run."""
+"""The judge stage: verdicts on all answers and on the controls. A judge that fails never loses a run.
 
+Verdicts in the cache, an sqlite file that all runs share, are reused; the rest are asked for concurrently.
+"""
+
+import hashlib
+import json
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from medft.console import Progress, say, warn
 from medft.errors import JudgeUnavailable, MedftError
 from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
-from medft.evaluation.judging.cache import VerdictCache, open_cache
 from medft.evaluation.judging.metrics import (
     JudgeResults,
     estimate_pass_agreement,
@@ -20,7 +25,17 @@ from medft.evaluation.judging.metrics import (
 )
 from medft.evaluation.predictions import SIDES, Prediction
 
+_AWAY_LIMIT = 3  # questions in a row that the judge could not be asked about, each after all its attempts
+_TABLE = """
+CREATE TABLE IF NOT EXISTS verdicts (
+    key TEXT PRIMARY KEY, status TEXT NOT NULL, context INTEGER NOT NULL, verdict TEXT NOT NULL,
+    at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+)"""
+_INSERT = "INSERT OR REPLACE INTO verdicts (key, status, context, verdict) VALUES (?, ?, ?, ?)"
+_WAIT = 60.0  # seconds for another process that is writing
+
 Case = tuple[Prediction, str, str]  # a question, a side, and the answer to judge
+Task = tuple[JudgeItem, int]  # what to judge, and which of its repeats it is
 
 
 def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Path) -> JudgeResults:
@@ -35,7 +50,7 @@ def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Pa
     """
     cases = _collect_cases(judge, predictions)
     items = [JudgeItem(row.instruction, row.input, row.expected, answer) for row, _, answer in cases]
-    tasks = [Task(item, repeat) for item in items for repeat in range(judge.repeats)]
+    tasks = [(item, repeat) for item in items for repeat in range(judge.repeats)]
     verdict_cache = open_cache(judge, cache)
     try:
         verdicts = ask_all(judge, tasks, verdict_cache)
@@ -74,15 +89,66 @@ def _collect_cases(judge: Judge, predictions: Sequence[Prediction]) -> list[Case
     return cases
 
 
-_AWAY_LIMIT = 3  # questions in a row that the judge could not be asked about, each after all its attempts
+class VerdictCache:
+    """Verdicts of one judge by item and repeat. Each is on disk as soon as it is given, so that a killed judging goes
+    on where it stopped. Safe to use from several threads and several processes.
+    """
+
+    def __init__(self, file: Path, judge: Judge) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._judge, self._identity = judge, judge.identity()
+        self._file, self._has_warned, self._lock = file, False, threading.Lock()
+        self._database = sqlite3.connect(file, timeout=_WAIT, check_same_thread=False)
+        with self._lock, self._database:
+            self._database.execute(_TABLE)
+
+    def find(self, item: JudgeItem, repeat: int) -> Verdict | None:
+        """The verdict on an item, if there is one; `too_long` counts only if the judge's context is no longer now."""
+        with self._lock:
+            try:
+                row = self._database.execute(
+                    "SELECT verdict FROM verdicts WHERE key = ? AND (status != 'too_long' OR context >= ?)",
+                    (self._key(item, repeat), self._judge.context or 0),
+                ).fetchone()
+                return Verdict.from_dict(json.loads(row[0])) if row else None
+            except (sqlite3.Error, ValueError, TypeError) as error:
+                self._warn_once(f"a verdict cannot be read: {self._file}: {error}")
+                return None
+
+    def keep(self, item: JudgeItem, repeat: int, verdict: Verdict) -> None:
+        """Store a verdict. If that fails (a full disk), there is one warning, and the judging goes on."""
+        with self._lock:
+            try:
+                row = (self._key(item, repeat), verdict.status, self._judge.context or 0, json.dumps(asdict(verdict)))
+                with self._database:
+                    self._database.execute(_INSERT, row)
+            except sqlite3.Error as error:
+                self._warn_once(f"verdicts are not kept: {self._file}: {error}")
+
+    def _warn_once(self, trouble: str) -> None:
+        if not self._has_warned:
+            warn(trouble)
+        self._has_warned = True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _key(self, item: JudgeItem, repeat: int) -> str:
+        parts = [self._identity, item.instruction, item.input, item.expected, item.answer, repeat]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Task:
-    """One request: an item, and which of its repeats it is."""
-
-    item: JudgeItem
-    repeat: int = 0
+def open_cache(judge: Judge, folder: Path) -> VerdictCache | None:
+    """The cache of a judge, under `folder`; None if it wants none or, with a warning, the file cannot be used."""
+    if not judge.cache:
+        return None
+    file = folder / "judge" / "verdicts.sqlite"
+    try:
+        return VerdictCache(file, judge)
+    except (sqlite3.Error, OSError) as error:
+        warn(f"the judge's cache {file} cannot be used ({error}): judging without it")
+        return None
 
 
 def ask_all(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> list[Verdict]:
@@ -91,8 +157,8 @@ def ask_all(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> 
     A task that could not be put to the judge is failed and not cached; after three in a row the rest are not tried.
     Whatever a judge does, the run is measured and must not be lost, so nothing is raised.
     """
-    judge.plan([task.item for task in tasks])
-    known = [cache.find(task.item, task.repeat) if cache else None for task in tasks]
+    judge.plan([item for item, _ in tasks])
+    known = [cache.find(*task) if cache else None for task in tasks]
     # equal answers to a question (before and after, or both empty) are one request and get one verdict
     to_ask = list(dict.fromkeys(task for task, verdict in zip(tasks, known, strict=True) if verdict is None))
     answered = dict(zip(to_ask, _ask(judge, to_ask, cache) if to_ask else [], strict=True))
@@ -145,12 +211,12 @@ class _Worker:
                 self.not_tried += 1
                 return Verdict("failed", failure="not tried: the judge was away")
         try:
-            verdict = self._judge.score(task.item, task.repeat)
+            verdict = self._judge.score(*task)
             if self._cache:
-                self._cache.keep(task.item, task.repeat, verdict)
+                self._cache.keep(*task, verdict)
         except JudgeUnavailable as error:
             with self._lock:
-                self._away.add(task.item.text)
+                self._away.add(task[0].text)
                 self.last = str(error)
             return Verdict("failed", failure=str(error))
         except Exception as error:
