@@ -4,12 +4,12 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress import track as rich_track
 from rich.table import Table
 from rich.text import Text
@@ -41,27 +41,17 @@ def track(items: Iterable[T], description: str, total: float | None = None) -> I
     )
 
 
-class Progress:
-    """A progress bar with a changing note, the count and the time left; on stderr, if that is a terminal."""
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar with a note, the count and the time left, on stderr, if that is a terminal.
 
-    def __init__(self, description: str, total: int) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                   TextColumn("{task.fields[note]}"))  # fmt: skip
-        self._bar = RichProgress(
-            *columns, console=errors_console, transient=True, disable=not errors_console.is_terminal
-        )
-        self._task = self._bar.add_task(description, total=total, note="")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def advance(self, note: str) -> None:
-        """Count one more as done."""
-        self._bar.update(self._task, advance=1, note=note)
+    Gives the function that counts one more as done and changes the note.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+               TextColumn("{task.fields[note]}"))  # fmt: skip
+    with Progress(*columns, console=errors_console, transient=True, disable=not errors_console.is_terminal) as bar:
+        task = bar.add_task(description, total=total, note="")
+        yield lambda note: bar.update(task, advance=1, note=note)
 
 
 def say_marked(plain: str, marked: str) -> None:
@@ -81,9 +71,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     for row in rows:
         grid.add_row(*row)
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=110)
-    console.print(grid, markup=False)
+    (console if console.is_terminal else Console(width=110)).print(grid, markup=False)
 
 
 def quieten() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import torch
 import yaml
@@ -28,11 +28,13 @@ from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.samples import Sample
 from medft.data.tokenizer import Tokenizer
 from medft.errors import DataError
-from medft.files import exclusive_lock, json_digest, write_atomically
+from medft.files import exclusive_lock, file_digest, json_digest, write_atomically
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import list_missing_metrics, measure_answers
 from medft.model.build import get_context_length
 from medft.model.loss import supervised_loss
+
+_MEASURING = ("evaluation", "metrics", "data", "model")  # the rooms whose code a measurement depends on
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,11 @@ class Measurement:
     answers: list[AnswerScores]
     probes: dict[str, str]
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """From what `dataclasses.asdict` made of it."""
-        return cls([AnswerScores(**row) for row in data["answers"]], data["probes"])
-
 
 def evaluate(
     network: Any, tokenizer: Tokenizer, test: Sequence[Example], encoded: Sequence[Encoded], config: Config
 ) -> Measurement:
-    """Measure a model on the test questions and ask it the probes. The model stays where it is and as it is.
-
-    Args:
-        encoded: the test questions in token ids.
-    """
+    """Measure a model on the test questions, `encoded` in token ids, and ask it the probes. It stays as it is."""
     network.eval()
     losses = compute_answer_losses(network, encoded, min(config.evaluation.max_length, get_context_length(network)))
     probes = load_probes(config.evaluation.probes)
@@ -68,19 +61,12 @@ def evaluate(
         read = row.output
         if loss.cut:  # only what the loss has read; end-of-text, which has a loss but no bytes, is not among it
             read = tokenizer.decode(encoded[place].answer[: loss.tokens])
-        answers.append(
-            AnswerScores(
-                answer=text,
-                hit_limit=generated[place].hit_limit,
-                nats=loss.nats,
-                tokens=loss.tokens,
-                cut=loss.cut,
-                bytes=len(read.encode()),
-                words=len(text.split()),
-                expected_words=len(row.output.split()),
-                values=values[place],
-            )
-        )
+        scores = AnswerScores(
+            answer=text, hit_limit=generated[place].hit_limit, nats=loss.nats, tokens=loss.tokens, cut=loss.cut,
+            bytes=len(read.encode()), words=len(text.split()), expected_words=len(row.output.split()),
+            values=values[place],
+        )  # fmt: skip
+        answers.append(scores)
     return Measurement(answers, {probe.id: text for probe, text in zip(probes, texts[len(test) :], strict=True)})
 
 
@@ -152,11 +138,10 @@ def compute_unigram_losses(
     the whole vocabulary.
 
     Args:
-        training: token ids of the training answers.
-        test: the same test tokens that `compute_answer_losses` reads.
+        training, test: token ids of answers; of the test those that `compute_answer_losses` reads.
 
     Returns:
-        Nats of each answer, summed over its tokens.
+        Nats of each test answer, summed over its tokens.
     """
     counts: Counter[int] = Counter()
     for ids in training:
@@ -167,12 +152,7 @@ def compute_unigram_losses(
 
 @dataclass(frozen=True)
 class Generated:
-    """One generated answer in token ids.
-
-    Attributes:
-        token_ids: what was written, end-of-text included where it was.
-        hit_limit: it ran into `max_new_tokens` or the end of the model's context.
-    """
+    """One generated answer, end-of-text included where it was written; `hit_limit` = there was no more room."""
 
     token_ids: list[int]
     hit_limit: bool
@@ -242,18 +222,9 @@ def compute_baseline_key(
         device,
         {name: version(name) for name in ("torch", "transformers", "rouge-score", "sacrebleu")},
         [metric.name for metric in list_missing_metrics()],
-        _digest_code(),
+        [file_digest(file) for room in _MEASURING for file in sorted((PACKAGE / room).glob("*.py"))],
     ]
     return json_digest(parts, 32)
-
-
-def _digest_code() -> str:
-    """SHA-256 (hex) over the code that measures."""
-    digest = hashlib.sha256()
-    rooms = ("evaluation", "metrics", "data", "model")
-    for file in sorted(file for room in rooms for file in (PACKAGE / room).glob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def digest_weights(network: torch.nn.Module) -> str:
@@ -271,7 +242,8 @@ def load_or_compute(key: str, cache: Path, compute: Callable[[], Measurement]) -
     with exclusive_lock(file.with_suffix(".json.lock")):
         if file.exists():
             say(f"baseline: taken from {file}")
-            return Measurement.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            known = json.loads(file.read_text(encoding="utf-8"))
+            return Measurement([AnswerScores(**row) for row in known["answers"]], known["probes"])
         measured = compute()
         with write_atomically(file) as partial:
             partial.write_text(json.dumps(asdict(measured)), encoding="utf-8")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from medft.evaluation.judges.base import JudgeItem
-from medft.evaluation.judging.judge_run import judge_predictions
-from medft.evaluation.judging.metrics import assess_reliability, compare_judges, sample_controls
+from medft.evaluation.judging.judge_run import judge_predictions, sample_controls
+from medft.evaluation.judging.metrics import assess_reliability, compare_judges
 from medft.runs.metric_names import flatten_judge
 from tests.evaluation.judging.helpers import judge_rows, rows, scripted
 

@@ -52,7 +52,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class JudgeItem:
-    """One thing to judge: an answer to a question, beside the expected one."""
+    """An answer to judge, with its question and the expected answer."""
 
     instruction: str
     input: str

@@ -20,7 +20,12 @@ from medft.config.section import Role
 from medft.errors import JudgeUnavailable, MedftError
 from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 
+CHAT_TOKENS = 64  # what a chat template adds around the prompt, at most
+_LONGEST_PAUSE = 30.0  # seconds
+_ONLY_LOGGED = ("server_version", "context_length", "num_ctx")
 _PLACES = {"question", "expected", "answer"}
+
+T = TypeVar("T")
 
 
 class JudgePrompt(Component):
@@ -75,25 +80,11 @@ class Refused(MedftError):
 
 @dataclass(frozen=True)
 class Reply:
-    """A server's reply.
-
-    Attributes:
-        text: as it came.
-        prompt_tokens: how many tokens of the prompt the server says it read; None = it does not say.
-        cut: the reply ended because it was out of room.
-    """
+    """A server's reply; `prompt_tokens` = how many it says it read (None = it does not say), `cut` = out of room."""
 
     text: str
     prompt_tokens: int | None
     cut: bool
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How one reply is drawn."""
-
-    seed: int
-    temperature: float
 
 
 def shorten_error(error: Exception) -> str:
@@ -104,9 +95,7 @@ def shorten_error(error: Exception) -> str:
 
 
 def classify_refusal(where: str, why: str, status: int) -> Exception:
-    """The exception for an HTTP error status: too long a prompt, access denied for good, a prompt that the server will
-    not answer (a content filter), or a transient failure.
-    """
+    """The exception for an HTTP error status; a prompt may be too long, or one that a content filter keeps out."""
     is_too_long = re.search(r"context (size|length|window)|(prompt|input) .*too long", why.lower())
     if status in (400, 413, 422, 500) and is_too_long:
         return PromptTooLong(why)
@@ -115,13 +104,6 @@ def classify_refusal(where: str, why: str, status: int) -> Exception:
     if 400 <= status < 500 and status not in (408, 409, 429):
         return Refused(f"{where} refused ({why})")
     return Fault(f"{where} failed ({why})")
-
-
-CHAT_TOKENS = 64  # what a chat template adds around the prompt, at most
-_LONGEST_PAUSE = 30.0  # seconds
-_ONLY_LOGGED = ("server_version", "context_length", "num_ctx")
-
-T = TypeVar("T")
 
 
 class Score(BaseModel):
@@ -167,7 +149,7 @@ class LanguageModel(Judge):
         """A client of the server that waits that many seconds for an answer."""
 
     @abstractmethod
-    def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
+    def ask(self, prompt: str, seed: int, temperature: float, timeout: float) -> Reply:
         """One request, no retry.
 
         Raises:
@@ -195,9 +177,9 @@ class LanguageModel(Judge):
     @override
     def load(self) -> None:
         # one call with the options of all later ones and a long timeout: loading a model takes its time
-        prompt, sampling = self.render(JudgeItem("?", "", "-", "-")), Sampling(self.seed, self.temperature)
+        prompt = self.render(JudgeItem("?", "", "-", "-"))
         try:
-            self._retry(lambda _: self.ask(prompt, sampling, self.load_timeout))
+            self._retry(lambda _: self.ask(prompt, self.seed, self.temperature, self.load_timeout))
         except (Fault, PromptTooLong, Refused) as error:
             raise JudgeUnavailable(f"judge={self.name}: {self.model} does not answer ({error})") from None
 
@@ -238,8 +220,7 @@ class LanguageModel(Judge):
     def _retry(self, request: Callable[[int], T]) -> T:
         """A request, again after a fault (with a growing pause) and after a reply that was no score.
 
-        Args:
-            request: is given how many replies were no score so far.
+        The request is given how many replies were no score so far.
         """
         invalid = 0
         for attempt in range(1, self.attempts + 1):
@@ -259,7 +240,7 @@ class LanguageModel(Judge):
     def _ask_once(self, prompt: str, repeat: int, invalid: int) -> Verdict:
         # after a reply that was no score: another seed, and some temperature, since at 0 the seed changes nothing
         temperature = max(self.temperature, 0.3) if invalid else self.temperature
-        reply = self.ask(prompt, Sampling(self.seed + 1000 * repeat + invalid, temperature), self.timeout)
+        reply = self.ask(prompt, self.seed + 1000 * repeat + invalid, temperature, self.timeout)
         self._check_not_truncated(prompt, reply)
         if reply.cut:
             raise InvalidReply(f"the reply was cut at judge.reply_tokens={self.reply_tokens}", reply.text)

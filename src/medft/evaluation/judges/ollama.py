@@ -13,7 +13,6 @@ from medft.evaluation.judges.language_model import (
     Fault,
     LanguageModel,
     Reply,
-    Sampling,
     classify_refusal,
     estimate_tokens,
     shorten_error,
@@ -48,7 +47,7 @@ class Ollama(LanguageModel):
         self._context = min(rounded, self._context or rounded)
 
     @override
-    def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
+    def ask(self, prompt: str, seed: int, temperature: float, timeout: float) -> Reply:
         import ollama
 
         try:
@@ -58,8 +57,8 @@ class Ollama(LanguageModel):
                 format=self.reply_schema(),
                 think=False,  # thinking aloud would use up the room for the reply
                 options={
-                    "seed": sampling.seed,
-                    "temperature": sampling.temperature,
+                    "seed": seed,
+                    "temperature": temperature,
                     "num_ctx": self._context,
                     "num_predict": self.reply_tokens,
                 },

@@ -9,14 +9,7 @@ from typing_extensions import override
 from medft.config.section import Role
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Name
-from medft.evaluation.judges.language_model import (
-    Fault,
-    LanguageModel,
-    Reply,
-    Sampling,
-    classify_refusal,
-    shorten_error,
-)
+from medft.evaluation.judges.language_model import Fault, LanguageModel, Reply, classify_refusal, shorten_error
 
 _CHECK_TIMEOUT = 10.0  # seconds
 
@@ -51,7 +44,7 @@ class OpenAI(LanguageModel):
         return self
 
     @override
-    def ask(self, prompt: str, sampling: Sampling, timeout: float) -> Reply:
+    def ask(self, prompt: str, seed: int, temperature: float, timeout: float) -> Reply:
         openai = _import_openai()
         schema = {"name": "score", "schema": self.reply_schema(), "strict": True}
         try:
@@ -59,8 +52,8 @@ class OpenAI(LanguageModel):
                 model=self.model,
                 messages=[{"role": "user", "content": prompt}],
                 response_format={"type": "json_schema", "json_schema": schema},
-                seed=sampling.seed,
-                temperature=sampling.temperature,
+                seed=seed,
+                temperature=temperature,
                 max_tokens=self.reply_tokens,
             )
             choice, usage = completion.choices[0], completion.usage

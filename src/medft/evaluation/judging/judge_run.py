@@ -10,19 +10,14 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from medft.console import Progress, say, warn
+from medft.console import progress, say, warn
 from medft.errors import JudgeUnavailable, MedftError
 from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
-from medft.evaluation.judging.metrics import (
-    JudgeResults,
-    estimate_pass_agreement,
-    merge_repeats,
-    sample_controls,
-    summarize_judge,
-)
+from medft.evaluation.judging.metrics import JudgeResults, estimate_agreement, merge_repeats, summarize_judge
 from medft.evaluation.predictions import SIDES, Prediction
 
 _AWAY_LIMIT = 3  # questions in a row that the judge could not be asked about, each after all its attempts
@@ -45,27 +40,23 @@ def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Pa
         cache: the folder under which verdicts are kept, `paths.cache_dir`.
 
     Returns:
-        The results; with `judge.cache=false` also how far this pass agrees with the one whose verdicts were in
-        `predictions`.
+        The results; with `judge.cache=false` also the agreement with the verdicts that were in `predictions`.
     """
     cases = _collect_cases(judge, predictions)
     items = [JudgeItem(row.instruction, row.input, row.expected, answer) for row, _, answer in cases]
     tasks = [(item, repeat) for item in items for repeat in range(judge.repeats)]
     verdict_cache = open_cache(judge, cache)
-    try:
+    with closing(verdict_cache) if verdict_cache else nullcontext():
         verdicts = ask_all(judge, tasks, verdict_cache)
-    finally:
-        if verdict_cache:
-            verdict_cache.close()
     pairs = []
     for place, (row, side, _) in enumerate(cases):
         verdict = merge_repeats(verdicts[place * judge.repeats : (place + 1) * judge.repeats])
         old = row.judge_score(judge.name, side)
         if old is not None and verdict.score is not None and side in SIDES and not judge.cache:
-            pairs.append((row.document, old, float(verdict.score)))
+            pairs.append((row.document, [old, verdict.score]))
         if old is None or verdict.score is not None:  # a verdict that did not come does not replace one that did
             row.verdicts.setdefault(judge.name, {})[side] = verdict
-    results = summarize_judge(judge.name, predictions, estimate_pass_agreement(pairs))
+    results = summarize_judge(judge.name, predictions, estimate_agreement("pass", pairs))
     reliability = results.reliability
     if judge.controls and reliability.reliable:
         say(f"judge {judge.name}: reliable on its controls ({reliability.why})")
@@ -87,6 +78,23 @@ def _collect_cases(judge: Judge, predictions: Sequence[Prediction]) -> list[Case
         if row.baseline:
             cases.append((row, "baseline", row.baseline.answer))
     return cases
+
+
+def sample_controls(rows: Sequence[Prediction], count: int, seed: int) -> list[tuple[Prediction, str, str]]:
+    """(row, control, answer) of the rows that get controls: the `count` whose hash of (seed, id) is the lowest, so
+    that runs on the same questions share them. `other` is the expected answer of another question, of another
+    document if there is one.
+    """
+    order = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
+    controls = []
+    for place, row in enumerate(order[:count]):
+        controls.append((row, "expected", row.expected))
+        others = [each for each in order[place + 1 :] + order[:place] if each.expected != row.expected]
+        elsewhere = [each for each in others if each.document != row.document and each.group != row.group]
+        if others:
+            controls.append((row, "other", (elsewhere or others)[0].expected))
+        controls.append((row, "empty", ""))
+    return controls
 
 
 class VerdictCache:
@@ -125,14 +133,14 @@ class VerdictCache:
             except sqlite3.Error as error:
                 self._warn_once(f"verdicts are not kept: {self._file}: {error}")
 
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
     def _warn_once(self, trouble: str) -> None:
         if not self._has_warned:
             warn(trouble)
         self._has_warned = True
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
 
     def _key(self, item: JudgeItem, repeat: int) -> str:
         parts = [self._identity, item.instruction, item.input, item.expected, item.answer, repeat]
@@ -181,12 +189,13 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
         warn(f"{why}; nothing was judged: medft judge run=<id>")
         return [Verdict("failed", failure=why)] * len(tasks)
     worker, counts = _Worker(judge, cache), Counter[str]()
-    with Progress(f"Judging with {judge.name}", len(tasks)) as bar, ThreadPoolExecutor(judge.concurrency) as pool:
+    title = f"Judging with {judge.name}"
+    with progress(title, len(tasks)) as advance, ThreadPoolExecutor(judge.concurrency) as pool:
         futures = [pool.submit(worker.judge, task) for task in tasks]
         try:
             for future in as_completed(futures):
                 counts[future.result().status] += 1
-                bar.advance(", ".join(f"{count} {status}" for status, count in sorted(counts.items(), reverse=True)))
+                advance(", ".join(f"{count} {status}" for status, count in sorted(counts.items(), reverse=True)))
         except BaseException:  # interrupted: what is being asked is waited for, the rest is not begun
             judge.interrupt()
             pool.shutdown(cancel_futures=True)

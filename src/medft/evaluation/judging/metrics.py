@@ -1,11 +1,11 @@
 """What verdicts come to: means with intervals, the gain over the baseline, reliability on controls, agreement."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean
+from typing import get_args
 
 from medft.evaluation.judges.base import Status, Verdict
 from medft.evaluation.predictions import SIDES, Prediction, list_judges
@@ -13,6 +13,8 @@ from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Difference, Estimate, Ratio
 
 BOUNDS = (0.0, 100.0)  # of a judge's score
+_WRONG = {"other": "another question's answer", "empty": "an empty answer"}  # the controls beside `expected`
+_APART = 30.0  # points that the expected answer has to be above a wrong one
 
 
 def merge_repeats(verdicts: Sequence[Verdict]) -> Verdict:
@@ -41,45 +43,12 @@ def pair_scores(
     return (first, second) if first and second else None
 
 
-CONTROLS = ("expected", "other", "empty")
-_WRONG = {"other": "another question's answer", "empty": "an empty answer"}
-_APART = 30.0  # points that the expected answer has to be above a wrong one
-
-
 @dataclass(frozen=True)
 class Reliability:
-    """Whether a judge tells the expected answer from a wrong one.
-
-    Attributes:
-        reliable: None = its controls are too few to decide.
-        why: the reason, as text.
-    """
+    """Whether a judge tells the expected answer from a wrong one (None = its controls are too few), and why."""
 
     reliable: bool | None
     why: str
-
-
-def sample_controls(rows: Sequence[Prediction], count: int, seed: int) -> list[tuple[Prediction, str, str]]:
-    """(row, control, answer) of the rows that get controls: the `count` whose hash of (seed, id) is the lowest, so
-    that runs on the same questions share them. `other` is the expected answer of another question, of another
-    document if there is one.
-    """
-    order = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
-    controls = []
-    for place, row in enumerate(order[:count]):
-        controls.append((row, "expected", row.expected))
-        others = [each for each in order[place + 1 :] + order[:place] if each.expected != row.expected]
-        elsewhere = [each for each in others if each.document != row.document and each.group != row.group]
-        if others:
-            controls.append((row, "other", (elsewhere or others)[0].expected))
-        controls.append((row, "empty", ""))
-    return controls
-
-
-def estimate_controls(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
-    """Mean scores by control; one that has no scores is left out."""
-    ratios = {name: collect_scores(judge, rows, f"control_{name}") for name in CONTROLS}
-    return {name: ratio.estimate() for name, ratio in ratios.items() if ratio}
 
 
 def assess_reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
@@ -87,7 +56,7 @@ def assess_reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
     an empty one, on average over the same questions. Where the 95% interval of a difference reaches 0, it is unknown.
     """
     gaps = {}
-    for wrong in CONTROLS[1:]:
+    for wrong in _WRONG:
         both = pair_scores(rows, (judge, "control_expected"), (judge, f"control_{wrong}"))
         if both is None:
             return Reliability(None, f"no question has a score for the expected answer and for control {wrong}")
@@ -107,7 +76,6 @@ class Agreement:
     """Two judges on the answers that both have scored.
 
     Attributes:
-        judges: their names.
         answers: how many those are.
         spearman: rank correlation; None where one judge gives every answer the same.
         bias: points that the first gives more than the second.
@@ -133,42 +101,26 @@ def compare_judges(rows: Sequence[Prediction]) -> list[Agreement]:
     return agreements
 
 
-def estimate_self_agreement(judge: str, rows: Sequence[Prediction]) -> dict[str, Estimate]:
-    """With `judge.repeats`: the share of answers that got one score every time, and the mean range of points."""
-    same, ranges, documents = [], [], []
-    for row in rows:
-        for side in SIDES:
-            verdict = row.verdict(judge, side)
-            scores = [each.score for each in verdict.repeats if each.score is not None] if verdict else []
-            if len(scores) > 1:
-                same.append(float(len(set(scores)) == 1))
-                ranges.append(float(max(scores) - min(scores)))
-                documents.append(row.document)
-    return _estimate_agreement("self", same, ranges, documents)
-
-
-def estimate_pass_agreement(pairs: Sequence[tuple[str, float, float]]) -> dict[str, Estimate]:
-    """With an earlier pass of the same judge.
+def estimate_agreement(kind: str, answers: Sequence[tuple[str, Sequence[float]]]) -> dict[str, Estimate]:
+    """The share of answers that got the same score every time, and the mean range of points.
 
     Args:
-        pairs: (document, score then, score now) of each answer that has both.
+        kind: `self` = of the repeats, `pass` = with an earlier pass of the same judge.
+        answers: (document, scores) of each answer; an answer with a single score does not count.
     """
-    same, ranges = [float(old == new) for _, old, new in pairs], [abs(old - new) for _, old, new in pairs]
-    return _estimate_agreement("pass", same, ranges, [document for document, _, _ in pairs])
-
-
-def _estimate_agreement(
-    kind: str, same: Sequence[float], ranges: Sequence[float], documents: Sequence[str]
-) -> dict[str, Estimate]:
-    if not same:
+    documents, several = [], []
+    for document, scores in answers:
+        if len(scores) > 1:
+            documents.append(document)
+            several.append(scores)
+    if not several:
         return {}
+    same = [float(len(set(scores)) == 1) for scores in several]
+    ranges = [max(scores) - min(scores) for scores in several]
     return {
         f"{kind}_agreement": Ratio.of(same, documents, bounds=(0, 1)).estimate(),
         f"{kind}_range": Ratio.of(ranges, documents, bounds=BOUNDS).estimate(),
     }
-
-
-STATUSES: tuple[Status, ...] = ("scored", "failed", "too_long")
 
 
 @dataclass(frozen=True)
@@ -178,8 +130,8 @@ class JudgeResults:
     Attributes:
         score: means over the answers that have one; the difference is paired, over questions with both.
         counts: by status, answers before and after together.
-        controls: by control, the mean score.
-        agreement: of the judge with itself, see `estimate_self_agreement` and `estimate_pass_agreement`.
+        controls: by control, the mean score; one that has no scores is left out.
+        agreement: of the judge with itself, see `estimate_agreement`.
     """
 
     name: str
@@ -198,18 +150,19 @@ def summarize_judge(
     Args:
         pass_agreement: with an earlier pass, where there was one.
     """
-    statuses = Counter(verdict.status for row in rows for side in SIDES if (verdict := row.verdict(judge, side)))
-    before, after = (collect_scores(judge, rows, side) for side in ("baseline", "test"))
+    answers = [(row.document, verdict) for row in rows for side in SIDES if (verdict := row.verdict(judge, side))]
+    statuses = Counter(verdict.status for _, verdict in answers)
+    repeats = [(document, [each.score for each in verdict.repeats if each.score is not None])
+               for document, verdict in answers]  # fmt: skip
+    sides = ("baseline", "test", "control_expected", *(f"control_{wrong}" for wrong in _WRONG))
+    means = {side: ratio.estimate() for side in sides if (ratio := collect_scores(judge, rows, side))}
     both = pair_scores(rows, (judge, "test"), (judge, "baseline"))
+    difference = both[0].subtract(both[1]) if both else None
     return JudgeResults(
         name=judge,
-        score=BeforeAfter(
-            before.estimate() if before else None,
-            after.estimate() if after else None,
-            both[0].subtract(both[1]) if both else None,
-        ),
-        counts={status: statuses[status] for status in STATUSES},
+        score=BeforeAfter(means.pop("baseline", None), means.pop("test", None), difference),
+        counts={status: statuses[status] for status in get_args(Status)},
         reliability=assess_reliability(judge, rows),
-        controls=estimate_controls(judge, rows),
-        agreement=estimate_self_agreement(judge, rows) | (pass_agreement or {}),
+        controls={side.removeprefix("control_"): mean for side, mean in means.items()},
+        agreement=estimate_agreement("self", repeats) | (pass_agreement or {}),
     )
