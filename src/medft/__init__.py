@@ -9,19 +9,8 @@ medft.compare([run, "last", "0123ab"])
 import typing
 
 __version__ = "0.1.0"
-__all__ = [
-    "Comparison",
-    "Config",
-    "MedftError",
-    "Prediction",
-    "Run",
-    "TrainedModel",
-    "__version__",
-    "compare",
-    "compose",
-    "open_run",
-    "run",
-]
+__all__ = ["Comparison", "Config", "MedftError", "Prediction", "Run", "TrainedModel", "__version__", "compare",
+           "compose", "open_run", "run"]  # fmt: skip
 
 if typing.TYPE_CHECKING:
     from medft.api import Run, compare, compose, open_run, run

@@ -45,15 +45,12 @@ def exclusive_lock(file: Path, busy: str | None = None) -> Iterator[None]:
         InputError: another process holds it, and `busy` says what that means.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file)
     try:
-        lock.acquire(timeout=-1 if busy is None else 0)
+        held = FileLock(file).acquire(timeout=-1 if busy is None else 0)
     except Timeout:
         raise InputError(busy or "") from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def file_digest(file: Path) -> str:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from medft.metrics.statistics import Ratio
+from medft.metrics.statistics import Bounds, Ratio
 
-Bounds = tuple[float, float]
 Better = Literal["lower", "higher"]
 # from expected and generated answers to the values of each, by metric; what is computed together is one of these
 Measure = Callable[[Sequence[str], Sequence[str]], Mapping[str, Sequence[float]]]
@@ -89,12 +88,7 @@ class Metric:
         return self.measure is None or all(self.name in row.values for row in rows)
 
     def ratio(self, rows: Sequence[AnswerScores], documents: Sequence[str]) -> Ratio:
-        """The metric answer by answer.
-
-        Args:
-            documents: that each question comes from.
-        """
-        numerator, denominator = self.numerator, self.denominator
-        sums = [row.values[self.name] if numerator is None else numerator(row) for row in rows]
-        counts = [denominator(row) for row in rows] if denominator else None
-        return Ratio.of(sums, documents, counts, self.bounds)
+        """The metric answer by answer; `documents` is what each question comes from."""
+        numerator = self.numerator or (lambda row: row.values[self.name])
+        counts = [self.denominator(row) for row in rows] if self.denominator else None
+        return Ratio.of([numerator(row) for row in rows], documents, counts, self.bounds)

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from medft.metrics.metric import Better, Bounds, Metric
+from medft.metrics.metric import Better, Metric
+from medft.metrics.statistics import Bounds
 
 _SHARE = (0.0, 1.0)
 

@@ -13,24 +13,9 @@ from medft.metrics.overlap import CHRF, EXACT_MATCH, REPEAT_SHARE, ROUGE_1, ROUG
 from medft.metrics.similarity import SIMILARITY
 from medft.metrics.statistics import Difference, Estimate, Ratio
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        LOSS,
-        PERPLEXITY,
-        BITS_PER_BYTE,
-        ROUGE_L,
-        ROUGE_1,
-        ROUGE_2,
-        CHRF,
-        TOKEN_F1,
-        EXACT_MATCH,
-        SIMILARITY,
-        LENGTH_RATIO,
-        REPEAT_SHARE,
-        LIMIT_SHARE,
-    )
-}
+_IN_ORDER = (LOSS, PERPLEXITY, BITS_PER_BYTE, ROUGE_L, ROUGE_1, ROUGE_2, CHRF, TOKEN_F1, EXACT_MATCH, SIMILARITY,
+             LENGTH_RATIO, REPEAT_SHARE, LIMIT_SHARE)  # fmt: skip
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_ORDER}
 PRIMARY = BITS_PER_BYTE.name  # by which runs are compared unless the user says otherwise
 HEADLINES = tuple(name for name, metric in METRICS.items() if metric.headline)
 # by which single answers are ranked, and chosen to be shown
@@ -51,11 +36,7 @@ def list_missing_metrics() -> list[Metric]:
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """One metric before and after fine-tuning; None where it was not measured.
-
-    Attributes:
-        difference: after less before, paired by question.
-    """
+    """One metric before, after fine-tuning, and after less before, paired; None where it was not measured."""
 
     before: Estimate | None
     after: Estimate | None
@@ -68,7 +49,7 @@ def summarize_answers(
     """All metrics that these answers have, by name.
 
     Args:
-        baseline: of the model before fine-tuning; None = it was not measured.
+        baseline: before fine-tuning; None = it was not measured.
         documents: that each question comes from.
     """
     results: dict[str, BeforeAfter] = {}

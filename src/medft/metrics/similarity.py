@@ -93,11 +93,6 @@ def _load_encoder() -> tuple[Any, Any]:
 
 
 SIMILARITY = Metric(
-    "similarity",
-    "closeness in meaning by sentence embeddings, -1 to 1; English only",
-    (-1.0, 1.0),
-    "higher",
-    measure=measure_similarity,
-    requires=_PACKAGE,
-    extra="similarity",
-)
+    "similarity", "closeness in meaning by sentence embeddings, -1 to 1; English only", (-1.0, 1.0), "higher",
+    measure=measure_similarity, requires=_PACKAGE, extra="similarity",
+)  # fmt: skip

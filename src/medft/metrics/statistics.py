@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Bounds = tuple[float, float]  # the least and the greatest value that a metric can have
 
+_UNBOUNDED: Bounds = (-np.inf, np.inf)
 _LEVEL = 0.95
 _SEED = 0  # the same numbers have the same error bars
 _RESAMPLES = 10_000
@@ -56,21 +58,16 @@ class Ratio:
     Attributes:
         sums, counts: of each row; the metric is Σ sums / Σ counts.
         documents: of each row, where it comes from.
-        bounds: the least and the greatest value the metric can have.
     """
 
     sums: Floats
     counts: Floats
     documents: Sequence[str]
-    bounds: tuple[float, float] = (-np.inf, np.inf)
+    bounds: Bounds = _UNBOUNDED
 
     @classmethod
     def of(
-        cls,
-        values: Sequence[float],
-        documents: Sequence[str],
-        counts: Sequence[float] | Floats | None = None,
-        bounds: tuple[float, float] = (-np.inf, np.inf),
+        cls, values: ArrayLike, documents: Sequence[str], counts: ArrayLike | None = None, bounds: Bounds = _UNBOUNDED
     ) -> "Ratio":
         """From plain numbers; counts are 1 unless given."""
         sums = np.asarray(values, dtype=np.float64)
@@ -195,7 +192,7 @@ def _draw_resamples(documents: int) -> Floats:
     return counted.reshape(_RESAMPLES, documents).astype(np.float64)
 
 
-def _bound_constant(value: float, documents: int, bounds: tuple[float, float]) -> tuple[float, float] | None:
+def _bound_constant(value: float, documents: int, bounds: Bounds) -> Bounds | None:
     """All documents have the same value, so a resample has no spread; but a share p of other documents would have
     gone unseen with probability (1 - p)^n (Clopper & Pearson 1934). None where the metric has no bounds.
     """
