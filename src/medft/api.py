@@ -17,12 +17,7 @@ if TYPE_CHECKING:  # each function imports what it needs: composing needs no tor
 
 
 class Run:
-    """A run that MLflow has; metrics and predictions are read when they are first asked for.
-
-    Attributes:
-        id: MLflow's.
-        config: as the run has logged it.
-    """
+    """A run that MLflow has, with its id there and the config that it has logged; the rest is read when asked for."""
 
     def __init__(self, tracked: "FinishedRun", places: Sequence[str]) -> None:
         self._tracked = tracked

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -163,12 +164,7 @@ def _log_setup(tracker: Tracker, data: MedicalQA, network: PreTrainedModel) -> N
 
 
 def _measure_baseline(
-    config: Config,
-    test: Sequence[Example],
-    encoded: Sequence[Encoded],
-    network: PreTrainedModel,
-    tokenizer: Tokenizer,
-    device: str,
+    config: Config, test: list[Example], encoded: list[Encoded], network: Any, tokenizer: Tokenizer, device: str
 ) -> Measurement | None:
     if not config.evaluation.baseline:
         return None

@@ -42,15 +42,14 @@ def command_line(program: str, arguments: Sequence[str]) -> str:
 def collect_code_tags() -> dict[str, str]:
     """Git commit and whether the tree had changes (of a checkout), versions of what matters, and the machine."""
     tags = {f"version.{name}": version(name) for name in _PACKAGES}
-    tags |= {"version.python": platform.python_version(), "machine": describe_machine()}
+    tags |= {"version.python": platform.python_version(), "machine": _describe_machine()}
     if checkout_root() and (commit := _git("rev-parse", "HEAD")):
         tags["git.commit"] = commit
         tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
     return tags
 
 
-def describe_machine() -> str:
-    """The machine in words: system, processor, cores, memory."""
+def _describe_machine() -> str:
     info = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.exists() else []
     processor = models[0] if models else platform.processor() or platform.machine()

@@ -19,10 +19,7 @@ PLACES = ("tracking.uri=", "paths.")  # overrides that say where runs are tracke
 
 
 class RunStore:
-    """Finds runs where `config` says that they are tracked.
-
-    A run is named by `last`, by its id or a unique beginning of it, or by its name.
-    """
+    """Finds runs where `config` says that they are tracked."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -38,9 +35,7 @@ class RunStore:
         Raises:
             InputError: there is none, or there are several.
         """
-        if name == LAST:
-            return self._find_last(key, "run", lambda run: not {KIND, SUPERSEDED} & run.data.tags.keys())
-        return self._find_named(name, key)
+        return self._find(name, key, "run", _is_single_run)
 
     def find_parent(self, name: str) -> Any:
         """The parent run of a sweep or a search; `last` is the newest that is FINISHED.
@@ -48,9 +43,7 @@ class RunStore:
         Raises:
             InputError: there is none, or there are several.
         """
-        if name == LAST:
-            return self._find_last("parent", "sweep", lambda run: KIND in run.data.tags)
-        return self._find_named(name, "parent")
+        return self._find(name, "parent", "sweep", lambda run: KIND in run.data.tags)
 
     def find_runs(self, names: Sequence[str]) -> list[Any]:
         """FINISHED runs, in the order they are named; one that is named twice is there once.
@@ -72,8 +65,7 @@ class RunStore:
         Raises:
             InputError: there is no such parent.
         """
-        run_id = self.find_parent(parent).info.run_id
-        runs = self._search(f"tags.`{PARENT}` = '{run_id}'")
+        runs = self._search(f"tags.`{PARENT}` = '{self.find_parent(parent).info.run_id}'")
         return [run for run in runs if SUPERSEDED not in run.data.tags]
 
     def search_runs(self, filter_string: str) -> list[Any]:
@@ -82,7 +74,7 @@ class RunStore:
         Raises:
             InputError: MLflow cannot read the filter.
         """
-        return [run for run in self._search(filter_string) if not {KIND, SUPERSEDED} & run.data.tags.keys()]
+        return list(filter(_is_single_run, self._search(filter_string)))
 
     def find_sweep(self, name: str) -> Any:
         """The newest sweep of a name.
@@ -97,8 +89,10 @@ class RunStore:
             raise InputError(f"experiment={name}: no sweep of that name in {self.uri} (there are: {known})")
         return named[-1]
 
-    def _find_last(self, key: str, kind: str, is_meant: Callable[[Any], bool]) -> Any:
-        """The newest FINISHED run of a kind; prints which one it is."""
+    def _find(self, name: str, key: str, kind: str, is_meant: Callable[[Any], bool]) -> Any:
+        """A run by name; of `last`, the newest FINISHED one of a kind, this prints which one it is."""
+        if name != LAST:
+            return self._find_named(name, key)
         experiments, token = self._experiments(), None
         while True:
             page = self.client.search_runs(
@@ -141,6 +135,10 @@ class RunStore:
 
     def _experiments(self) -> list[str]:
         return [each.experiment_id for each in self.client.search_experiments()]
+
+
+def _is_single_run(run: Any) -> bool:
+    return not {KIND, SUPERSEDED} & run.data.tags.keys()
 
 
 def resolve_split_run(overrides: Sequence[str]) -> list[str]:

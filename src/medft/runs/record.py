@@ -19,7 +19,8 @@ from medft.runs.metric_names import LOSS_CURVES, UNIGRAM_LOSS, flatten_judge, re
 from medft.runs.query import RunStore
 from medft.runs.tracker import Tracker
 
-Curve = list[tuple[int, float]]  # (optimizer step, value)
+IDENTITY = "identity"  # the tag judge.<name>.identity tells two judges of one name apart
+_RELIABLE = {True: "reliable", False: "unreliable", None: "unknown"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class RunRecord:
     Attributes:
         metrics: the last value of each, under its MLflow name.
         params: the settings, by dotted key.
-        curves: `train/loss` and `val/loss`.
+        curves: `train/loss` and `val/loss`, as (optimizer step, value).
         config: as it was logged, as YAML.
         audit: what audit.json says.
     """
@@ -40,7 +41,7 @@ class RunRecord:
     metrics: dict[str, float]
     tags: dict[str, str]
     params: dict[str, str]
-    curves: dict[str, Curve]
+    curves: dict[str, list[tuple[int, float]]]
     predictions: Sequence[Prediction]
     config: str
     audit: dict[str, Any] | None
@@ -156,22 +157,14 @@ def load_runs(store: RunStore, query: RunQuery) -> tuple[list[RunRecord], dict[s
     return records, left_out
 
 
-IDENTITY = "identity"  # the tag judge.<name>.identity tells two judges of one name apart
-_RELIABLE = {True: "reliable", False: "unreliable", None: "unknown"}
-
-
 def log_results(
-    tracker: Tracker,
-    metrics: Mapping[str, float],
-    predictions: Sequence[Prediction],
-    probes: Mapping[str, Mapping[str, str]],
+    tracker: Tracker, metrics: Mapping[str, float], predictions: Sequence[Prediction], probes: dict[str, dict[str, str]]
 ) -> None:
     """Log final metrics, predictions, and the answers to the probes, before and after."""
     tracker.log_metrics(metrics)
     cuts = [row.test.cut for row in predictions]
-    tracker.set_tags(
-        {"cuts.test.answers_cut": str(sum(cut > 0 for cut in cuts)), "cuts.test.answer_tokens_lost": str(sum(cuts))}
-    )
+    lost = {"cuts.test.answers_cut": sum(cut > 0 for cut in cuts), "cuts.test.answer_tokens_lost": sum(cuts)}
+    tracker.set_tags({key: str(number) for key, number in lost.items()})
     tracker.log_text("probes.json", json.dumps(probes, indent=2, ensure_ascii=False))
     _log_predictions(tracker, predictions)
 
@@ -179,16 +172,13 @@ def log_results(
 def log_verdicts(
     tracker: Tracker, judge: Judge, predictions: Sequence[Prediction], results: JudgeResults
 ) -> dict[str, float]:
-    """Log the description of a judge, its scores, and the predictions with its verdicts.
-
-    Returns:
-        The metrics that were logged: the judge's, and those of its agreement with others that have judged the run.
+    """Log the description of a judge, its scores, and the predictions with its verdicts; returns the metrics: the
+    judge's, and those of its agreement with others that have judged the run.
     """
     facts = {**judge.describe(), IDENTITY: judge.identity()}
     facts["controls"] = f"{_RELIABLE[results.reliability.reliable]}: {results.reliability.why}"
     tracker.set_tags({f"judge.{judge.name}.{key}": value for key, value in facts.items()})
-    agreements = [agreement for agreement in compare_judges(predictions) if judge.name in agreement.judges]
-    metrics = flatten_judge(results, agreements)
+    metrics = flatten_judge(results, [each for each in compare_judges(predictions) if judge.name in each.judges])
     tracker.log_metrics(metrics)
     _log_predictions(tracker, predictions)
     return metrics

@@ -90,8 +90,7 @@ def find_finished_runs(configs: Sequence[Config]) -> dict[str, JobRun]:
 def read_run_json(folder: Path) -> dict[str, str]:
     """What run.json in a run's folder says of its MLflow run; empty where there is none."""
     file = folder / "run.json"
-    run: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return run
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
 def _warn_of_other_code(run: JobRun, code: Mapping[str, str]) -> None:

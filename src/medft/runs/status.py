@@ -41,10 +41,10 @@ def record_end(config: Config, since: float, status: str, why: str, trace: str =
         run_id, is_open = run.run_id, run.status in OPEN
     else:  # it ended before it could open a run
         tags = {"command": config.job.command, "output_dir": str(config.paths.output), **collect_code_tags()}
-        new = sweep.client.create_run(
-            get_experiment_id(sweep.client, config), run_name=config.job.label, tags={**make_job_tags(config), **tags}
-        )
-        run_id, is_open = new.info.run_id, True
+        tags = {**make_job_tags(config), **tags}
+        experiment = get_experiment_id(sweep.client, config)
+        run_id = sweep.client.create_run(experiment, run_name=config.job.label, tags=tags).info.run_id
+        is_open = True
         supersede(config, run_id)
     _log_reason(sweep.client, run_id, why, trace, exit_code)
     if is_open:

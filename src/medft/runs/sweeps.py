@@ -130,8 +130,7 @@ def open_sweep(config: Config, identity: str, folder: Path, kind: str = SWEEP) -
     """Open the parent run of a sweep: that of an earlier launch, or a new one with `sweep.fresh`.
 
     Args:
-        config: of any job; says where runs are kept.
-        identity: of the sweep.
+        config: of any job.
         folder: for its jobs, unless an earlier launch has one.
         kind: `sweep` or `search`.
     """
@@ -189,7 +188,7 @@ def _read_job_run(run: Any) -> JobRun:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """What was asked, and how.
+    """A sweep as its parent run describes it: what was asked, and how.
 
     Attributes:
         keys: that were varied, in order, with `seed` if that was.

@@ -112,8 +112,8 @@ def tracked_run(config: Config, splits: Splits, device: str, run_id: str | None 
     client = connect(config)
     with contextlib.suppress(AttributeError):  # at exit MLflow calls whatever is still open FINISHED
         atexit.unregister(mlflow.tracking.fluent._safe_end_run)
-    size = config.dataset.size or "all"
-    name = f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"
+    data = config.dataset
+    name = f"{config.model.name}-{data.name}-n{data.size or 'all'}-len{data.max_length}"
     identity = {**make_identity_tags(config.resolved), "dataset.fingerprint": splits.fingerprint}
     run = mlflow.start_run(
         run_id=run_id,
@@ -187,7 +187,6 @@ def _log_inputs(config: Config, splits: Splits) -> None:
     from mlflow.data.meta_dataset import MetaDataset
 
     source = CodeDatasetSource(tags={"path": str(config.dataset.path or config.dataset.name)})
-    contexts = {"train": "training", "validation": "validation", "test": "test"}
     for part, rows in splits.parts().items():
         dataset = MetaDataset(source, name=f"{config.dataset.name}-{part}", digest=rows.fingerprint[:36])
-        mlflow.log_input(dataset, context=contexts[part])
+        mlflow.log_input(dataset, context="training" if part == "train" else part)
