@@ -9,9 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from medft.config.instantiate import Component, find_class
 from medft.config.schema import Config
-from medft.config.section import Role, role_of_field, sections_in
+from medft.config.section import Component, Role, find_class, role_of_field, sections_in
 
 # A run with these the same is the same run. Data count by their content, the fingerprint, not by where they lie.
 SETTINGS = Role.DATA | Role.LEARNED | Role.MEASURED

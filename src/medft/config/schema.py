@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from medft.config.instantiate import JudgeOptions, ReaderOptions, instantiate_as
-from medft.config.section import Role, Section
+from medft.config.section import JudgeOptions, ReaderOptions, Role, Section, instantiate_as
 
 Count = Annotated[int, Field(ge=1)]
 Ratio = Annotated[float, Field(ge=0, le=1)]

@@ -1,5 +1,6 @@
-"""The LightningDataModule: splits become samples, samples become batches."""
+"""The LightningDataModule: splits become samples, samples become batches, which a preview prints."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,39 @@ from torch.utils.data import DataLoader, Sampler
 from typing_extensions import override
 
 from medft.config.schema import DatasetConfig
-from medft.data.collate import Collate, make_collate
+from medft.console import say, say_marked
 from medft.data.encode import tokenize
-from medft.data.sampler import EpochOrder
-from medft.data.samples import Sample, Samples, TruncationStats, make_samples
+from medft.data.samples import Sample, Samples, TruncationStats, make_collate, make_samples
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
+
+
+class EpochOrder(Sampler[int]):
+    """A new order each epoch that depends on (seed, epoch) only, so that a resumed run sees the same rows.
+
+    With several processes each gets every n-th row of the same order, which is filled up with its own first rows so
+    that all get the same number.
+    """
+
+    def __init__(self, rows: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+        self.rows, self.seed, self.rank, self.processes = rows, seed, rank, processes
+        self.epoch = 0
+        self.skip = 0  # rows of the next pass that were already seen before an interruption
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.processes)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+        order = torch.randperm(self.rows, generator=generator).tolist()
+        order += order[: len(self) * self.processes - self.rows]
+        skip, self.skip = self.skip, 0
+        yield from order[self.rank :: self.processes][skip:]
 
 
 class MedicalQA(LightningDataModule):
@@ -43,7 +70,7 @@ class MedicalQA(LightningDataModule):
                     f"dataset.max_length={config.max_length}: every {name} {reason} longer, no answer token is left to "
                     "learn; raise it"
                 )
-        self._collate: Collate = make_collate(config.collate, tokenizer.pad_token_id)
+        self._collate = make_collate(config.collate, tokenizer.pad_token_id)
         self._order: EpochOrder | None = None
         self._resume_at = 0
 
@@ -84,6 +111,25 @@ class MedicalQA(LightningDataModule):
             # its own, so that making an iterator draws nothing from the run's random state
             generator=torch.Generator().manual_seed(self.seed),
         )
+
+
+def preview(data: MedicalQA, split: str, rows: int) -> None:
+    """Print every sample of the first rows of a split.
+
+    Tokens that are learned are green in a terminal and stand between ⟦ and ⟧ elsewhere.
+    """
+    samples, examples = data.samples[split], data.splits.parts()[split]
+    say(f"{split}: {len(examples):,} rows, {len(samples):,} samples; learned tokens are green, or between ⟦ and ⟧")
+    for number in range(min(rows, len(examples))):
+        windows = samples.get_row_samples(number)
+        total = len(data.tokens[split][number].answer)
+        learned = f"{sum(window.supervised for window in windows)} tokens learned, the answer has {total}"
+        say(f"\n{'─' * 8} row {number + 1}: {examples[number].id} ({examples[number].group})")
+        say(f"{learned}; {len(windows)} sample(s)")
+        for place, window in enumerate(windows, 1):
+            say(f"{'·' * 8} sample {place} of {len(windows)}: {len(window.input_ids)} tokens")
+            border = len(window.input_ids) - window.supervised
+            say_marked(*map(data.tokenizer.decode_with_special, (window.input_ids[:border], window.input_ids[border:])))
 
 
 def _get_rank(trainer: Any) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from medft.config.schema import DatasetConfig, SplitConfig
 from medft.data.duplicates import remove_duplicates
 from medft.data.rows import Indices, Rows, Skipped
 from medft.errors import DataError, InputError
+from medft.files import write_atomically
 
 Frozen = Mapping[str, Sequence[str]]  # ids by split, as in a run's split.json
 SIDES = ("train", "validation", "test")
@@ -112,6 +113,27 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
         duplicates=sum(len(pools[name]) - len(kept[name]) for name in SIDES),
         skipped=skipped or Skipped(),
     )
+
+
+def export(splits: Splits, target: Path) -> int:
+    """Write one JSON object per row with Alpaca columns, split, id, group, document and fingerprint.
+
+    It is for other tools, or for `dataset=alpaca`, which splits the rows anew: to get the same split, map the columns
+    id and group and set `dataset.split` as before.
+
+    Returns:
+        The number of rows.
+    """
+    columns = ("instruction", "input", "output", "id", "group", "document")
+    count = 0
+    with write_atomically(target) as partial, partial.open("w", encoding="utf-8") as file:
+        for name, rows in splits.parts().items():
+            for example in rows:
+                row = {key: getattr(example, key) for key in columns}
+                row |= {"split": name, "fingerprint": example.fingerprint()}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                count += 1
+    return count
 
 
 def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, Indices]:

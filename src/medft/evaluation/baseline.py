@@ -13,9 +13,8 @@ import torch
 from medft.config.paths import PACKAGE
 from medft.config.schema import Config
 from medft.console import say
-from medft.data.encode import Encoded
+from medft.data.encode import Encoded, encode_prompts
 from medft.data.example import Example
-from medft.data.prompt import encode_prompts
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.evaluate import Measurement
 from medft.evaluation.probes import load_probes

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from medft.config.schema import Config
-from medft.data.encode import Encoded
+from medft.data.encode import Encoded, decode_answer, encode_prompts
 from medft.data.example import Example
-from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.tokenizer import Tokenizer
 from medft.evaluation.generate import generate
 from medft.evaluation.loss import compute_answer_losses

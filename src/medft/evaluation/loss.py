@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 from medft.console import track
-from medft.data.collate import pad
 from medft.data.encode import Encoded
-from medft.data.samples import Sample
+from medft.data.samples import Sample, pad
 from medft.model.loss import supervised_loss
 
 

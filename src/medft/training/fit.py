@@ -15,12 +15,11 @@ from transformers import PreTrainedModel
 from medft.config.schema import Config, TrainerConfig
 from medft.data.module import MedicalQA
 from medft.errors import InputError
-from medft.model.attention import use_flat_attention
-from medft.model.finetune import merge_adapters, prepare
+from medft.model.build import merge_adapters, prepare
+from medft.model.loss import use_flat_attention
 from medft.model.module import CausalLM
-from medft.training.callbacks import BestWeights, Costs, Progress, RandomState, ValidationPoints
+from medft.training.callbacks import BestWeights, Costs, PeakMemory, Progress, RandomState, ValidationPoints
 from medft.training.costs import TrainingCosts
-from medft.training.memory import PeakMemory
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callbac
         val_check_interval=1,  # ValidationPoints chooses among these
         log_every_n_steps=settings.log_every_n_steps,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # medft.data.sampler does that
+        use_distributed_sampler=False,  # EpochOrder does that
         logger=logger or False,
         callbacks=callbacks,
         default_root_dir=config.paths.output,

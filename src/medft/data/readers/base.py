@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medft.config.instantiate import ReaderOptions
 from medft.config.schema import DatasetConfig
+from medft.config.section import ReaderOptions
 from medft.data.example import BadRow, Example, make_content_id
 from medft.errors import DataError, InputError
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from medft.config.instantiate import Component
+from medft.config.section import Component
 from medft.evaluation.judges.base import JudgeItem
 
 _PLACES = {"question", "expected", "answer"}
