@@ -19,30 +19,20 @@ _SHOWN = 100  # pairs, groups and documents named for each two splits
 
 @dataclass(frozen=True)
 class Shared:
-    """What two splits share; counts are of the second one's rows unless said otherwise.
+    """What two splits share."""
 
-    Attributes:
-        exact, near: rows that have a copy, or no copy but a near duplicate, in the first split.
-        groups, documents: how many of these both have.
-        examples: some of them, each with its kind and the ids of two rows, or a name.
-    """
-
-    exact: int
-    near: int
-    groups: int
-    documents: int
-    examples: list[dict[str, str]]
+    exact: int  # rows of the second split that have a copy in the first
+    near: int  # rows of the second split that have no copy but a near duplicate in the first
+    groups: int  # that both have
+    documents: int  # that both have
+    examples: list[dict[str, str]]  # some of all these, each with its kind and the ids of two rows, or a name
 
     def __bool__(self) -> bool:
         return bool(self.exact or self.near or self.groups or self.documents)
 
 
 class Overlap:
-    """Compares the splits of a run.
-
-    Attributes:
-        searched: rows that were searched for near duplicates.
-    """
+    """Compares the splits of a run."""
 
     def __init__(self, parts: Mapping[str, Rows], config: AuditConfig, threshold: float) -> None:
         self._parts = parts
@@ -51,6 +41,7 @@ class Overlap:
         self._ids: dict[str, dict[int, list[str]]] = {}  # by split and hash of each text compared: who has it
         self._first: dict[str, int] = {}  # by split: the number of its first text in the index
         self._index = self._build_index(config, threshold)
+        # rows that were searched for near duplicates
         self.searched = sum(len(ids) for texts in self._ids.values() for ids in texts.values())
 
     def count_duplicates(self, name: str) -> tuple[int, int]:
@@ -124,52 +115,33 @@ def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[st
 
 @dataclass(frozen=True)
 class SplitAudit:
-    """One split.
+    """One split."""
 
-    Attributes:
-        max_length: where its rows are truncated: `dataset.max_length`, for test `evaluation.max_length` or less.
-        cuts: what is truncated there.
-        padding_share: the share of padding among the positions of an epoch's batches; 0 with `dataset.collate=flatten`
-            and for test, whose losses are computed one row at a time.
-        groups, documents: number of distinct ones.
-        exact_duplicates: rows that repeat an earlier row of the split, ignoring case and spacing.
-        near_duplicates: further rows that share `dataset.near_threshold` of their word triples with an earlier one.
-    """
-
-    max_length: int
-    cuts: TruncationStats
+    max_length: int  # where its rows are truncated: `dataset.max_length`, for test `evaluation.max_length` or less
+    cuts: TruncationStats  # what is truncated there
+    # among the positions of an epoch's batches; 0 with `dataset.collate=flatten` and for test, whose losses are
+    # computed one row at a time
     padding_share: float
-    groups: int
-    documents: int
-    exact_duplicates: int
-    near_duplicates: int
+    groups: int  # distinct ones
+    documents: int  # distinct ones
+    exact_duplicates: int  # rows that repeat an earlier row of the split, ignoring case and spacing
+    near_duplicates: int  # further rows that share `dataset.near_threshold` of their word triples with an earlier one
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The whole audit.
+    """The whole audit."""
 
-    Attributes:
-        max_length, long_answers: as set for the run.
-        parts: by split.
-        shared: by `first-second`, such as `train-test`.
-        lengths: by candidate length, what `truncate` would do to the training rows.
-        at_max_length: the same at `dataset.max_length`.
-        near_searched: rows that were searched for near duplicates.
-        near_sampled: they are a sample, so near duplicates are undercounted.
-        skipped, deduplicated: rows left out by `dataset.on_bad_row=skip`, by `dataset.dedup`.
-    """
-
-    max_length: int
-    long_answers: str
-    parts: dict[str, SplitAudit]
-    shared: dict[str, Shared]
-    lengths: dict[int, TruncationStats]
-    at_max_length: TruncationStats
-    near_searched: int
-    near_sampled: bool
-    skipped: int
-    deduplicated: int
+    max_length: int  # as set for the run
+    long_answers: str  # as set for the run
+    parts: dict[str, SplitAudit]  # by split
+    shared: dict[str, Shared]  # by `first-second`, such as `train-test`
+    lengths: dict[int, TruncationStats]  # by candidate length, what `truncate` would do to the training rows
+    at_max_length: TruncationStats  # the same at `dataset.max_length`
+    near_searched: int  # rows that were searched for near duplicates
+    near_sampled: bool  # they are a sample, so near duplicates are undercounted
+    skipped: int  # rows left out by `dataset.on_bad_row=skip`
+    deduplicated: int  # rows left out by `dataset.dedup`
 
     def describe_leaks(self) -> list[str]:
         """Write one sentence for each pair of splits that share something."""

@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medft.console import track
-from medft.data.arrow import CHUNK_ROWS, iterate_column, open_mapped, store_on_disk, write_arrow
 from medft.data.example import Example
-from medft.data.rows import Rows
+from medft.data.rows import CHUNK_ROWS, Rows, iterate_column, open_mapped, store_on_disk, write_arrow
 from medft.data.tokenizer import Tokenizer
 from medft.files import exclusive_lock
 
@@ -72,8 +71,8 @@ def encode_examples(examples: Sequence[Example], tokenizer: Tokenizer, prompt_st
     """Encode prompts and answers apart, so that the border between them never falls inside a token."""
     prompts = encode_prompts(examples, tokenizer, prompt_style)
     answers = tokenizer.encode_batch([example.output for example in examples])
-    end = tokenizer.end_token_id
-    return [Encoded(prompt, [*answer, end]) for prompt, answer in zip(prompts, answers, strict=True)]
+    pairs = zip(prompts, answers, strict=True)
+    return [Encoded(prompt, [*answer, tokenizer.end_token_id]) for prompt, answer in pairs]
 
 
 class Tokens(Sequence[Encoded]):

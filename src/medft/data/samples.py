@@ -20,8 +20,8 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from medft.config.schema import DatasetConfig
-from medft.data.arrow import store_on_disk
 from medft.data.encode import Lengths, Tokens
+from medft.data.rows import store_on_disk
 from medft.errors import InputError
 
 # A window: of which row; answer tokens from start up to stop are learned, each in one window; tokens of the sample.
@@ -47,29 +47,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class TruncationStats:
-    """What `dataset.max_length` and `dataset.long_answers` did to a split.
+    """What `dataset.max_length` and `dataset.long_answers` did to a split."""
 
-    Attributes:
-        rows: rows of the split.
-        samples: windows made of them.
-        tokens: tokens of the samples.
-        supervised_tokens: answer tokens learned, end-of-text included.
-        answers_cut: rows whose answer was truncated; no end-of-text token is put at the cut.
-        answer_tokens: answer tokens of all rows, end-of-text included.
-        answer_tokens_lost: answer tokens in no sample.
-        unsupervised: rows left out because the prompt alone fills `max_length`, so that nothing would be learned.
-        dropped: rows left out by `dataset.long_answers=drop`.
-    """
-
-    rows: int
-    samples: int
-    tokens: int
-    supervised_tokens: int
-    answers_cut: int
-    answer_tokens: int
-    answer_tokens_lost: int
-    unsupervised: int
-    dropped: int
+    rows: int  # of the split
+    samples: int  # windows made of them
+    tokens: int  # of the samples
+    supervised_tokens: int  # answer tokens learned, end-of-text included
+    answers_cut: int  # rows whose answer was truncated; no end-of-text token is put at the cut
+    answer_tokens: int  # of all rows, end-of-text included
+    answer_tokens_lost: int  # in no sample
+    unsupervised: int  # rows left out because the prompt alone fills `max_length`, so that nothing would be learned
+    dropped: int  # rows left out by `dataset.long_answers=drop`
 
 
 class Samples(Dataset[Sample]):
@@ -77,6 +65,7 @@ class Samples(Dataset[Sample]):
 
     Attributes:
         windows: in a file; fields `row`, `start`, `stop`, `length`.
+        lengths: tokens of each sample.
     """
 
     def __init__(self, tokens: Tokens, config: DatasetConfig, mark: list[int], policy: str) -> None:
@@ -84,12 +73,7 @@ class Samples(Dataset[Sample]):
         starts = range(0, len(tokens), _ROWS)
         chunks = (_make_windows(tokens, start, config, len(mark), policy) for start in starts)
         self.windows = store_on_disk(chunks, _WINDOW, tokens.folder)
-
-    @property
-    def lengths(self) -> Lengths:
-        """Tokens of each sample."""
-        lengths: Lengths = self.windows["length"]
-        return lengths
+        self.lengths: Lengths = self.windows["length"]
 
     def get_row_samples(self, row: int) -> list[Sample]:
         """Select the samples made of one row."""

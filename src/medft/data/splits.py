@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig, SplitConfig
 from medft.data.duplicates import remove_duplicates
-from medft.data.rows import Indices, Rows, Skipped
+from medft.data.rows import Indices, Rows, Skipped, iterate_column
 from medft.errors import DataError, InputError
 from medft.files import write_atomically
 
@@ -28,27 +28,19 @@ SIDES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Splits:
-    """The rows of a run.
-
-    Attributes:
-        available: rows that the source has.
-        size_used: rows in the three splits together.
-        left_over: rows that `dataset.size` asks for but that are unused, as their groups are on the test or validation
-            side and those have as many rows as they need.
-        duplicates: rows that `dataset.dedup` removed from training and validation.
-        leaking: validation and test rows are trained on too (`dataset.split.train_on_all`).
-        skipped: rows that could not be used (`dataset.on_bad_row=skip`).
-    """
+    """The rows of a run."""
 
     train: Rows
     validation: Rows
     test: Rows
-    available: int
-    size_used: int
+    available: int  # rows that the source has
+    size_used: int  # rows in the three splits together
+    # rows that `dataset.size` asks for but that are unused, as their groups are on the test or validation side and
+    # those have as many rows as they need
     left_over: int
-    leaking: bool
-    duplicates: int = 0
-    skipped: Skipped = field(default_factory=Skipped)
+    leaking: bool  # validation and test rows are trained on too (`dataset.split.train_on_all`)
+    duplicates: int = 0  # rows that `dataset.dedup` removed from training and validation
+    skipped: Skipped = field(default_factory=Skipped)  # rows that could not be used (`dataset.on_bad_row=skip`)
 
     def parts(self) -> dict[str, Rows]:
         """The three splits by name."""
@@ -139,7 +131,7 @@ def export(splits: Splits, target: Path) -> int:
 def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, Indices]:
     """Select the rows that another run's `split.json` names, in its order."""
     wanted = {each for ids in frozen.values() for each in ids}
-    numbers = {id: number for number, id in enumerate(rows.iterate_table_column("id")) if id in wanted}
+    numbers = {id: number for number, id in enumerate(iterate_column(rows.table, "id")) if id in wanted}
     missing = [each for name in SIDES for each in frozen[name] if each not in numbers]
     if missing:
         raise InputError(
@@ -153,12 +145,12 @@ def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str,
 
 def _assign_sides(rows: Rows, config: SplitConfig) -> dict[str, Indices]:
     """Put each row on a side, in the side's fixed order."""
-    groups = _hash_to_places(rows.iterate_table_column("group"), len(rows), config.seed)
+    groups = _hash_to_places(iterate_column(rows.table, "group"), len(rows), config.seed)
     low, high = _find_borders(groups, config)
     sides = np.where(groups <= low, SIDES.index("test"), np.where(groups >= high, SIDES.index("validation"), 0))
     sides = sides.astype(np.int8)
     del groups  # at a million rows each array counts
-    order = _hash_to_places((f"row:{id}" for id in rows.iterate_table_column("id")), len(rows), config.seed)
+    order = _hash_to_places((f"row:{id}" for id in iterate_column(rows.table, "id")), len(rows), config.seed)
     ordered = np.argsort(order, kind="stable").astype(np.int32)
     return {name: ordered[sides[ordered] == number] for number, name in enumerate(SIDES)}
 
