@@ -67,11 +67,7 @@ def validate(plain: dict[str, Any]) -> Config:
 
 
 def describe_errors(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
-    """One line for each wrong key, in the order of the config, alternatives of one key joined with 'or'.
-
-    Args:
-        given: what was validated.
-    """
+    """One line for each wrong key of what was given, in its order, alternatives of one key joined with 'or'."""
     messages: dict[str, dict[str, None]] = {}
     for item in error.errors(include_url=False):
         messages.setdefault(_key(item, given), {})[_message(item)] = None
@@ -124,7 +120,6 @@ def describe_error(error: Exception) -> str:
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in map(str, node):
         yield f"{prefix}{key}"
-        if OmegaConf.is_dict(node) and not OmegaConf.is_missing(node, key):
-            child = node._get_node(key)
-            if isinstance(child, DictConfig):
-                yield from _keys(child, f"{prefix}{key}.")
+        child = None if OmegaConf.is_missing(node, key) else node._get_node(key)
+        if isinstance(child, DictConfig):
+            yield from _keys(child, f"{prefix}{key}.")

@@ -46,11 +46,7 @@ class Section(BaseModel):
 
 
 def role_of_field(section: type[BaseModel], name: str, inherited: Role | None = None) -> Role | None:
-    """The role that a key has in its section.
-
-    Args:
-        inherited: of the key that the section stands at.
-    """
+    """The role that a key has in its section; `inherited` is that of the key that the section stands at."""
     # a subclass that gives a field another default need not say again what it is
     bases = [base for base in section.__mro__ if issubclass(base, BaseModel)]
     fields = [base.model_fields[name] for base in bases if name in base.model_fields]

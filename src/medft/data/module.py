@@ -71,20 +71,14 @@ class MedicalQA(LightningDataModule):
                     "learn; raise it"
                 )
         self._collate = make_collate(config.collate, tokenizer.pad_token_id)
-        self._order: EpochOrder | None = None
         self._resume_at = 0
-
-    def count_train_batches(self, processes: int = 1) -> int:
-        """Count the micro-batches of one epoch in one process."""
-        rows = -(-len(self.samples["train"]) // processes)
-        return -(-rows // self.config.batch_size)
 
     @override
     def train_dataloader(self) -> DataLoader[Sample]:
         rank, processes = _get_rank(self.trainer)
-        self._order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
-        self._order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
-        return self._loader(self.samples["train"], self._order)
+        order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
+        order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
+        return self._loader(self.samples["train"], order)
 
     @override
     def val_dataloader(self) -> DataLoader[Sample]:
@@ -100,7 +94,8 @@ class MedicalQA(LightningDataModule):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # a resumed run skips the batches of its epoch that were done before the interruption
-        self._resume_at = state_dict["batches_done"] % self.count_train_batches(_get_rank(self.trainer)[1])
+        rows = -(-len(self.samples["train"]) // _get_rank(self.trainer)[1])  # of this process
+        self._resume_at = state_dict["batches_done"] % -(-rows // self.config.batch_size)
 
     def _loader(self, samples: Samples, order: Sampler[int] | range) -> DataLoader[Sample]:
         return DataLoader(
@@ -114,22 +109,20 @@ class MedicalQA(LightningDataModule):
 
 
 def preview(data: MedicalQA, split: str, rows: int) -> None:
-    """Print every sample of the first rows of a split.
-
-    Tokens that are learned are green in a terminal and stand between ⟦ and ⟧ elsewhere.
-    """
+    """Print every sample of the first rows of a split, as the model reads them, with the learned tokens marked."""
     samples, examples = data.samples[split], data.splits.parts()[split]
     say(f"{split}: {len(examples):,} rows, {len(samples):,} samples; learned tokens are green, or between ⟦ and ⟧")
     for number in range(min(rows, len(examples))):
         windows = samples.get_row_samples(number)
         total = len(data.tokens[split][number].answer)
-        learned = f"{sum(window.supervised for window in windows)} tokens learned, the answer has {total}"
+        learned = sum(window.supervised for window in windows)
         say(f"\n{'─' * 8} row {number + 1}: {examples[number].id} ({examples[number].group})")
-        say(f"{learned}; {len(windows)} sample(s)")
+        say(f"{learned} tokens learned, the answer has {total}; {len(windows)} sample(s)")
         for place, window in enumerate(windows, 1):
             say(f"{'·' * 8} sample {place} of {len(windows)}: {len(window.input_ids)} tokens")
             border = len(window.input_ids) - window.supervised
-            say_marked(*map(data.tokenizer.decode_with_special, (window.input_ids[:border], window.input_ids[border:])))
+            parts = (window.input_ids[:border], window.input_ids[border:])
+            say_marked(*(data.tokenizer.decode(ids, with_special=True) for ids in parts))
 
 
 def _get_rank(trainer: Any) -> tuple[int, int]:

@@ -23,7 +23,8 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
         raise ModelError(f"model.dropout={model.dropout}: {config.model_type} models have no dropout to set")
     for name in names:
         setattr(config, name, model.dropout)
-    config.eos_token_id, config.pad_token_id = tokenizer.end_token_id, tokenizer.pad_token_id
+    ends = {"eos_token_id": tokenizer.end_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config.update(ends)
     if directory is None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -31,9 +32,7 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
     else:
         network = _load(directory, config)
     # greedy decoding whatever the model's own file suggests: `generation` decides how answers are generated
-    network.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.end_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    network.generation_config = GenerationConfig(**ends)
     return network
 
 

@@ -74,9 +74,8 @@ def flat_attention(
         if (groups := q.shape[1] // k.shape[1]) > 1:
             k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
         longest = max(sequence_lengths)
-        out = varlen_attn(
-            q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=(-1, 0)
-        )  # the window (-1, 0) is causal: everything before, nothing after
+        causal = (-1, 0)  # everything before, nothing after
+        out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=causal)
         assert isinstance(out, torch.Tensor)
         return out.unsqueeze(0), None
     pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in (query, key, value))

@@ -101,8 +101,7 @@ def build_optimizer(parameters: Iterable[Parameter], config: AdamWConfig | SgdCo
     ]
     groups = [group for group in groups if group["params"]]
     if isinstance(config, AdamWConfig):
-        beta1, beta2 = config.betas
-        return torch.optim.AdamW(groups, lr=config.lr, betas=(beta1, beta2), eps=config.eps)
+        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
 
 

@@ -198,10 +198,9 @@ class Progress(RichProgressBar):
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         super().on_validation_end(trainer, pl_module)
-        if not trainer.is_global_zero:
-            return
-        total = int(trainer.estimated_stepping_batches)
-        say(f"step {trainer.global_step}/{total}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
+        if trainer.is_global_zero:
+            step = f"{trainer.global_step}/{int(trainer.estimated_stepping_batches)}"
+            say(f"step {step}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
 
     @override
     def get_metrics(self, *arguments: Any) -> dict[str, Any]:
