@@ -87,9 +87,8 @@ def with_medft(network: Any, samples: list[Any], kind: str) -> tuple[list[float]
 
     import torch
 
-    from medft.data.collate import make_collate
-    from medft.model.attention import use_flat_attention
-    from medft.model.loss import supervised_loss
+    from medft.data.samples import make_collate
+    from medft.model.loss import supervised_loss, use_flat_attention
 
     collate = make_collate(kind, 50256)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)

@@ -123,7 +123,7 @@ def rss_anon() -> float:
 
 def prepare_with_medft(file: Path, watch: Watch) -> tuple[int, Any]:
     from medft.config.compose import compose_config
-    from medft.data.audit.audit import audit
+    from medft.data.audit import audit
     from medft.data.module import MedicalQA
     from medft.data.tokenizer import Gpt2Tokenizer
     from medft.experiment import read_splits
@@ -142,8 +142,8 @@ def prepare_with_medft(file: Path, watch: Watch) -> tuple[int, Any]:
 def prepare_with_datasets(file: Path, watch: Watch) -> tuple[int, Any]:
     from datasets import disable_progress_bars, load_dataset
 
+    from medft.data.encode import format_alpaca_prompt
     from medft.data.example import Example
-    from medft.data.prompt import format_alpaca_prompt
     from medft.data.tokenizer import Gpt2Tokenizer
 
     tokenizer = Gpt2Tokenizer()

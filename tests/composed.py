@@ -5,8 +5,7 @@ import functools
 
 from omegaconf import DictConfig, OmegaConf
 
-from medft.config.check import check
-from medft.config.compose import compose_raw
+from medft.config.compose import check, compose_raw
 from medft.config.schema import Config
 
 # A model of one layer: seconds for a whole run.

@@ -94,7 +94,7 @@ def run(config: Config) -> Run:
         raise InputError("trainer=ddp: several processes are started by `medft train`; use trainer=auto from Python")
     from omegaconf import OmegaConf
 
-    from medft.config.check import check
+    from medft.config.compose import check
     from medft.console import quieten, quieten_loggers
     from medft.jobs.plan import choose_folder
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from medft.config.schema import Config
 from medft.console import say, warn
-from medft.data.audit.audit import audit
+from medft.data.audit import audit
 from medft.data.encode import Encoded
 from medft.data.example import Example
 from medft.data.module import MedicalQA
@@ -28,9 +28,8 @@ from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import make_predictions
 from medft.metrics.registry import estimate_unigram_loss, list_missing_metrics, summarize_answers
 from medft.metrics.statistics import Estimate
-from medft.model.attention import check_flat_attention
-from medft.model.build import build_model, count_parameters, get_context_length
-from medft.model.finetune import check_targets
+from medft.model.build import build_model, check_targets, count_parameters, get_context_length
+from medft.model.loss import check_flat_attention
 from medft.model.sources.resolve import resolve
 from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
 from medft.report.run_page import publish_report

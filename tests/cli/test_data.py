@@ -9,7 +9,7 @@ from rich.console import Console
 from medft.cli.main import main
 from medft.config.compose import compose_config
 from medft.data.example import Example
-from medft.data.export import export
+from medft.data.splits import export
 from medft.runs.splits import read_splits
 
 NANO = ["dataset.max_length=80", "dataset.long_answers=split"]

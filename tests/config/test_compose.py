@@ -12,18 +12,16 @@ import torch
 import yaml
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from medft.config.check import check
-from medft.config.compose import compose_config, compose_raw
-from medft.config.instantiate import JudgeOptions, ReaderOptions
+from medft.config.compose import check, compose_config, compose_raw
 from medft.config.paths import conf_dir
+from medft.config.section import JudgeOptions, ReaderOptions
 from medft.data.readers.base import Reader, reader_of
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 from medft.evaluation.evaluate import generate, load_probes
 from medft.evaluation.judges.base import Judge, judge_of
-from medft.model.build import build_model, count_parameters
-from medft.model.finetune import prepare
-from medft.model.optimizer import build_optimizer, build_scheduler
+from medft.model.build import build_model, count_parameters, prepare
+from medft.model.module import build_optimizer, build_scheduler
 from medft.training.fit import _make_trainer
 from tests.composed import TINY
 

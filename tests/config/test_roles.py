@@ -7,7 +7,6 @@ import pytest
 from pydantic import BaseModel
 
 from medft.config.compose import compose_config
-from medft.config.instantiate import Component
 from medft.config.roles import (
     SETTINGS,
     can_be_searched,
@@ -19,7 +18,7 @@ from medft.config.roles import (
     settings_with,
 )
 from medft.config.schema import Config
-from medft.config.section import Role, Section, role_of_field, sections_in
+from medft.config.section import Component, Role, Section, role_of_field, sections_in
 from medft.data.readers.alpaca import Alpaca
 from medft.data.readers.diseases import Diseases
 from medft.data.readers.medquad import MedQuAD

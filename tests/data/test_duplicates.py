@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medft.config.compose import compose_config
-from medft.data.audit.overlap import Overlap
+from medft.data.audit import Overlap
 from medft.data.duplicates import NearDuplicates, hash_rows, remove_duplicates
 from medft.data.example import Example
 from medft.data.readers.base import make_example

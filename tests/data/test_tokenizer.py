@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medft.config.schema import Config
-from medft.data.encode import Tokens, encode_examples
+from medft.data.encode import Tokens, decode_answer, encode_examples, encode_prompts, format_alpaca_prompt
 from medft.data.example import Example
-from medft.data.prompt import decode_answer, encode_prompts, format_alpaca_prompt
 from medft.data.readers.sample import Sample
 from medft.data.samples import make_samples
 from medft.data.tokenizer import Gpt2Tokenizer, OwnTokenizer, find_gpt2_files

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from medft.config.schema import Config
-from medft.data.encode import encode_examples
-from medft.data.prompt import encode_prompts
+from medft.data.encode import encode_examples, encode_prompts
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
 from medft.evaluation.evaluate import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from medft.comparison.labels import shorten_keys
-from medft.config.check import validate
+from medft.config.compose import validate
 from medft.config.schema import Config, JobInfo
 from medft.jobs.job import folder_name, freeze, job_command, job_label, load_frozen, make_job, swept_values
 

@@ -11,8 +11,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from medft.config.schema import Config
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import ModelError
-from medft.model.build import build_model, count_parameters, get_context_length
-from medft.model.finetune import check_targets, merge_adapters, prepare
+from medft.model.build import build_model, check_targets, count_parameters, get_context_length, merge_adapters, prepare
 from medft.model.sources.resolve import resolve
 
 SMALL = ("model.shape.n_layer=1", "model.shape.n_embd=16", "model.shape.n_head=2")

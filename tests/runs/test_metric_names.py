@@ -12,7 +12,7 @@ from medft.runs.metric_names import (
     read_estimate,
     read_results,
 )
-from medft.training.costs import TrainingCosts
+from medft.training.fit import TrainingCosts
 from tests.comparison.helpers import row, verdicts
 
 

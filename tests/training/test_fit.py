@@ -8,17 +8,16 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from medft.config.schema import Config
-from medft.data.collate import pad
 from medft.data.module import MedicalQA
+from medft.data.samples import pad
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 from medft.model.build import build_model
 from medft.model.loss import supervised_loss
 from medft.runs.splits import read_splits
 from medft.training import fit as fit_room
-from medft.training.callbacks import Costs
+from medft.training.callbacks import Costs, PeakMemory
 from medft.training.fit import FitResult, check_devices, fit, remove_checkpoints
-from medft.training.memory import PeakMemory
 
 
 class Record(Logger):

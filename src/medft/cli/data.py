@@ -18,7 +18,7 @@ def preview_rows(arguments: Arguments) -> int:
     """Print prompts with their answers; returns the exit code."""
     config = compose_config(arguments.overrides)
 
-    from medft.data.preview import preview
+    from medft.data.module import preview
 
     preview(_load_data(config), arguments.values["split"], arguments.values["rows"])
     return 0
@@ -33,7 +33,7 @@ def audit_rows(arguments: Arguments) -> int:
         overrides += [f"audit.max_lengths=[{lengths[1]}]", f"dataset.max_length={last}"] if lengths else [override]
     config = compose_config(overrides)
 
-    from medft.data.audit.audit import audit
+    from medft.data.audit import audit
     from medft.report.audit_table import print_audit, print_lengths, warn_of_leaks, write_audit
 
     refuses = config.dataset.long_answers == "error"
@@ -64,7 +64,7 @@ def export_rows(arguments: Arguments) -> int:
         raise InputError(f"to={to}: exists already; remove it or name another")
     config = compose_config(arguments.overrides)
 
-    from medft.data.export import export
+    from medft.data.splits import export
     from medft.runs.splits import read_splits
 
     count = export(read_splits(config, _folder(config)), target)

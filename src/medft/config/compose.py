@@ -1,16 +1,17 @@
-"""Composing configs without running anything."""
+"""Composes configs without running anything: to a checked `Config`, or to one line for each thing that is wrong."""
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
-from medft.config.check import check
 from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config
 from medft.errors import InputError
@@ -36,6 +37,69 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
     return check(compose_raw(overrides))
 
 
+def check(raw: DictConfig) -> Config:
+    """Resolve and validate a composed config.
+
+    Raises:
+        InputError: one line per wrong key, such as `dataset.size: must be at least 1 (got -1)`.
+    """
+    try:
+        resolved = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key, text = getattr(error, "full_key", None) or "config", str(error).splitlines()[0]
+        is_missing = "Missing mandatory value" in text
+        raise InputError(
+            f"{key}: a value is required, for example {key}=..." if is_missing else f"{key}: {text}"
+        ) from None
+    if not isinstance(resolved, dict):
+        raise InputError("the config is not a mapping")
+    return validate({str(key): value for key, value in resolved.items()})
+
+
+def validate(plain: dict[str, Any]) -> Config:
+    """The same for a config that is resolved already."""
+    try:
+        config = Config.model_validate(plain)
+    except ValidationError as error:
+        raise InputError("\n".join(describe_errors(error, plain))) from None
+    config._resolved = plain
+    return config
+
+
+def describe_errors(error: ValidationError, given: Mapping[str, Any]) -> list[str]:
+    """One line for each wrong key of what was given, in its order, alternatives of one key joined with 'or'."""
+    messages: dict[str, dict[str, None]] = {}
+    for item in error.errors(include_url=False):
+        messages.setdefault(_key(item, given), {})[_message(item)] = None
+    return [f"{key}: {' or '.join(texts)}" if key else " or ".join(texts) for key, texts in messages.items()]
+
+
+def _key(item: Any, given: Any) -> str:
+    """The key of an error. Where a key may hold one of several types, pydantic puts the one it tried into the path too
+    (`dataset.path.list[str]`, `finetune.lora.rank`); what was given has nothing under that name.
+    """
+    parts = []
+    for number, part in enumerate(item["loc"], 1):
+        if (isinstance(given, dict) and part in given) or (isinstance(given, list) and isinstance(part, int)):
+            given = given[part]
+        elif item["type"] != "missing" or number < len(item["loc"]):
+            continue
+        parts.append(str(part))
+    return ".".join(parts)
+
+
+def _message(item: Any) -> str:
+    kind, given = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        return "no such key"
+    if kind == "missing":
+        return "a value is required"
+    text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if kind == "value_error" or isinstance(given, dict | BaseException):
+        return str(text)
+    return f"{text} (got {given!r})"
+
+
 def describe_error(error: Exception) -> str:
     """Hydra's error as one line that names the key and the nearest right one."""
     text = f"{error}\n{error.__cause__ or ''}"
@@ -56,7 +120,6 @@ def describe_error(error: Exception) -> str:
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in map(str, node):
         yield f"{prefix}{key}"
-        if OmegaConf.is_dict(node) and not OmegaConf.is_missing(node, key):
-            child = node._get_node(key)
-            if isinstance(child, DictConfig):
-                yield from _keys(child, f"{prefix}{key}.")
+        child = None if OmegaConf.is_missing(node, key) else node._get_node(key)
+        if isinstance(child, DictConfig):
+            yield from _keys(child, f"{prefix}{key}.")

@@ -9,9 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from medft.config.instantiate import Component, find_class
 from medft.config.schema import Config
-from medft.config.section import Role, role_of_field, sections_in
+from medft.config.section import Component, Role, find_class, role_of_field, sections_in
 
 # A run with these the same is the same run. Data count by their content, the fingerprint, not by where they lie.
 SETTINGS = Role.DATA | Role.LEARNED | Role.MEASURED
@@ -55,11 +54,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def settings_with(config: Mapping[str, Any], roles: Role) -> dict[str, Any]:
-    """The values of all keys that have one of some roles, by dotted key.
-
-    Args:
-        config: nested, as it was composed, or parts of it.
-    """
+    """The values of all keys of a nested config, or of parts of it, that have one of some roles, by dotted key."""
     flat = dict(flatten(config))
     return {key: value for key, value in flat.items() if (role_of(key, flat) or Role(0)) & roles}
 

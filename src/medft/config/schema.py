@@ -1,7 +1,8 @@
 """The typed schema of the composed config: every key, its type, its range, its role, and what contradicts what.
 
 Hydra's structured configs let `++dataset.nonsense=1` and `dataset.size=-1` through, so the composed config is
-checked here instead, by pydantic. The YAML files explain what each key does.
+checked here instead, by pydantic. The YAML files explain what each key does; a section is named after the key or the
+option that it describes, `DatasetConfig` after `dataset` and `LoraConfig` after `finetune=lora`.
 """
 
 from pathlib import Path
@@ -9,8 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from medft.config.instantiate import JudgeOptions, ReaderOptions, instantiate_as
-from medft.config.section import Role, Section
+from medft.config.section import JudgeOptions, ReaderOptions, Role, Section, instantiate_as
 
 Count = Annotated[int, Field(ge=1)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -21,8 +21,6 @@ RowsOrShare = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 
 
 class SplitConfig(Section):
-    """`dataset.split`."""
-
     seed: Annotated[int, Field(ge=0)]
     validation: RowsOrShare
     test: RowsOrShare
@@ -31,15 +29,11 @@ class SplitConfig(Section):
 
 
 class ContinuationConfig(Section):
-    """`dataset.continuation`."""
-
     mark: str
     overlap: Annotated[int, Field(ge=0)]
 
 
 class DatasetConfig(Section, role=Role.DATA):
-    """`dataset`."""
-
     name: str
     path: Annotated[str | list[str] | None, Role.PLACE]
     reader: Annotated[ReaderOptions, instantiate_as(ReaderOptions)]
@@ -61,16 +55,12 @@ class DatasetConfig(Section, role=Role.DATA):
 
 
 class AuditConfig(Section, role=Role.SHOWN):
-    """`audit`."""
-
     max_lengths: Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=1)]
     max_rows: Count
     seed: Annotated[int, Field(ge=0)]
 
 
 class ModelConfig(Section, role=Role.LEARNED):
-    """`model`."""
-
     name: str
     source: Annotated[str, Field(min_length=1)] | None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
@@ -97,14 +87,10 @@ class ModelConfig(Section, role=Role.LEARNED):
 
 
 class FullConfig(Section, role=Role.LEARNED):
-    """`finetune=full`."""
-
     method: Literal["full"]
 
 
 class LoraConfig(Section, role=Role.LEARNED):
-    """`finetune=lora`."""
-
     method: Literal["lora"]
     rank: Count
     alpha: Positive
@@ -113,8 +99,6 @@ class LoraConfig(Section, role=Role.LEARNED):
 
 
 class AdamWConfig(Section, role=Role.LEARNED):
-    """`optimizer=adamw`."""
-
     name: Literal["adamw"]
     lr: Positive
     weight_decay: NotNegative
@@ -124,8 +108,6 @@ class AdamWConfig(Section, role=Role.LEARNED):
 
 
 class SgdConfig(Section, role=Role.LEARNED):
-    """`optimizer=sgd`."""
-
     name: Literal["sgd"]
     lr: Positive
     weight_decay: NotNegative
@@ -134,16 +116,12 @@ class SgdConfig(Section, role=Role.LEARNED):
 
 
 class SchedulerConfig(Section, role=Role.LEARNED):
-    """`scheduler`."""
-
     name: Literal["cosine", "linear", "constant"]
     warmup_ratio: Fraction
     min_lr_ratio: Ratio
 
 
 class TrainerConfig(Section, role=Role.LEARNED):
-    """`trainer`."""
-
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
     devices: Count
     strategy: Literal["auto", "ddp"]
@@ -164,8 +142,6 @@ class TrainerConfig(Section, role=Role.LEARNED):
 
 
 class EvaluationConfig(Section, role=Role.MEASURED):
-    """`evaluation`."""
-
     max_length: Annotated[int, Field(ge=8)]
     batch_size: Count
     # measured besides, and compared with nothing
@@ -176,8 +152,6 @@ class EvaluationConfig(Section, role=Role.MEASURED):
 
 
 class GenerationConfig(Section, role=Role.MEASURED):
-    """`generation`."""
-
     max_new_tokens: Count
     do_sample: bool
     temperature: Positive
@@ -187,8 +161,6 @@ class GenerationConfig(Section, role=Role.MEASURED):
 
 
 class TrackingConfig(Section, role=Role.SHOWN):
-    """`tracking`."""
-
     uri: Annotated[str | None, Role.PLACE]
     experiment_name: Annotated[str, Field(min_length=1), Role.PLACE]
     run_name: str | None
@@ -198,8 +170,6 @@ class TrackingConfig(Section, role=Role.SHOWN):
 
 
 class SweepConfig(Section, role=Role.SHOWN):
-    """`sweep`."""
-
     fresh: bool
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None
     metric: Annotated[str, Field(min_length=1)]
@@ -210,8 +180,6 @@ class SweepConfig(Section, role=Role.SHOWN):
 
 
 class LocalLauncherConfig(Section, role=Role.PLACE):
-    """`launcher=local`."""
-
     name: Literal["local"]
     n_jobs: Count
     time_limit: Positive | None
@@ -219,8 +187,6 @@ class LocalLauncherConfig(Section, role=Role.PLACE):
 
 
 class SlurmLauncherConfig(Section, role=Role.PLACE):
-    """`launcher=slurm`."""
-
     name: Literal["slurm"]
     cluster: Literal["slurm", "local"]
     n_jobs: Count | None
@@ -234,8 +200,6 @@ class SlurmLauncherConfig(Section, role=Role.PLACE):
 
 
 class RayLauncherConfig(Section, role=Role.PLACE):
-    """`launcher=ray`."""
-
     name: Literal["ray"]
     address: Annotated[str, Field(min_length=1)] | None
     n_jobs: Count | None
@@ -249,24 +213,15 @@ LauncherConfig = LocalLauncherConfig | SlurmLauncherConfig | RayLauncherConfig
 
 
 class JobInfo(Section):
-    """What a sweep or search tells one of its jobs. It is no part of the user's config.
+    """What a sweep or search tells one of its jobs. It is no part of the user's config."""
 
-    Attributes:
-        parent: the MLflow run of the sweep; None = this is a run of its own.
-        label: what the job is called in it.
-        values: of the swept keys, by their short names.
-        command: that runs the job alone.
-    """
-
-    parent: str | None = None
-    label: str = ""
-    values: dict[str, str] = Field(default_factory=dict)
-    command: str = ""
+    parent: str | None = None  # the MLflow run of the sweep; None = this is a run of its own
+    label: str = ""  # what the job is called in it
+    values: dict[str, str] = Field(default_factory=dict)  # of the swept keys, by their short names
+    command: str = ""  # that runs the job alone
 
 
 class PathsConfig(Section, role=Role.PLACE):
-    """`paths`."""
-
     root_dir: str
     cache_dir: str
     output_dir: str | None

@@ -1,4 +1,7 @@
-"""Examples to token ids: a few in memory for evaluation, whole splits on disk for training."""
+"""Examples to token ids: a few in memory for evaluation, whole splits on disk for training.
+
+The Alpaca prompt is that of Taori et al., "Stanford Alpaca" (2023), in the form with an input and the form without.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -12,10 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medft.console import track
-from medft.data.arrow import CHUNK_ROWS, iterate_column, open_mapped, store_on_disk, write_arrow
 from medft.data.example import Example
-from medft.data.prompt import encode_prompts
-from medft.data.rows import Rows
+from medft.data.rows import CHUNK_ROWS, Rows, iterate_column, open_mapped, store_on_disk, write_arrow
 from medft.data.tokenizer import Tokenizer
 from medft.files import exclusive_lock
 
@@ -23,6 +24,39 @@ Lengths = NDArray[np.int32]
 
 _SCHEMA = pa.schema([("prompt", pa.list_(pa.int32())), ("answer", pa.list_(pa.int32()))])
 _VERSION = "1"  # increase when the same text would be encoded differently
+
+_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+_WITHOUT_INPUT = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:\n"
+)
+
+
+def format_alpaca_prompt(example: Example) -> str:
+    """Format the Alpaca prompt up to and including the response header."""
+    template = _WITH_INPUT if example.input else _WITHOUT_INPUT
+    return template.format(instruction=example.instruction, input=example.input)
+
+
+def encode_prompts(examples: Sequence[Example], tokenizer: Tokenizer, style: str) -> list[list[int]]:
+    """Encode everything before the answers, in style `alpaca` or `chat`."""
+    if style == "chat":
+        turns = [f"{each.instruction}\n\n{each.input}" if each.input else each.instruction for each in examples]
+        return tokenizer.encode_chats(turns)
+    return tokenizer.encode_batch([format_alpaca_prompt(example) for example in examples])
+
+
+def decode_answer(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    """Decode a generated answer up to the first end-of-text token, without surrounding white space."""
+    ids = list(token_ids)
+    if tokenizer.end_token_id in ids:
+        ids = ids[: ids.index(tokenizer.end_token_id)]
+    return tokenizer.decode(ids).strip()
 
 
 @dataclass(frozen=True)
@@ -37,8 +71,8 @@ def encode_examples(examples: Sequence[Example], tokenizer: Tokenizer, prompt_st
     """Encode prompts and answers apart, so that the border between them never falls inside a token."""
     prompts = encode_prompts(examples, tokenizer, prompt_style)
     answers = tokenizer.encode_batch([example.output for example in examples])
-    end = tokenizer.end_token_id
-    return [Encoded(prompt, [*answer, end]) for prompt, answer in zip(prompts, answers, strict=True)]
+    pairs = zip(prompts, answers, strict=True)
+    return [Encoded(prompt, [*answer, tokenizer.end_token_id]) for prompt, answer in pairs]
 
 
 class Tokens(Sequence[Encoded]):

@@ -1,5 +1,6 @@
-"""The LightningDataModule: splits become samples, samples become batches."""
+"""The LightningDataModule: splits become samples, samples become batches, which a preview prints."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,39 @@ from torch.utils.data import DataLoader, Sampler
 from typing_extensions import override
 
 from medft.config.schema import DatasetConfig
-from medft.data.collate import Collate, make_collate
+from medft.console import say, say_marked
 from medft.data.encode import tokenize
-from medft.data.sampler import EpochOrder
-from medft.data.samples import Sample, Samples, TruncationStats, make_samples
+from medft.data.samples import Sample, Samples, TruncationStats, make_collate, make_samples
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
+
+
+class EpochOrder(Sampler[int]):
+    """A new order each epoch that depends on (seed, epoch) only, so that a resumed run sees the same rows.
+
+    With several processes each gets every n-th row of the same order, which is filled up with its own first rows so
+    that all get the same number.
+    """
+
+    def __init__(self, rows: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+        self.rows, self.seed, self.rank, self.processes = rows, seed, rank, processes
+        self.epoch = 0
+        self.skip = 0  # rows of the next pass that were already seen before an interruption
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.processes)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+        order = torch.randperm(self.rows, generator=generator).tolist()
+        order += order[: len(self) * self.processes - self.rows]
+        skip, self.skip = self.skip, 0
+        yield from order[self.rank :: self.processes][skip:]
 
 
 class MedicalQA(LightningDataModule):
@@ -43,21 +70,15 @@ class MedicalQA(LightningDataModule):
                     f"dataset.max_length={config.max_length}: every {name} {reason} longer, no answer token is left to "
                     "learn; raise it"
                 )
-        self._collate: Collate = make_collate(config.collate, tokenizer.pad_token_id)
-        self._order: EpochOrder | None = None
+        self._collate = make_collate(config.collate, tokenizer.pad_token_id)
         self._resume_at = 0
-
-    def count_train_batches(self, processes: int = 1) -> int:
-        """Count the micro-batches of one epoch in one process."""
-        rows = -(-len(self.samples["train"]) // processes)
-        return -(-rows // self.config.batch_size)
 
     @override
     def train_dataloader(self) -> DataLoader[Sample]:
         rank, processes = _get_rank(self.trainer)
-        self._order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
-        self._order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
-        return self._loader(self.samples["train"], self._order)
+        order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
+        order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
+        return self._loader(self.samples["train"], order)
 
     @override
     def val_dataloader(self) -> DataLoader[Sample]:
@@ -73,7 +94,8 @@ class MedicalQA(LightningDataModule):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # a resumed run skips the batches of its epoch that were done before the interruption
-        self._resume_at = state_dict["batches_done"] % self.count_train_batches(_get_rank(self.trainer)[1])
+        rows = -(-len(self.samples["train"]) // _get_rank(self.trainer)[1])  # of this process
+        self._resume_at = state_dict["batches_done"] % -(-rows // self.config.batch_size)
 
     def _loader(self, samples: Samples, order: Sampler[int] | range) -> DataLoader[Sample]:
         return DataLoader(
@@ -84,6 +106,23 @@ class MedicalQA(LightningDataModule):
             # its own, so that making an iterator draws nothing from the run's random state
             generator=torch.Generator().manual_seed(self.seed),
         )
+
+
+def preview(data: MedicalQA, split: str, rows: int) -> None:
+    """Print every sample of the first rows of a split, as the model reads them, with the learned tokens marked."""
+    samples, examples = data.samples[split], data.splits.parts()[split]
+    say(f"{split}: {len(examples):,} rows, {len(samples):,} samples; learned tokens are green, or between ⟦ and ⟧")
+    for number in range(min(rows, len(examples))):
+        windows = samples.get_row_samples(number)
+        total = len(data.tokens[split][number].answer)
+        learned = sum(window.supervised for window in windows)
+        say(f"\n{'─' * 8} row {number + 1}: {examples[number].id} ({examples[number].group})")
+        say(f"{learned} tokens learned, the answer has {total}; {len(windows)} sample(s)")
+        for place, window in enumerate(windows, 1):
+            say(f"{'·' * 8} sample {place} of {len(windows)}: {len(window.input_ids)} tokens")
+            border = len(window.input_ids) - window.supervised
+            parts = (window.input_ids[:border], window.input_ids[border:])
+            say_marked(*(data.tokenizer.decode(ids, with_special=True) for ids in parts))
 
 
 def _get_rank(trainer: Any) -> tuple[int, int]:

@@ -1,8 +1,12 @@
-"""The rows of a data set: read once, checked, and kept in a memory-mapped file that is named after its content."""
+"""The rows of a data set: read once, checked, and kept in an Arrow file that is named after its content.
+
+Arrow files are written in chunks and read through memory maps, so that data may be larger than memory.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -15,19 +19,59 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig
 from medft.console import track, warn
-from medft.data.arrow import CHUNK_ROWS, iterate_column, open_mapped, write_arrow
 from medft.data.example import BadRow, Example
 from medft.data.readers.base import reader_of
 from medft.errors import DataError
+from medft.files import temporary_path
 
 Indices = NDArray[np.int32]
 
+CHUNK_ROWS = 1000  # rows written or read at once
 SKIPPED_ROWS = "skipped_rows.jsonl"  # name of the file of bad rows in a run's folder
 
 _EXAMPLE = ("id", "group", "document", "instruction", "input", "output", "where", "meta")  # columns of an example
 _SCHEMA = pa.schema(
     [(name, pa.large_string() if name == "output" else pa.string()) for name in (*_EXAMPLE, "fingerprint")]
 )
+
+
+def write_arrow(
+    folder: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]], choose_name: Callable[[], str]
+) -> Path:
+    """Write rows to a file in `folder`, chunk by chunk; after an error nothing is left of it.
+
+    Args:
+        choose_name: called when all rows are written. A file of that name is replaced; who reads it reads on.
+    """
+    partial, remaining = temporary_path(folder / "rows"), iter(rows)
+    try:
+        with pa.ipc.new_stream(str(partial), schema) as stream:
+            while chunk := list(islice(remaining, CHUNK_ROWS)):
+                stream.write_batch(pa.RecordBatch.from_pylist(chunk, schema=schema))
+        return partial.replace(folder / choose_name())
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def store_on_disk(chunks: Iterable[NDArray[Any]], dtype: Any, folder: Path | None) -> NDArray[Any]:
+    """Concatenate arrays in an unnamed file in `folder` that goes with the result, which may be larger than memory."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk, dtype).data)
+        return np.memmap(file, dtype, "r") if file.tell() else np.empty(0, dtype)
+
+
+def open_mapped(path: Path) -> Any:
+    """Open a file as a memory-mapped `datasets.Dataset`."""
+    from datasets import Dataset
+
+    return Dataset.from_file(str(path))
+
+
+def iterate_column(table: Any, column: str) -> Iterator[Any]:
+    """Yield a whole column of a memory-mapped table, with some rows in memory at a time."""
+    for chunk in table.data.column(column).chunks:
+        yield from chunk.to_pylist()
 
 
 class Rows(Sequence[Example]):
@@ -75,10 +119,6 @@ class Rows(Sequence[Example]):
         for start in range(0, len(self), CHUNK_ROWS):
             chunk = table[self.indices[start : start + CHUNK_ROWS]]
             yield from zip(*(chunk[name] for name in names), strict=True)
-
-    def iterate_table_column(self, name: str) -> Iterator[str]:
-        """Yield the values of a column for all rows of the table, in its own order."""
-        return iterate_column(self.table, name)
 
     @cached_property
     def fingerprint(self) -> str:

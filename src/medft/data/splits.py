@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig, SplitConfig
 from medft.data.duplicates import remove_duplicates
-from medft.data.rows import Indices, Rows, Skipped
+from medft.data.rows import Indices, Rows, Skipped, iterate_column
 from medft.errors import DataError, InputError
+from medft.files import write_atomically
 
 Frozen = Mapping[str, Sequence[str]]  # ids by split, as in a run's split.json
 SIDES = ("train", "validation", "test")
@@ -27,27 +28,19 @@ SIDES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Splits:
-    """The rows of a run.
-
-    Attributes:
-        available: rows that the source has.
-        size_used: rows in the three splits together.
-        left_over: rows that `dataset.size` asks for but that are unused, as their groups are on the test or validation
-            side and those have as many rows as they need.
-        duplicates: rows that `dataset.dedup` removed from training and validation.
-        leaking: validation and test rows are trained on too (`dataset.split.train_on_all`).
-        skipped: rows that could not be used (`dataset.on_bad_row=skip`).
-    """
+    """The rows of a run."""
 
     train: Rows
     validation: Rows
     test: Rows
-    available: int
-    size_used: int
+    available: int  # rows that the source has
+    size_used: int  # rows in the three splits together
+    # rows that `dataset.size` asks for but that are unused, as their groups are on the test or validation side and
+    # those have as many rows as they need
     left_over: int
-    leaking: bool
-    duplicates: int = 0
-    skipped: Skipped = field(default_factory=Skipped)
+    leaking: bool  # validation and test rows are trained on too (`dataset.split.train_on_all`)
+    duplicates: int = 0  # rows that `dataset.dedup` removed from training and validation
+    skipped: Skipped = field(default_factory=Skipped)  # rows that could not be used (`dataset.on_bad_row=skip`)
 
     def parts(self) -> dict[str, Rows]:
         """The three splits by name."""
@@ -114,10 +107,31 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
     )
 
 
+def export(splits: Splits, target: Path) -> int:
+    """Write one JSON object per row with Alpaca columns, split, id, group, document and fingerprint.
+
+    It is for other tools, or for `dataset=alpaca`, which splits the rows anew: to get the same split, map the columns
+    id and group and set `dataset.split` as before.
+
+    Returns:
+        The number of rows.
+    """
+    columns = ("instruction", "input", "output", "id", "group", "document")
+    count = 0
+    with write_atomically(target) as partial, partial.open("w", encoding="utf-8") as file:
+        for name, rows in splits.parts().items():
+            for example in rows:
+                row = {key: getattr(example, key) for key in columns}
+                row |= {"split": name, "fingerprint": example.fingerprint()}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                count += 1
+    return count
+
+
 def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, Indices]:
     """Select the rows that another run's `split.json` names, in its order."""
     wanted = {each for ids in frozen.values() for each in ids}
-    numbers = {id: number for number, id in enumerate(rows.iterate_table_column("id")) if id in wanted}
+    numbers = {id: number for number, id in enumerate(iterate_column(rows.table, "id")) if id in wanted}
     missing = [each for name in SIDES for each in frozen[name] if each not in numbers]
     if missing:
         raise InputError(
@@ -131,12 +145,12 @@ def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str,
 
 def _assign_sides(rows: Rows, config: SplitConfig) -> dict[str, Indices]:
     """Put each row on a side, in the side's fixed order."""
-    groups = _hash_to_places(rows.iterate_table_column("group"), len(rows), config.seed)
+    groups = _hash_to_places(iterate_column(rows.table, "group"), len(rows), config.seed)
     low, high = _find_borders(groups, config)
     sides = np.where(groups <= low, SIDES.index("test"), np.where(groups >= high, SIDES.index("validation"), 0))
     sides = sides.astype(np.int8)
     del groups  # at a million rows each array counts
-    order = _hash_to_places((f"row:{id}" for id in rows.iterate_table_column("id")), len(rows), config.seed)
+    order = _hash_to_places((f"row:{id}" for id in iterate_column(rows.table, "id")), len(rows), config.seed)
     ordered = np.argsort(order, kind="stable").astype(np.int32)
     return {name: ordered[sides[ordered] == number] for number, name in enumerate(SIDES)}
 

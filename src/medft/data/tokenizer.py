@@ -50,11 +50,8 @@ class Tokenizer(Protocol):
     def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
         """Token ids of chats with one user turn each, up to where the answer starts."""
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens left out where the tokenizer can tell them."""
-
-    def decode_with_special(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids with special tokens written out, for display."""
+    def decode(self, token_ids: Sequence[int], with_special: bool = False) -> str:
+        """The text of token ids, special tokens left out (where the tokenizer can tell them) or written out."""
 
     def save(self, directory: Path) -> None:
         """Write the files from which transformers reads the tokenizer."""
@@ -90,11 +87,7 @@ def load_gpt2_encoding() -> "tiktoken.Encoding":
     import tiktoken
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-    files = find_gpt2_files()
-    names = ("vocab.bpe", "encoder.json")
-    ranks = data_gym_to_mergeable_bpe_ranks(
-        *(str(files[name]) for name in names), *(_GPT2_FILES[name] for name in names)
-    )
+    ranks = data_gym_to_mergeable_bpe_ranks(*map(str, find_gpt2_files().values()), *_GPT2_FILES.values())
     special_tokens = {"<|endoftext|>": _END_OF_TEXT}
     return tiktoken.Encoding("gpt2", pat_str=_GPT2_PATTERN, mergeable_ranks=ranks, special_tokens=special_tokens)
 
@@ -115,10 +108,8 @@ class Gpt2Tokenizer(Tokenizer):
         raise ModelError("GPT-2 has no chat template: set dataset.prompt=alpaca")
 
     @override
-    def decode(self, token_ids: Sequence[int]) -> str:
+    def decode(self, token_ids: Sequence[int], with_special: bool = False) -> str:
         return str(load_gpt2_encoding().decode(list(token_ids)))
-
-    decode_with_special = decode
 
     @override
     def save(self, directory: Path) -> None:
@@ -175,12 +166,8 @@ class OwnTokenizer(Tokenizer):
         return [[*framed[0], *user, *framed[1]] for user in self.encode_batch(users)]
 
     @override
-    def decode(self, token_ids: Sequence[int]) -> str:
-        return str(self._inner.decode(list(token_ids), skip_special_tokens=True))
-
-    @override
-    def decode_with_special(self, token_ids: Sequence[int]) -> str:
-        return str(self._inner.decode(list(token_ids), skip_special_tokens=False))
+    def decode(self, token_ids: Sequence[int], with_special: bool = False) -> str:
+        return str(self._inner.decode(list(token_ids), skip_special_tokens=not with_special))
 
     @override
     def save(self, directory: Path) -> None:

@@ -21,11 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from medft.config.paths import PACKAGE, conf_dir
 from medft.config.schema import Config, GenerationConfig
 from medft.console import say, track
-from medft.data.collate import pad
-from medft.data.encode import Encoded
+from medft.data.encode import Encoded, decode_answer, encode_prompts
 from medft.data.example import Example
-from medft.data.prompt import decode_answer, encode_prompts
-from medft.data.samples import Sample
+from medft.data.samples import Sample, pad
 from medft.data.tokenizer import Tokenizer
 from medft.errors import DataError
 from medft.files import exclusive_lock, file_digest, json_digest, write_atomically

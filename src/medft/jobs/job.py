@@ -10,7 +10,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from medft.comparison.labels import shorten_keys
-from medft.config.check import validate
+from medft.config.compose import validate
 from medft.config.schema import Config, JobInfo
 from medft.runs.provenance import command_line
 

@@ -15,8 +15,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from medft.config.check import check
-from medft.config.compose import compose_config, compose_raw, describe_error
+from medft.config.compose import check, compose_config, compose_raw, describe_error
 from medft.config.roles import can_be_swept
 from medft.config.schema import Config, JobInfo
 from medft.errors import InputError

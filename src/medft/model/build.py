@@ -1,4 +1,4 @@
-"""Builds a transformers model from its config and directory."""
+"""Builds a transformers model from its config and directory, and `finetune`: which of its weights are trained."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
 
-from medft.config.schema import ModelConfig
+from medft.config.schema import FullConfig, LoraConfig, ModelConfig
 from medft.data.tokenizer import Tokenizer
 from medft.errors import ModelError
 
@@ -23,7 +23,8 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
         raise ModelError(f"model.dropout={model.dropout}: {config.model_type} models have no dropout to set")
     for name in names:
         setattr(config, name, model.dropout)
-    config.eos_token_id, config.pad_token_id = tokenizer.end_token_id, tokenizer.pad_token_id
+    ends = {"eos_token_id": tokenizer.end_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config.update(ends)
     if directory is None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -31,9 +32,7 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
     else:
         network = _load(directory, config)
     # greedy decoding whatever the model's own file suggests: `generation` decides how answers are generated
-    network.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.end_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    network.generation_config = GenerationConfig(**ends)
     return network
 
 
@@ -49,6 +48,53 @@ def count_parameters(network: torch.nn.Module) -> dict[str, int]:
         "total": sum(each.numel() for each in parameters),
         "trainable": sum(each.numel() for each in parameters if each.requires_grad),
     }
+
+
+def check_targets(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> None:
+    """Check that LoRA finds the layers to adapt.
+
+    Raises:
+        ModelError: no layer has one of the names in `finetune.target_modules`.
+    """
+    if isinstance(finetune, FullConfig) or finetune.target_modules == "all-linear":
+        return
+    wanted = finetune.target_modules
+    names = {name.rpartition(".")[2] for name, _ in network.named_modules()}
+    if isinstance(wanted, list) and not names & set(wanted):
+        raise ModelError(
+            f"finetune.target_modules={wanted}: the model has no such layers; it has {sorted(names - {''})}"
+        )
+
+
+def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
+    """Prepare the model to train: as it is, or with LoRA adapters around frozen weights.
+
+    Raises:
+        ModelError: `finetune.target_modules`, a pattern, matches no layer.
+    """
+    if isinstance(finetune, FullConfig):
+        return network
+    from peft import LoraConfig as PeftLora
+    from peft import get_peft_model
+
+    settings = PeftLora(
+        task_type="CAUSAL_LM",
+        r=finetune.rank,
+        lora_alpha=finetune.alpha,
+        lora_dropout=finetune.dropout,
+        target_modules=finetune.target_modules,
+        # GPT-2 keeps its weights transposed (Conv1D)
+        fan_in_fan_out=network.config.model_type == "gpt2",
+    )
+    try:
+        return get_peft_model(network, settings)
+    except ValueError as error:
+        raise ModelError(f"finetune.target_modules={finetune.target_modules}: {str(error).splitlines()[0]}") from None
+
+
+def merge_adapters(network: Any) -> PreTrainedModel:
+    """Return the plain model after training, with adapters merged into its weights."""
+    return network.merge_and_unload() if hasattr(network, "merge_and_unload") else network
 
 
 def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig:

@@ -1,11 +1,21 @@
-"""The loss of a batch, padded or flattened."""
+"""The loss of a batch, padded or flattened, and attention for flattened ones: each token sees only its own sample.
 
+`flatten` (medft.data.samples) lays samples end to end in one row; a model set to this attention reads from the
+forward keywords `sequence_lengths` and `cu_seqlens` where each sample ends.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
 
-from medft.data.collate import IGNORE_INDEX, Batch
+from medft.data.samples import IGNORE_INDEX, Batch, Sample, flatten, pad
+from medft.errors import ModelError
+
+ATTENTION_NAME = "medft_flat"
 
 
 def supervised_loss(network: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -13,7 +23,7 @@ def supervised_loss(network: Any, batch: Batch) -> tuple[torch.Tensor, torch.Ten
 
     Args:
         network: a causal language model of transformers, or a peft model around one.
-        batch: from `medft.data.collate`; its labels are already shifted.
+        batch: from `medft.data.samples`; its labels are already shifted.
 
     Returns:
         (sum of cross entropies in nats, number of tokens), both scalars. In a flattened batch the language-model
@@ -30,3 +40,82 @@ def supervised_loss(network: Any, batch: Batch) -> tuple[torch.Tensor, torch.Ten
     # at least single precision, and double where a test asks for it
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return cross_entropy(logits, labels[supervised], reduction="sum"), supervised.sum()
+
+
+def flat_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    sequence_lengths: Sequence[int],
+    cu_seqlens: torch.Tensor,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each sample of a flattened row.
+
+    Args:
+        query: (1, heads, tokens, head size); `key` and `value` may have fewer heads (grouped queries).
+        sequence_lengths: tokens of each sample; they add up to `tokens`.
+        cu_seqlens: their running sum from 0, int32, on the same device.
+        dropout: on the attention weights; the model passes 0.0 unless it trains.
+
+    Returns:
+        (1, tokens, heads, head size), and None for the weights, which are not computed.
+    """
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout:
+        # one kernel for all samples: torch's variable-length attention (CUDA, 16 bit)
+        from torch.nn.attention.varlen import varlen_attn
+
+        q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+        if (groups := q.shape[1] // k.shape[1]) > 1:
+            k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
+        longest = max(sequence_lengths)
+        causal = (-1, 0)  # everything before, nothing after
+        out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=causal)
+        assert isinstance(out, torch.Tensor)
+        return out.unsqueeze(0), None
+    pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in (query, key, value))
+    grouped = query.shape[1] != key.shape[1]
+    outputs = [
+        scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped)
+        for q, k, v in zip(*pieces, strict=True)
+    ]
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+
+
+@contextmanager
+def use_flat_attention(network: PreTrainedModel) -> Iterator[None]:
+    """Inside this context the model reads flattened batches; after it, it generates as before."""
+    before = network.config._attn_implementation
+    AttentionInterface.register(ATTENTION_NAME, flat_attention)
+    network.set_attn_implementation(ATTENTION_NAME)
+    try:
+        yield
+    finally:
+        network.set_attn_implementation(before)
+
+
+def check_flat_attention(network: PreTrainedModel) -> None:
+    """Check that a model computes the same from a flattened batch as from a padded one.
+
+    Raises:
+        ModelError: it does not, as its code has another kind of attention.
+    """
+    samples = [Sample([5, 9, 11, 7, 3], 1), Sample([8, 2, 6], 1)]
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            expected, _ = supervised_loss(network, pad(samples, pad_token_id=0))
+            with use_flat_attention(network):
+                flattened, _ = supervised_loss(network, flatten(samples))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"this model cannot read flattened batches ({error}): set dataset.collate=pad") from None
+    finally:
+        network.train(was_training)
+    if not torch.allclose(flattened, expected, rtol=1e-3):
+        raise ModelError("this model computes something else from flattened batches: set dataset.collate=pad")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from medft.console import print_table, say, warn
-from medft.data.audit.audit import Audit, SplitAudit
+from medft.data.audit import Audit, SplitAudit
 from medft.data.module import MedicalQA
 from medft.data.samples import TruncationStats
 from medft.errors import InputError

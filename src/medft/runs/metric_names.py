@@ -10,11 +10,14 @@ reference/unigram_loss, cost/<cost>
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from medft.evaluation.judging.metrics import Agreement, JudgeResults
 from medft.metrics.registry import METRICS, BeforeAfter
 from medft.metrics.statistics import Difference, Estimate
-from medft.training.costs import TrainingCosts
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from medft.training.fit import TrainingCosts
 
 UNIGRAM_LOSS = "reference/unigram_loss"
 LOSS_CURVES = ("train/loss", "val/loss")
@@ -61,7 +64,7 @@ def read_results(metrics: Metrics) -> dict[str, BeforeAfter]:
     return results
 
 
-def flatten_costs(costs: TrainingCosts) -> dict[str, float]:
+def flatten_costs(costs: "TrainingCosts") -> dict[str, float]:
     """What training has cost."""
     return {f"{_COST}{name}": value for name, value in asdict(costs).items()}
 

@@ -9,8 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from medft.config.check import check
-from medft.config.compose import compose_config, compose_raw
+from medft.config.compose import check, compose_config, compose_raw
 from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError

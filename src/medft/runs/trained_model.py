@@ -6,8 +6,8 @@ from transformers import PreTrainedModel
 
 from medft.config.schema import Config
 from medft.console import warn
+from medft.data.encode import decode_answer, encode_prompts
 from medft.data.example import Example
-from medft.data.prompt import decode_answer, encode_prompts
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.evaluation.evaluate import generate
 from medft.model.build import build_model

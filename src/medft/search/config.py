@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from yaml import YAMLError
 
-from medft.config.check import describe_errors
+from medft.config.compose import describe_errors
 from medft.config.paths import conf_dir
 from medft.config.schema import Count, Positive
 from medft.config.section import Section

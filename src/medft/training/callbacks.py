@@ -1,11 +1,13 @@
-"""Callbacks: when to validate, the best weights, random state for resuming, costs, progress."""
+"""Callbacks: when to validate, the best weights, random state for resuming, time and memory, progress."""
 
 import random
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
@@ -14,7 +16,6 @@ from typing_extensions import override
 
 from medft.console import say, warn
 from medft.files import write_atomically
-from medft.training.memory import PeakMemory
 
 
 class ValidationPoints(Callback):
@@ -105,6 +106,42 @@ class RandomState(Callback):
                 torch.cuda.set_rng_state_all([state.cpu() for state in self._resumed["cuda"]])
 
 
+class PeakMemory:
+    """Measures memory inside its `with` block: the GPU's own peak, or the process's resident set 50 times a second."""
+
+    def __init__(self, device: str) -> None:
+        self._most = 0.0
+        self._on_gpu, self._begun = device == "cuda", False
+        self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def mib(self) -> float:
+        """The peak so far."""
+        return torch.cuda.max_memory_allocated() / 2**20 if self._on_gpu and self._begun else self._most
+
+    def __enter__(self) -> None:
+        self._begun = True
+        if self._on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            self._watcher.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._on_gpu:
+            self._most, self._on_gpu = self.mib, False
+        else:
+            self._done.set()
+            self._watcher.join()
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while True:
+            self._most = max(self._most, process.memory_info().rss / 2**20)
+            if self._done.wait(0.02):
+                return
+
+
 class Costs(Callback):
     """Adds up what training takes, over all parts of a run that was interrupted and resumed."""
 
@@ -161,10 +198,9 @@ class Progress(RichProgressBar):
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         super().on_validation_end(trainer, pl_module)
-        if not trainer.is_global_zero:
-            return
-        total = int(trainer.estimated_stepping_batches)
-        say(f"step {trainer.global_step}/{total}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
+        if trainer.is_global_zero:
+            step = f"{trainer.global_step}/{int(trainer.estimated_stepping_batches)}"
+            say(f"step {step}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
 
     @override
     def get_metrics(self, *arguments: Any) -> dict[str, Any]:

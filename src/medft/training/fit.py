@@ -15,29 +15,30 @@ from transformers import PreTrainedModel
 from medft.config.schema import Config, TrainerConfig
 from medft.data.module import MedicalQA
 from medft.errors import InputError
-from medft.model.attention import use_flat_attention
-from medft.model.finetune import merge_adapters, prepare
+from medft.model.build import merge_adapters, prepare
+from medft.model.loss import use_flat_attention
 from medft.model.module import CausalLM
-from medft.training.callbacks import BestWeights, Costs, Progress, RandomState, ValidationPoints
-from medft.training.costs import TrainingCosts
-from medft.training.memory import PeakMemory
+from medft.training.callbacks import BestWeights, Costs, PeakMemory, Progress, RandomState, ValidationPoints
+
+
+@dataclass(frozen=True)
+class TrainingCosts:
+    """The costs of fitting; of a resumed run those of all its parts, without what an interruption lost."""
+
+    train_seconds: float  # wall time, validation included
+    train_tokens: float  # tokens trained on, without padding
+    tokens_per_second: float  # these tokens over the time spent in training steps
+    peak_memory: float  # in MiB, of the GPU if that trains, else of the process
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """The result of training.
+    """The result of training."""
 
-    Attributes:
-        network: the plain model with the weights that `evaluation.weights` asks for, in float32 on the CPU.
-        steps: optimizer steps made.
-        best_step: the step with the lowest validation loss.
-        costs: None in all processes but the first of a distributed run.
-    """
-
-    network: PreTrainedModel
-    steps: int
-    best_step: int
-    costs: TrainingCosts | None
+    network: PreTrainedModel  # plain, with the weights that `evaluation.weights` asks for, in float32 on the CPU
+    steps: int  # optimizer steps made
+    best_step: int  # the step with the lowest validation loss
+    costs: TrainingCosts | None  # None in all processes but the first of a distributed run
 
 
 def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logger | None) -> FitResult:
@@ -58,9 +59,11 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
     memory = PeakMemory(choose_device(config.trainer))
     costs = Costs(memory)
-    trainer = _make_trainer(
-        config, logger, [points, best, costs, RandomState(), Progress(), _make_checkpoint_callback(folder)]
+    # after each validation, all that a resumed run needs; it loads with `weights_only=True`
+    checkpoint = ModelCheckpoint(
+        folder, filename="last", monitor=None, save_on_train_epoch_end=False, enable_version_counter=False
     )
+    trainer = _make_trainer(config, logger, [points, best, costs, RandomState(), Progress(), checkpoint])
     tuned.train()  # a loaded or evaluated model is in evaluation mode, which has no dropout
     padded = config.dataset.collate == "pad"
     with memory, contextlib.nullcontext() if padded else use_flat_attention(network):
@@ -135,19 +138,12 @@ def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callbac
         val_check_interval=1,  # ValidationPoints chooses among these
         log_every_n_steps=settings.log_every_n_steps,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # medft.data.sampler does that
+        use_distributed_sampler=False,  # EpochOrder does that
         logger=logger or False,
         callbacks=callbacks,
         default_root_dir=config.paths.output,
         enable_model_summary=False,
         deterministic=device == "cpu",
-    )
-
-
-def _make_checkpoint_callback(folder: Path) -> ModelCheckpoint:
-    """Save all that a resumed run needs after each validation; it loads with `weights_only=True`."""
-    return ModelCheckpoint(
-        dirpath=folder, filename="last", monitor=None, save_on_train_epoch_end=False, enable_version_counter=False
     )
 
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated
 
-from medft.config.instantiate import Component
-from medft.config.section import Role
+from medft.config.section import Component, Role
 from medft.data.example import BadRow, Example
 from medft.data.readers.base import (
     Located,

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medft.config.instantiate import ReaderOptions
 from medft.config.schema import DatasetConfig
-from medft.data.example import BadRow, Example, make_content_id
+from medft.config.section import ReaderOptions
+from medft.data.example import BadRow, Example, hash_fields
 from medft.errors import DataError, InputError
 
 Row = dict[str, Any]
@@ -131,7 +131,7 @@ def make_example(
     """
     group = group or " ".join(f"{instruction} {input}".lower().split())
     return Example(
-        id=id or make_content_id(instruction, input, output),
+        id=id or hash_fields(instruction, input, output)[:16],
         group=group,
         instruction=instruction,
         input=input,

@@ -1,14 +1,18 @@
-"""`dataset=medquad`: the official MedQuAD release, read from its XML.
+"""`dataset=medquad`: the official MedQuAD release, read from its XML files without trusting them.
 
 Ben Abacha and Demner-Fushman, "A Question-Entailment Approach to Question Answering", BMC Bioinformatics 20:511, 2019.
 """
 
 import hashlib
+import html
 import http.client
+import re
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 from xml.etree.ElementTree import Element, ParseError
 
@@ -18,11 +22,32 @@ from defusedxml.ElementTree import fromstring
 from medft.config.section import Role
 from medft.console import say, track
 from medft.data.example import BadRow, Example
-from medft.data.readers.archive import read_documents
 from medft.data.readers.base import Reader, make_example, require_path
-from medft.data.readers.clean import clean_text
 from medft.errors import DataError
 from medft.files import exclusive_lock, write_atomically
+
+Document = tuple[str, bytes]  # file name inside the release, XML
+_LARGEST = 32 * 2**20  # bytes of one file; the largest of MedQuAD has 0.2 MB
+_LARGEST_SUM = 4 * 2**30  # bytes of all files
+_MOST = 1_000_000  # files
+
+# Only names that HTML has, and only attributes with a value, so that "p <0.05" and "a<b then c>d" stay as they are.
+_NAMES = (
+    "a|abbr|b|big|blockquote|br|center|cite|code|dd|div|dl|dt|em|font|h[1-6]|hr|i|img|li|ol|p|pre|q|s|small|span|"
+    "strike|strong|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul"
+)
+_ATTRIBUTE = r"""\s+[\w-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+)"""
+_TAG = re.compile(rf"</?(?:{_NAMES})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
+# what a page does not show: its beginning and its end
+_HIDDEN = [
+    (re.compile(opening, re.IGNORECASE), re.compile(closing, re.IGNORECASE))
+    for opening, closing in (("<!--", "-->"), (r"<script\b", r"</script\s*>"), (r"<style\b", r"</style\s*>"))
+]
+# sub- and superscripts, bold and the like stand inside words; the others between them
+_INLINE = re.compile(
+    r"</?(?:a|abbr|b|big|cite|code|em|font|i|q|s|small|span|strike|strong|sub|sup|tt|u)\b", re.IGNORECASE
+)
+_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufeff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class MedQuAD(Reader):
@@ -117,3 +142,74 @@ def _download(url: str, cache: Path) -> Path:
                 f"dataset.path={url}: cannot be downloaded ({reason}); give a copy with dataset.path=<directory or zip>"
             ) from None
     return target
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """Yield name and content of each XML file, ordered by name so that the order of rows is fixed.
+
+    Nothing is written to disk, and sizes are checked while unpacking, as a zip may state false ones.
+
+    Raises:
+        DataError: it is neither, it is damaged or encrypted, a name leads out of it, or it exceeds a size limit.
+    """
+    if path.is_dir():
+        for file in sorted(each for each in path.rglob("*") if each.suffix.lower() == ".xml" and each.is_file()):
+            with file.open("rb") as content:
+                yield file.relative_to(path).as_posix(), _check_size(content.read(_LARGEST + 1), str(file))
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield from _read_zip(archive, path)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"{path}: neither a directory nor a whole zip file ({error})") from None
+
+
+def _read_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Document]:
+    names = sorted(archive.namelist())
+    if len(names) > _MOST:
+        raise DataError(f"{path}: holds more than {_MOST:,} files")
+    for name, next_name in zip(names, [*names[1:], ""], strict=True):
+        if name == next_name:
+            raise DataError(f"{path}: two files are called {name!r}")
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
+            raise DataError(f"{path}: the name {name!r} leads out of the archive")
+    total = 0
+    for name in names:
+        if not name.lower().endswith(".xml") or name.startswith("__MACOSX/"):
+            continue
+        where = f"{path}/{name}"
+        try:
+            with archive.open(name) as file:
+                content = _check_size(file.read(_LARGEST + 1), where)
+        except NotImplementedError as error:
+            raise DataError(f"{where}: {error}; pack it again with the usual compression") from None
+        except RuntimeError as error:  # how zipfile says that a password is needed
+            raise DataError(f"{where}: {error}") from None
+        except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{where}: damaged ({error})") from None
+        total += len(content)
+        if total > _LARGEST_SUM:
+            raise DataError(f"{path}: unpacks to more than {_LARGEST_SUM:,} bytes")
+        yield name, content
+
+
+def _check_size(content: bytes, where: str) -> bytes:
+    """Refuse content of which one byte more than allowed was read."""
+    if len(content) > _LARGEST:
+        raise DataError(f"{where}: larger than {_LARGEST:,} bytes")
+    return content
+
+
+def clean_text(text: str) -> str:
+    """Remove HTML tags, comments, entities and invisible characters, and reduce each run of white space to one space.
+
+    Entities are resolved once: `&amp;lt;` becomes `&lt;`, which is what its author wrote.
+    """
+    for opening, closing in _HIDDEN:  # an opening that is never closed stays in the text
+        kept, at = [], 0
+        while (begin := opening.search(text, at)) and (end := closing.search(text, begin.end())):
+            kept.append(text[at : begin.start()])
+            at = end.end()
+        text = " ".join([*kept, text[at:]])
+    text = _TAG.sub(lambda tag: "" if _INLINE.match(tag[0]) else " ", text)
+    return " ".join(_INVISIBLE.sub("", html.unescape(text)).split())

@@ -15,9 +15,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from medft.config.instantiate import JudgeOptions
 from medft.config.schema import Config
-from medft.config.section import Role, role_of_field
+from medft.config.section import JudgeOptions, Role, role_of_field
 from medft.errors import InputError
 from medft.files import json_digest
 

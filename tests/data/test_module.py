@@ -1,6 +1,6 @@
 """The order of rows depends on seed and epoch only."""
 
-from medft.data.sampler import EpochOrder
+from medft.data.module import EpochOrder
 
 
 def order(epoch: int = 0, **options: int) -> list[int]:

@@ -1,44 +1,38 @@
-"""Overlap within and between the splits of a run: exact and near duplicates, groups, documents."""
+"""An audit of a run's data: lengths and truncation, padding, duplicates, and leaks between splits."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from medft.config.schema import AuditConfig
+from medft.config.schema import AuditConfig, Config, DatasetConfig
 from medft.console import track
 from medft.data.duplicates import NearDuplicates, hash_rows, hash_texts, isin_sorted
+from medft.data.encode import Tokens
+from medft.data.module import EpochOrder, MedicalQA
 from medft.data.rows import Indices, Rows
+from medft.data.samples import TruncationStats, make_samples
 
+_PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 _SHOWN = 100  # pairs, groups and documents named for each two splits
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What two splits share; counts are of the second one's rows unless said otherwise.
+    """What two splits share."""
 
-    Attributes:
-        exact, near: rows that have a copy, or no copy but a near duplicate, in the first split.
-        groups, documents: how many of these both have.
-        examples: some of them, each with its kind and the ids of two rows, or a name.
-    """
-
-    exact: int
-    near: int
-    groups: int
-    documents: int
-    examples: list[dict[str, str]]
+    exact: int  # rows of the second split that have a copy in the first
+    near: int  # rows of the second split that have no copy but a near duplicate in the first
+    groups: int  # that both have
+    documents: int  # that both have
+    examples: list[dict[str, str]]  # some of all these, each with its kind and the ids of two rows, or a name
 
     def __bool__(self) -> bool:
         return bool(self.exact or self.near or self.groups or self.documents)
 
 
 class Overlap:
-    """Compares the splits of a run.
-
-    Attributes:
-        searched: rows that were searched for near duplicates.
-    """
+    """Compares the splits of a run."""
 
     def __init__(self, parts: Mapping[str, Rows], config: AuditConfig, threshold: float) -> None:
         self._parts = parts
@@ -47,6 +41,7 @@ class Overlap:
         self._ids: dict[str, dict[int, list[str]]] = {}  # by split and hash of each text compared: who has it
         self._first: dict[str, int] = {}  # by split: the number of its first text in the index
         self._index = self._build_index(config, threshold)
+        # rows that were searched for near duplicates
         self.searched = sum(len(ids) for texts in self._ids.values() for ids in texts.values())
 
     def count_duplicates(self, name: str) -> tuple[int, int]:
@@ -116,3 +111,97 @@ def _sample(parts: Mapping[str, Rows], config: AuditConfig) -> Iterator[tuple[st
         take[name] = min(len(parts[name]), take[name] + config.max_rows - sum(take.values()))
     for name, count in take.items():
         yield name, np.sort(generator.choice(len(parts[name]), count, replace=False)).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class SplitAudit:
+    """One split."""
+
+    max_length: int  # where its rows are truncated: `dataset.max_length`, for test `evaluation.max_length` or less
+    cuts: TruncationStats  # what is truncated there
+    # among the positions of an epoch's batches; 0 with `dataset.collate=flatten` and for test, whose losses are
+    # computed one row at a time
+    padding_share: float
+    groups: int  # distinct ones
+    documents: int  # distinct ones
+    exact_duplicates: int  # rows that repeat an earlier row of the split, ignoring case and spacing
+    near_duplicates: int  # further rows that share `dataset.near_threshold` of their word triples with an earlier one
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The whole audit."""
+
+    max_length: int  # as set for the run
+    long_answers: str  # as set for the run
+    parts: dict[str, SplitAudit]  # by split
+    shared: dict[str, Shared]  # by `first-second`, such as `train-test`
+    lengths: dict[int, TruncationStats]  # by candidate length, what `truncate` would do to the training rows
+    at_max_length: TruncationStats  # the same at `dataset.max_length`
+    near_searched: int  # rows that were searched for near duplicates
+    near_sampled: bool  # they are a sample, so near duplicates are undercounted
+    skipped: int  # rows left out by `dataset.on_bad_row=skip`
+    deduplicated: int  # rows left out by `dataset.dedup`
+
+    def describe_leaks(self) -> list[str]:
+        """Write one sentence for each pair of splits that share something."""
+        return [
+            f"{pair}: {both.exact} exact and {both.near} near duplicates, {both.groups} groups and "
+            f"{both.documents} documents on both sides"
+            for pair, both in self.shared.items()
+            if both
+        ]
+
+
+def audit(config: Config, data: MedicalQA, context_length: int | None = None) -> Audit:
+    """Audit all splits of a run; `context_length` is that of the model, if it is known."""
+    dataset, parts = config.dataset, data.splits.parts()
+    train = data.tokens["train"]
+    overlap = Overlap(parts, config.audit, dataset.near_threshold)
+    longest = dict.fromkeys(parts, dataset.max_length)
+    longest["test"] = min(config.evaluation.max_length, context_length or config.evaluation.max_length)
+    cuts = data.cuts | {"test": compute_truncation(longest["test"], data.tokens["test"], dataset)}
+    return Audit(
+        max_length=dataset.max_length,
+        long_answers=dataset.long_answers,
+        parts={
+            name: SplitAudit(
+                longest[name],
+                cuts[name],
+                _compute_padding_share(data, name),
+                _count_distinct(rows, "group"),
+                _count_distinct(rows, "document"),
+                *overlap.count_duplicates(name),
+            )
+            for name, rows in parts.items()
+        },
+        shared={f"{one}-{other}": overlap.compare(one, other) for one, other in _PAIRS},
+        lengths={length: compute_truncation(length, train, dataset) for length in sorted(config.audit.max_lengths)},
+        at_max_length=compute_truncation(dataset.max_length, train, dataset),
+        near_searched=overlap.searched,
+        near_sampled=overlap.searched < sum(map(len, parts.values())),
+        skipped=data.splits.skipped.count,
+        deduplicated=data.splits.duplicates,
+    )
+
+
+def compute_truncation(max_length: int, tokens: Tokens, config: DatasetConfig) -> TruncationStats:
+    """Count what truncating these rows at another length would lose."""
+    return make_samples(tokens, config.model_copy(update={"max_length": max_length}), [], "truncate")[1]
+
+
+def _count_distinct(rows: Rows, column: str) -> int:
+    return len(np.unique(hash_texts(rows.column(column), len(rows))))
+
+
+def _compute_padding_share(data: MedicalQA, name: str) -> float:
+    """Compute the share of padding in the first epoch's training batches, or in the validation batches."""
+    if data.config.collate != "pad" or name == "test":
+        return 0.0
+    inputs = data.samples[name].lengths - 1  # the last token of a sample is only predicted
+    order = EpochOrder(len(inputs), data.seed) if name == "train" else range(len(inputs))
+    ordered = inputs[np.fromiter(order, np.int64, len(inputs))]
+    starts = np.arange(0, len(inputs), data.config.batch_size)
+    longest = np.maximum.reduceat(ordered, starts).astype(np.int64)
+    rows = np.diff(np.append(starts, len(inputs)))
+    return 1 - int(inputs.sum(dtype=np.int64)) / max(1, int((longest * rows).sum()))

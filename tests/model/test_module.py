@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medft.config.schema import AdamWConfig, SchedulerConfig
-from medft.model.optimizer import build_optimizer, compute_lr_factor
+from medft.model.module import build_optimizer, compute_lr_factor
 
 
 def schedule(name: str, warmup: float = 0.1, floor: float = 0.1) -> list[float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from medft.config.schema import Config
-from medft.data.audit.audit import Audit, audit
+from medft.data.audit import Audit, audit
 from medft.data.example import Example
 from medft.data.module import MedicalQA
 from medft.data.tokenizer import Gpt2Tokenizer

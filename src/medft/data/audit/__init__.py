@@ -1,1 +1,0 @@
-"""What is in the data of a run, looked at before it trains."""
