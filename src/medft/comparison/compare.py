@@ -1,23 +1,30 @@
 """The steps of a comparison: same questions, variants, metrics, differences, costs, answers."""
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from medft.comparison.alignment import align_questions
-from medft.comparison.answers import ComparedQuestion, select_answers
-from medft.comparison.baseline import make_baseline_variant
-from medft.comparison.checks import list_warnings
-from medft.comparison.costs import TRAIN_SECONDS, average_costs, find_pareto_front
-from medft.comparison.judges import collect_judges
-from medft.comparison.metrics import RatiosByVariant, collect_metrics
+from medft.comparison.labels import format_value
+from medft.comparison.metrics import (
+    TRAIN_SECONDS,
+    RatiosByVariant,
+    average_costs,
+    collect_judges,
+    collect_metrics,
+    find_pareto_front,
+)
 from medft.comparison.significance import Result, Results, compute_results, count_p_values, explain_too_few_documents
-from medft.comparison.variants import Variant, find_variant, make_variants
+from medft.comparison.variants import Variant, align_questions, find_variant, make_baseline_variant, make_variants
+from medft.config.roles import changes_measurement
 from medft.errors import InputError
+from medft.evaluation.predictions import Prediction
 from medft.metrics.registry import ANSWER_RANK, METRICS, PRIMARY
 from medft.runs.record import RunRecord
 
 JUDGE = "judge/"  # and its name: the metric of a judge's scores
+_SEED = 0
+_RANDOM_SHARE = 3  # one in so many is chosen at random
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,32 @@ class Options:
     with_baseline: bool = True
     answers: int = 6
     swept: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ComparedAnswer:
+    """One variant's answer to a question, of its first seed.
+
+    Attributes:
+        scores: by metric, and by judge.
+    """
+
+    variant: str
+    text: str
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ComparedQuestion:
+    """A question with the answers of all variants.
+
+    Attributes:
+        why: the reason why it is shown.
+    """
+
+    row: Prediction
+    why: str
+    answers: tuple[ComparedAnswer, ...]
 
 
 @dataclass(frozen=True)
@@ -132,7 +165,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     results = compute_results(variants, reference, metrics, options.tested or list(metrics))
     costs = {variant.name: average_costs(variant) for variant in variants}
     too_few = explain_too_few_documents(results)
-    warnings = [shared_note, *list_warnings(variants)]
+    warnings = [shared_note, *_list_warnings(variants)]
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
     if diverged:
         warnings.append(f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(diverged))}")
@@ -146,7 +179,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         family=count_p_values(results),
         costs=costs,
         front=_compute_front(variants, results[primary], costs, primary),
-        questions=select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
+        questions=_select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
         reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
         warnings=[warning for warning in warnings if warning],
         notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few) if note],
@@ -177,3 +210,60 @@ def _compute_front(
     }
     points = {name: point for name, point in points.items() if math.isfinite(point[1])}
     return find_pareto_front(points, is_lower_better(primary))
+
+
+def _list_warnings(variants: Sequence[Variant]) -> list[str]:
+    """What a reader has to know before any figure."""
+    runs = [run for variant in variants for run in variant.runs]
+    warnings = []
+    keys = sorted({key for run in runs for key in run.params if changes_measurement(key)})
+    values = {key: sorted({format_value(run.params[key]) for run in runs if key in run.params}) for key in keys}
+    different = [f"{key} ({', '.join(each)})" for key, each in values.items() if len(each) > 1]
+    if different:
+        warnings.append(
+            f"the variants were not measured alike, so differences may come from that: {'; '.join(different)}"
+        )
+    leaking = [variant.name for variant in variants if variant.is_leaking]
+    if leaking:
+        warnings.append(f"trained on test questions, so these figures say nothing about new ones: {'; '.join(leaking)}")
+    devices = sorted({run.tags["device"] for run in runs if "device" in run.tags})
+    if len(devices) > 1:
+        warnings.append(f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare")
+    counts = sorted({len(variant.runs) for variant in variants if not variant.is_baseline})
+    if len(counts) > 1:
+        warnings.append(
+            f"variants have from {counts[0]} to {counts[-1]} seeds: those with few depend more on the luck of the seed"
+        )
+    return warnings
+
+
+def _select_answers(
+    variants: Sequence[Variant], metric: str, judges: Sequence[str], count: int
+) -> list[ComparedQuestion]:
+    """`count` questions with all answers, of the first seed each.
+
+    Args:
+        metric: one that single answers have, by whose range over the variants the questions are chosen.
+    """
+    columns = [[answer.values[metric] for answer in variant.scores(variant.runs[0])] for variant in variants]
+    ranges = [max(values) - min(values) for values in zip(*columns, strict=True)]
+    by_range = sorted(range(len(ranges)), key=lambda place: -ranges[place])
+    most = by_range[: count - count // _RANDOM_SHARE]
+    rest = sorted(by_range[len(most) :])
+    drawn = random.Random(_SEED).sample(rest, min(count - len(most), len(rest)))  # noqa: S311 - not for secrets
+    why = {place: f"differs by {ranges[place]:.3f} {metric}" for place in most}
+    why |= dict.fromkeys(sorted(drawn), "chosen at random")
+    return [_collect_answers(variants, place, reason, metric, judges) for place, reason in why.items()]
+
+
+def _collect_answers(
+    variants: Sequence[Variant], place: int, why: str, metric: str, judges: Sequence[str]
+) -> ComparedQuestion:
+    answers = []
+    for variant in variants:
+        row = variant.runs[0].predictions[place]
+        answer = row.scores(variant.side)
+        given = {name: row.judge_score(name, variant.side) for name in judges}
+        scores = {metric: answer.values[metric]} | {name: each for name, each in given.items() if each is not None}
+        answers.append(ComparedAnswer(variant.name, answer.answer, scores))
+    return ComparedQuestion(variants[0].runs[0].predictions[place], why, tuple(answers))

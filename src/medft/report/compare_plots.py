@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from medft.comparison.compare import Comparison
-from medft.comparison.costs import TRAIN_SECONDS
+from medft.comparison.metrics import TRAIN_SECONDS
 from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
 from medft.report.plots import LOSS, NARROW, STEPS, WIDE, Size, make_figure, split_points

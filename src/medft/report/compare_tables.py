@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from medft.comparison.compare import JUDGE, Comparison
-from medft.comparison.costs import COSTS, TRAIN_SECONDS
 from medft.comparison.labels import differing_keys, format_value
+from medft.comparison.metrics import COSTS, TRAIN_SECONDS
 from medft.comparison.significance import Result, count_tested_metrics
 from medft.comparison.variants import Variant
 from medft.console import say, warn

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medft.comparison.compare import JUDGE, Comparison
-from medft.comparison.costs import COSTS
 from medft.comparison.labels import as_param, format_value
+from medft.comparison.metrics import COSTS
 from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
 from medft.errors import InputError
