@@ -29,8 +29,7 @@ from medft.model.build import build_model, count_parameters, get_context_length
 from medft.model.finetune import check_targets
 from medft.model.sources.resolve import resolve
 from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
-from medft.report.run_page import publish_report
-from medft.report.run_table import print_summary
+from medft.report.run_page import print_summary, publish_report
 from medft.runs.artifacts import log_model, log_results, log_verdicts
 from medft.runs.logger import TrackerLogger
 from medft.runs.metric_names import flatten_costs, flatten_results

@@ -21,8 +21,7 @@ def compare(arguments: Arguments) -> int:
 
     from medft.comparison.compare import compare as compare_runs
     from medft.config.compose import compose_config
-    from medft.report.compare_page import write_page
-    from medft.report.compare_tables import print_comparison
+    from medft.report.compare_page import print_comparison, write_page
     from medft.report.csv_files import write_compare_csv
     from medft.runs.load import RunQuery, load_runs
     from medft.runs.query import RunStore

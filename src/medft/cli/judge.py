@@ -13,8 +13,7 @@ from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.judging.metrics import JudgeResults
 from medft.evaluation.predictions import Prediction
 from medft.files import exclusive_lock
-from medft.report.run_page import publish_report
-from medft.report.run_table import print_judge
+from medft.report.run_page import print_judge, publish_report
 from medft.runs.artifacts import IDENTITY, log_verdicts
 from medft.runs.open import FinishedRun, open_run
 from medft.runs.record import read_predictions

@@ -17,7 +17,7 @@ def report(arguments: Arguments) -> int:
 
     from medft.comparison.compare import Options, compare
     from medft.config.compose import compose_config
-    from medft.report.compare_tables import print_comparison
+    from medft.report.compare_page import print_comparison
     from medft.report.experiment_folder import write_folder
     from medft.runs.load import RunQuery, load_runs
     from medft.runs.query import RunStore

@@ -1,4 +1,4 @@
-"""What is compared of each variant: metrics and judges' scores, question by question on the same rows for all; costs."""
+"""What is compared of each variant: metrics and judges' scores, question by question on the same rows, and costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from medft.comparison.compare import Comparison
 from medft.comparison.labels import as_param
+from medft.report.compare_page import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
 from medft.report.compare_plots import plot_over_setting, plot_variants
-from medft.report.compare_tables import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
 from medft.report.csv_files import extend_results_csv
-from medft.report.format import capitalize, format_count
 from medft.report.plots import WIDE
-from medft.report.table import to_bullets
+from medft.report.table import capitalize, format_count, to_bullets
 from medft.report.verdict import write_verdict
 from medft.runs.sweep_record import SweepRecord
 

@@ -1,6 +1,10 @@
-"""How pages are made: templates that escape every text."""
+"""What pages share: templates that escape every text, and the words in which two texts differ."""
 
+import re
+from difflib import SequenceMatcher
 from typing import Any
+
+Marked = list[tuple[str, bool]]
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -15,3 +19,27 @@ def render_page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(values)
+
+
+def mark_differences(left: str, right: str) -> tuple[Marked, Marked]:
+    """Both texts as pieces of (text, is only here); put together, the pieces are the texts.
+
+    Words are compared without regard to case and punctuation.
+    """
+    words = re.findall(r"\S+\s*|\s+", left), re.findall(r"\S+\s*|\s+", right)
+    bare = [[re.sub(r"\W+", "", word.lower()) or word.strip() for word in side] for side in words]
+    blocks = SequenceMatcher(None, bare[0], bare[1], autojunk=False).get_matching_blocks()
+    return (
+        _cut_into_pieces(words[0], [(block.a, block.size) for block in blocks]),
+        _cut_into_pieces(words[1], [(block.b, block.size) for block in blocks]),
+    )
+
+
+def _cut_into_pieces(words: list[str], shared: list[tuple[int, int]]) -> Marked:
+    pieces: Marked = []
+    done = 0
+    for start, size in shared:
+        pieces.append(("".join(words[done:start]), True))
+        pieces.append(("".join(words[start : start + size]), False))
+        done = start + size
+    return [piece for piece in pieces if piece[0]]

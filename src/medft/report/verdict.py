@@ -6,7 +6,7 @@ from medft.comparison.compare import Comparison
 from medft.comparison.significance import Result, explain_too_few_documents
 from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
-from medft.report.format import format_estimate, format_number, format_p, format_signed
+from medft.report.table import format_estimate, format_number, format_p, format_signed
 
 Scored = list[tuple[Variant, Result]]
 
