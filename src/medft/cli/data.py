@@ -1,4 +1,4 @@
-"""`medft data preview|audit|export`: look at the data of a run without training."""
+"""`medft data preview|audit|export` look at the data of a run without training; `medft fetch` downloads what it needs."""
 
 import re
 from pathlib import Path
@@ -71,6 +71,20 @@ def export_rows(arguments: Arguments) -> int:
     columns = " ".join(f"dataset.reader.columns.{name}={name}" for name in ("id", "group", "document"))
     say(f"read it again: dataset=alpaca dataset.path={target} {columns}")
     say(f"results:       {target} ({count:,} rows)")
+    return 0
+
+
+def fetch(arguments: Arguments) -> int:
+    """Get the model and the data of a config into the cache; returns the exit code."""
+    config = compose_config(arguments.overrides)
+
+    from medft.data.rows import SKIPPED_ROWS, read_rows
+    from medft.model.sources.resolve import resolve
+
+    directory = resolve(config.model, config.paths.cache)
+    rows, _ = read_rows(config.dataset, config.paths.cache, config.paths.output / SKIPPED_ROWS)
+    say(f"model {config.model.name}: {directory or 'made from scratch, nothing to download'}")
+    say(f"data {config.dataset.name}: {len(rows)} rows")
     return 0
 
 
