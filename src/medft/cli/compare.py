@@ -1,4 +1,4 @@
-"""Finished runs side by side: `medft compare RUN RUN...`; `medft report parent=<id>` makes a folder of `experiments/`."""
+"""`medft compare RUN RUN...`: finished runs side by side; `medft report parent=<id>`: a sweep as a folder."""
 
 import re
 from collections.abc import Mapping

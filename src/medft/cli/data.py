@@ -1,4 +1,4 @@
-"""`medft data preview|audit|export` look at the data of a run without training; `medft fetch` downloads what it needs."""
+"""`medft data preview|audit|export` and `medft fetch`: look at, or download, what a run needs; nothing is trained."""
 
 import re
 from pathlib import Path
