@@ -1,18 +1,13 @@
 """`medft compare RUN RUN...`: finished runs side by side; `medft report parent=<id>`: a sweep as a folder."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from medft.cli.parser import Arguments
 from medft.config.paths import root_dir
 from medft.console import say
 from medft.errors import InputError
-
-if TYPE_CHECKING:  # wrong input should be told at once
-    from medft.comparison.compare import Options
 
 
 def compare(arguments: Arguments) -> int:
@@ -21,16 +16,31 @@ def compare(arguments: Arguments) -> int:
     if sum(map(bool, (ids, values["parent"], values["filter"]))) != 1:
         raise InputError("name runs by id, or by parent=<id>, or by filter=<MLflow filter>: medft compare --help")
 
+    from medft.comparison.compare import Options
     from medft.comparison.compare import compare as compare_runs
     from medft.config.compose import compose_config
+    from medft.metrics.registry import PRIMARY
     from medft.report.compare_page import print_comparison, write_page
     from medft.report.csv_files import write_compare_csv
     from medft.runs.load import RunQuery, load_runs
     from medft.runs.query import RunStore
+    from medft.runs.sweep_record import is_sweep, read_sweep
 
     store = RunStore(compose_config(arguments.overrides))
     parent = store.find_parent(values["parent"]) if values["parent"] else None
-    options = _options(values, parent)
+    sweep = read_sweep(parent) if parent and is_sweep(parent) else None
+    default = values["metrics"][0] if values["metrics"] else sweep.primary if sweep else PRIMARY
+    options = Options(  # what was asked for; where that is left open, what the sweep says of itself
+        reference=values["reference"] or (sweep.reference if sweep else ""),
+        shared_only=values["questions"] == "shared",
+        seeds_apart=values["seeds"] == "apart",
+        judge=values["judge"],
+        metric=values["metric"] or default,
+        metrics=values["metrics"],
+        with_baseline=values["baseline"],
+        answers=values["answers"],
+        swept=sweep.settings if sweep else (),
+    )
     runs, _ = load_runs(store, RunQuery(ids, parent.info.run_id if parent else "", values["filter"]))
     comparison = compare_runs(runs, options)
     outputs = Path(store.config.paths.root_dir) / "outputs" / "compare"
@@ -80,25 +90,3 @@ def report(arguments: Arguments) -> int:
     say(f"read:          {folder / 'README.md'}")
     say(f"results:       {folder}")
     return 0
-
-
-def _options(values: Mapping[str, Any], parent: Any | None) -> "Options":
-    """What was asked for; where that is left open, what a sweep says of itself."""
-    from medft.comparison.compare import Options
-    from medft.metrics.registry import PRIMARY
-    from medft.runs.sweep_record import is_sweep, read_sweep
-
-    sweep = read_sweep(parent) if parent and is_sweep(parent) else None
-    metrics = values["metrics"]
-    default = metrics[0] if metrics else sweep.primary if sweep else PRIMARY
-    return Options(
-        reference=values["reference"] or (sweep.reference if sweep else ""),
-        shared_only=values["questions"] == "shared",
-        seeds_apart=values["seeds"] == "apart",
-        judge=values["judge"],
-        metric=values["metric"] or default,
-        metrics=metrics,
-        with_baseline=values["baseline"],
-        answers=values["answers"],
-        swept=sweep.settings if sweep else (),
-    )

@@ -43,9 +43,7 @@ def audit_rows(arguments: Arguments) -> int:
     audited = audit(config, data)
     print_lengths(audited)
     print_audit(audited)
-    folder = _folder(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = write_audit(folder, audited, data, audited.lengths)
+    files = write_audit(_folder(config), audited, data, audited.lengths)
     warn_of_leaks(audited, config.dataset.on_leak)
     too_long = audited.at_max_length.answers_cut
     if refuses and too_long:

@@ -58,11 +58,7 @@ class Options:
 
 @dataclass(frozen=True)
 class ComparedAnswer:
-    """One variant's answer to a question, of its first seed.
-
-    Attributes:
-        scores: by metric, and by judge.
-    """
+    """One variant's answer to a question, of its first seed, with its scores by metric and by judge."""
 
     variant: str
     text: str
@@ -71,11 +67,7 @@ class ComparedAnswer:
 
 @dataclass(frozen=True)
 class ComparedQuestion:
-    """A question with the answers of all variants.
-
-    Attributes:
-        why: the reason why it is shown.
-    """
+    """A question with the answers of all variants, and why it is shown."""
 
     row: Prediction
     why: str
@@ -160,8 +152,8 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     variants = [baseline, *variants] if baseline else variants
     metrics, metric_notes = collect_metrics(variants)
     judges, judge_notes = collect_judges(variants, options.judge)
-    metrics |= {f"{JUDGE}{judge.name}": judge.scores for judge in judges}
-    metrics, primary = _choose_metrics(metrics, options)
+    metrics = _choose_metrics(metrics | {f"{JUDGE}{judge.name}": judge.scores for judge in judges}, options)
+    primary = options.metric
     results = compute_results(variants, reference, metrics, options.tested or list(metrics))
     costs = {variant.name: average_costs(variant) for variant in variants}
     too_few = explain_too_few_documents(results)
@@ -186,8 +178,8 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     )
 
 
-def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> tuple[dict[str, RatiosByVariant], str]:
-    """The metrics that were asked for, and the primary one."""
+def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> dict[str, RatiosByVariant]:
+    """The metrics that were asked for; the primary one is among them."""
     for name in options.metrics:
         if name not in metrics:
             raise InputError(f"metrics={name}: no such metric here; there are {', '.join(metrics)}")
@@ -196,19 +188,19 @@ def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) ->
     usable = [name for name in chosen if name not in METRICS or METRICS[name].can_rank]
     if options.metric not in usable:
         raise InputError(f"metric={options.metric}: the variants cannot be ranked by it; there are {', '.join(usable)}")
-    return chosen, options.metric
+    return chosen
 
 
 def _compute_front(
     variants: Sequence[Variant], row: Mapping[str, Result], costs: Mapping[str, Mapping[str, float]], primary: str
 ) -> list[str]:
     """Of variants that trained, have a cost and a score, and did not see the test questions."""
+    scores = {name: result.value.value for name, result in row.items() if math.isfinite(result.value.value)}
     points = {
-        variant.name: (costs[variant.name][TRAIN_SECONDS], row[variant.name].value.value)
+        variant.name: (costs[variant.name][TRAIN_SECONDS], scores[variant.name])
         for variant in variants
-        if TRAIN_SECONDS in costs[variant.name] and variant.name in row and not variant.is_leaking
+        if TRAIN_SECONDS in costs[variant.name] and variant.name in scores and not variant.is_leaking
     }
-    points = {name: point for name, point in points.items() if math.isfinite(point[1])}
     return find_pareto_front(points, is_lower_better(primary))
 
 

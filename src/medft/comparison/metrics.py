@@ -26,11 +26,7 @@ RatiosByVariant = dict[str, list[Ratio]]
 
 @dataclass(frozen=True)
 class ComparedJudge:
-    """A judge that can be compared.
-
-    Attributes:
-        reliability: the lowest that its controls show in any run.
-    """
+    """A judge that can be compared; its reliability is the lowest that its controls show in any run."""
 
     name: str
     scores: RatiosByVariant
@@ -48,25 +44,23 @@ def collect_metrics(variants: Sequence[Variant]) -> tuple[dict[str, RatiosByVari
     answers = {variant.name: [variant.scores(run) for run in variant.runs] for variant in variants}
     everything = [scores for runs in answers.values() for scores in runs]
     documents = [row.document for row in variants[0].runs[0].predictions]
-    all_places = np.arange(len(documents))
     same_bytes, notes = _find_same_bytes(everything)
     same_tokens = len({tuple(answer.tokens for answer in scores) for scores in everything}) == 1
     if not same_tokens:
-        notes.insert(
-            0,
+        note = (
             "loss and perplexity are not compared: the variants count the tokens of the same answers differently "
-            "(another tokenizer, or evaluation.max_length), and nats per token depend on that; bits_per_byte does not",
+            "(another tokenizer, or evaluation.max_length), and nats per token depend on that; bits_per_byte does not"
         )
+        notes = [note, *notes]
     compared = {}
     for name, metric in METRICS.items():
         if metric.function_of or (name == "loss" and not same_tokens):
             continue
-        if not all(metric.is_measured(scores) for scores in everything):
-            if any(metric.is_measured(scores) for scores in everything):
-                notes.append(f"{name} is not compared: not all runs have measured it")
-            continue
-        places = same_bytes if name == "bits_per_byte" else all_places
-        if len(places):
+        measured = [metric.is_measured(scores) for scores in everything]
+        places = same_bytes if name == "bits_per_byte" else np.arange(len(documents))
+        if any(measured) and not all(measured):
+            notes.append(f"{name} is not compared: not all runs have measured it")
+        elif all(measured) and len(places):
             compared[name] = {
                 variant: [metric.ratio(scores, documents).select(places) for scores in runs]
                 for variant, runs in answers.items()
@@ -95,13 +89,8 @@ def collect_judges(variants: Sequence[Variant], wanted: str = "") -> tuple[list[
     if wanted and wanted not in names:
         known = ", ".join(names) or "none"
         raise InputError(f"judge={wanted}: none of the runs has scores of a judge of that name (there are: {known})")
-    judges, notes = [], []
-    for name in [wanted] if wanted else names:
-        judge, said = _collect_judge(variants, name)
-        notes += said
-        if judge:
-            judges.append(judge)
-    return judges, notes
+    collected = [_collect_judge(variants, name) for name in ([wanted] if wanted else names)]
+    return [judge for judge, _ in collected if judge], [note for _, notes in collected for note in notes]
 
 
 def _collect_judge(variants: Sequence[Variant], name: str) -> tuple[ComparedJudge | None, list[str]]:

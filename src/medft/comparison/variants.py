@@ -99,20 +99,18 @@ def make_variants(
     Returns:
         The variants, and notes on runs that were left out.
     """
-    settings = [select_settings(run.params, run.tags.get("dataset.fingerprint", "?")) for run in runs]
-    groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
-    for place, own in enumerate(settings):
-        apart = {"": str(place)} if seeds_apart else {SEED: ""}
-        groups.setdefault(tuple(sorted((own | apart).items())), []).append(place)
-    firsts = [settings[places[0]] for places in groups.values()]
-    if not seeds_apart:
-        firsts = [{key: value for key, value in each.items() if key != SEED} for each in firsts]
-    keys, notes, variants = differing_keys(firsts), [], []
-    for label, own, places in zip(label_variants(firsts, swept), firsts, groups.values(), strict=True):
-        members, repeated = _select_newest([runs[place] for place in places])
+    groups: dict[object, tuple[dict[str, str], list[RunRecord]]] = {}
+    for run in runs:
+        own = select_settings(run.params, run.tags.get("dataset.fingerprint", "?"))
+        if not seeds_apart:
+            own.pop(SEED, None)
+        groups.setdefault(len(groups) if seeds_apart else frozenset(own.items()), (own, []))[1].append(run)
+    settings = [own for own, _ in groups.values()]
+    keys, notes, variants = differing_keys(settings), [], []
+    for label, (own, members) in zip(label_variants(settings, swept), groups.values(), strict=True):
+        kept, repeated = _select_newest(members)
         notes += repeated
-        values = {key: own.get(key, "-") for key in keys}
-        variants.append(Variant(label or members[0].name, tuple(members), values))
+        variants.append(Variant(label or kept[0].name, tuple(kept), {key: own.get(key, "-") for key in keys}))
     counts = Counter(each.name for each in variants)
     return [
         replace(each, name=f"{each.name} ({each.runs[0].run_id[:8]})") if counts[each.name] > 1 else each
@@ -132,9 +130,7 @@ def find_variant(variants: Sequence[Variant], wanted: str) -> Variant:
     parts = _split_name(wanted)
     same = [each for each in variants if _split_name(each.name) == parts]
     some = [each for each in variants if parts <= _split_name(each.name)]
-    by_run = [
-        each for each in variants if any(run.run_id.startswith(wanted) for run in each.runs) and not each.is_baseline
-    ]
+    by_run = [each for each in variants if any(run.run_id.startswith(wanted) for run in each.runs)]
     for matches in (exact, same, some, by_run):
         if len(matches) == 1:
             return matches[0]

@@ -8,7 +8,7 @@ from medft.comparison.compare import Comparison
 from medft.comparison.metrics import TRAIN_SECONDS
 from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
-from medft.report.plots import LOSS, NARROW, STEPS, WIDE, Size, make_figure, split_points
+from medft.report.plots import LOSS, NARROW, STEPS, WIDE, make_figure, split_points
 from medft.runs.metric_names import LOSS_CURVES
 
 _LINE = 0.17  # inches that a line of a legend takes
@@ -39,7 +39,7 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
     return figure
 
 
-def plot_score_by_cost(comparison: Comparison, size: Size = NARROW) -> Any | None:
+def plot_score_by_cost(comparison: Comparison) -> Any | None:
     """The primary metric against the training time, the Pareto front as a line; None if no variant has a cost."""
     points = {}
     for variant in comparison.variants:
@@ -49,7 +49,7 @@ def plot_score_by_cost(comparison: Comparison, size: Size = NARROW) -> Any | Non
             points[variant.name] = (variant, seconds, result.value)
     if not points:
         return None
-    figure, axes = _make_figure_with_legend(size, len(points), "training time (s)", comparison.primary)
+    figure, axes = _make_figure_with_legend(len(points), "training time (s)", comparison.primary)
     for name, (variant, seconds, value) in points.items():
         colour = _choose_colour(comparison, variant)
         _draw_interval(axes, value, seconds, color=colour, alpha=0.5, linewidth=1)
@@ -63,9 +63,9 @@ def plot_score_by_cost(comparison: Comparison, size: Size = NARROW) -> Any | Non
     return figure
 
 
-def plot_curves(comparison: Comparison, size: Size = NARROW) -> Any:
+def plot_curves(comparison: Comparison) -> Any:
     """Validation losses of all runs, training losses faint behind them."""
-    figure, axes = _make_figure_with_legend(size, len(comparison.trained), STEPS, LOSS)
+    figure, axes = _make_figure_with_legend(len(comparison.trained), STEPS, LOSS)
     for variant in comparison.trained:
         colour = _choose_colour(comparison, variant)
         for number, run in enumerate(variant.runs):
@@ -77,7 +77,7 @@ def plot_curves(comparison: Comparison, size: Size = NARROW) -> Any:
     return figure
 
 
-def plot_over_setting(comparison: Comparison, keys: Sequence[str], size: Size = WIDE) -> Any | None:
+def plot_over_setting(comparison: Comparison, keys: Sequence[str]) -> Any | None:
     """The primary metric over a setting that is a number, a line for each value of another one; None if the sweep is
     not of that kind.
 
@@ -95,7 +95,7 @@ def plot_over_setting(comparison: Comparison, keys: Sequence[str], size: Size = 
         lines.setdefault(variant.values.get(other, ""), []).append(variant)
     if len(lines) * len(values) < len(comparison.trained):
         return None  # something else differs too
-    figure, axes = make_figure(size, number, comparison.primary)
+    figure, axes = make_figure(WIDE, number, comparison.primary)
     for place, (value, variants) in enumerate(lines.items()):
         colour = f"C{place % 10}"
         points = [
@@ -140,9 +140,8 @@ def _choose_colour(comparison: Comparison, variant: Variant) -> Any:
 
     if variant.is_baseline:
         return "tab:gray"
-    trained = [each.name for each in comparison.trained]
-    many = len(trained) > 10
-    return colormaps["tab20" if many else "tab10"](trained.index(variant.name) % (20 if many else 10))
+    colours = colormaps["tab20" if len(comparison.trained) > 10 else "tab10"]
+    return colours(comparison.trained.index(variant) % colours.N)
 
 
 def _escape_dollars(text: str) -> str:
@@ -150,5 +149,5 @@ def _escape_dollars(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _make_figure_with_legend(size: Size, lines: int, x_label: str, y_label: str) -> tuple[Any, Any]:
-    return make_figure((size[0], size[1] + _LINE * lines), x_label, y_label)
+def _make_figure_with_legend(lines: int, x_label: str, y_label: str) -> tuple[Any, Any]:
+    return make_figure((NARROW[0], NARROW[1] + _LINE * lines), x_label, y_label)

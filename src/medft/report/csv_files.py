@@ -51,7 +51,7 @@ def _write_csv(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, 
 def _make_result_cells(result: Result) -> dict[str, object]:
     value, difference = result.value, result.difference
     least, most = result.spread or (None, None)
-    cells = {
+    return {
         "value": value.value,
         "low": value.low,
         "high": value.high,
@@ -65,7 +65,6 @@ def _make_result_cells(result: Result) -> dict[str, object]:
         "questions": result.questions,
         "documents": result.documents,
     }
-    return {key: value for key, value in cells.items() if value is not None}
 
 
 def extend_results_csv(comparison: Comparison, settings: Sequence[str], path: Path) -> int:

@@ -25,10 +25,9 @@ def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], s
     """
     figure, axes = make_figure(size, STEPS, LOSS)
     for name, points in curves.items():
-        style = (
-            {"marker": "o", "linewidth": 2, "alpha": 1.0} if name.startswith("val") else {"linewidth": 1, "alpha": 0.6}
-        )
-        axes.plot(*split_points(points), label=name, **style)
+        is_val = name.startswith("val")
+        axes.plot(*split_points(points), label=name, marker="o" if is_val else "", linewidth=2 if is_val else 1,
+                  alpha=1.0 if is_val else 0.6)  # fmt: skip
     for (name, value), colour in zip(references.items(), ("tab:gray", "tab:red", "tab:green"), strict=False):
         axes.axhline(value, linestyle="--", linewidth=1, color=colour, label=f"{name} {value:.2f}")
     axes.legend()
@@ -56,9 +55,8 @@ def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]
     top = 1.15 * axes.get_ylim()[1]  # room for the words above the bars
     axes.set_ylim(top=top)
     for number, (length, stats) in enumerate(cuts.items()):
-        lost = stats.answer_tokens_lost / max(1, stats.answer_tokens)
         axes.axvline(length, color="tab:red", linestyle="--", linewidth=1)
-        cut = stats.answers_cut / max(1, stats.rows)
+        cut, lost = stats.answers_cut / max(1, stats.rows), stats.answer_tokens_lost / max(1, stats.answer_tokens)
         text = f"{length}: {cut:.0%} of answers truncated,\n{lost:.0%} of answer tokens lost"
         axes.text(length * 1.02, top * (0.98 - 0.11 * number), text, color="tab:red", fontsize=7, va="top",
                   bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
@@ -68,9 +66,9 @@ def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]
     return figure
 
 
-def plot_scores(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any:
+def plot_scores(scores: Mapping[str, Sequence[float]]) -> Any:
     """A histogram of scores from 0 to 100 in bins of ten, by name."""
-    figure, axes = make_figure(size, "score", "answers", grid="")
+    figure, axes = make_figure(NARROW, "score", "answers", grid="")
     axes.hist(list(scores.values()), bins=[*range(0, 100, 10), 100.001], label=list(scores))
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_xlim(0, 100)
@@ -78,21 +76,21 @@ def plot_scores(scores: Mapping[str, Sequence[float]], size: Size = WIDE) -> Any
     return figure
 
 
-def plot_score_by_length(words: Sequence[float], scores: Sequence[float], size: Size = WIDE) -> Any:
+def plot_score_by_length(words: Sequence[float], scores: Sequence[float]) -> Any:
     """Scores over the length of the answers: a judge that likes long answers shows here."""
-    figure, axes = make_figure(size, "words of the answer", "score")
+    figure, axes = make_figure(NARROW, "words of the answer", "score")
     axes.scatter(words, scores, alpha=0.5, edgecolors="none")
     axes.set_ylim(-3, 103)
     return figure
 
 
-def plot_trials(completed: Points, pruned: Points, metric: str, minimize: bool, size: Size = WIDE) -> Any:
+def plot_trials(completed: Points, pruned: Points, metric: str, minimize: bool) -> Any:
     """What each trial of a search has reached, with the best so far.
 
     Args:
         completed, pruned: (number, value) of trials that ran to their end and that were given up.
     """
-    figure, axes = make_figure(size, "trial", metric)
+    figure, axes = make_figure(WIDE, "trial", metric)
     for points, name, marker in ((completed, "completed", "o"), (pruned, "pruned, when given up", "x")):
         if points:
             axes.scatter(*split_points(points), label=name, marker=marker)

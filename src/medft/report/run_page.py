@@ -32,7 +32,6 @@ from medft.runs.record import RunRecord, read_record
 from medft.runs.tracker import Tracker
 
 _COLUMNS = ("metric", "before", "after", "difference", "p")
-_PARTS = ("_ci_low", "_ci_high", "_p")  # of another metric
 _ANSWERS = 3
 _CHARACTERS = 240  # of each answer shown; predictions.jsonl has them whole
 _SHOWN = 5  # worst and best answers each
@@ -71,12 +70,10 @@ def print_summary(record: RunRecord) -> None:
     shown = list({row.group: row for row in predictions}.values())[:_ANSWERS]  # of different subjects
     shown += [row for row in predictions if row not in shown][: _ANSWERS - len(shown)]
     answers = [
-        (
-            row.instruction,
-            *map(_shorten, (row.expected, (row.baseline and row.baseline.answer) or "-", row.test.answer)),
-        )
+        (row.instruction, _shorten(row.expected), _shorten((row.baseline and row.baseline.answer) or "-"),
+         _shorten(row.test.answer))
         for row in shown
-    ]
+    ]  # fmt: skip
     title = f"{len(answers)} of {len(predictions)} answers, {_CHARACTERS} characters of each"
     console.print_table(title, ("question", "expected", "before", "after"), answers, wrap=True)
 
@@ -90,11 +87,10 @@ def print_judge(judge: str, metrics: Mapping[str, float]) -> None:
     own: list[tuple[str, str, str]] = []
     others: list[tuple[str, str, str]] = []
     for key in metrics:
-        if not key.endswith(_PARTS):
+        if not key.endswith(("_ci_low", "_ci_high", "_p")):  # parts of another metric
             estimate = read_estimate(metrics, key)
-            p = estimate.p if isinstance(estimate, Difference) else None
-            rows = own if key.startswith(f"judge/{judge}/") else others
-            rows.append((key, format_estimate(estimate), format_p(p, missing="")))
+            p = format_p(estimate.p) if isinstance(estimate, Difference) else ""
+            (own if key.startswith(f"judge/{judge}/") else others).append((key, format_estimate(estimate), p))
     columns = ("metric", "value [95% interval]", "p")
     Table(f"judge {judge}", columns, own).print()
     if others:
@@ -102,10 +98,8 @@ def print_judge(judge: str, metrics: Mapping[str, float]) -> None:
 
 
 def _make_judge_row(judge: JudgeResults, with_counts: bool = False) -> tuple[str, str, str, str, str]:
-    about = [describe_reliability(judge.reliability.reliable)]
-    if with_counts:
-        about += [f"{count} {status}" for status, count in judge.counts.items()]
-    words = ", ".join(each for each in about if each)
+    counts = [f"{count} {status}" for status, count in judge.counts.items()] if with_counts else []
+    words = ", ".join(filter(None, [describe_reliability(judge.reliability.reliable), *counts]))
     return (f"judge/{judge.name}/score{f' ({words})' if words else ''}", *format_before_after(judge.score))
 
 
@@ -189,8 +183,8 @@ def _view_judge(record: RunRecord, results: JudgeResults) -> JudgeView:
     return JudgeView(
         results=results,
         facts={key: record.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in record.tags},
-        histogram=render_svg(plot_scores(scores, NARROW)) if scores else "",
-        by_length=render_svg(plot_score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
+        histogram=render_svg(plot_scores(scores)) if scores else "",
+        by_length=render_svg(plot_score_by_length(words, scores["after"])) if "after" in scores else "",
     )
 
 

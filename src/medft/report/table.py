@@ -74,11 +74,9 @@ def format_signed(difference: Estimate | None) -> str:
     return sign + format_estimate(difference)
 
 
-def format_p(p: float | None, missing: str = "-") -> str:
-    """A p-value."""
-    if p is None:
-        return missing
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+def format_p(p: float | None) -> str:
+    """A p-value; a dash where there is none."""
+    return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def format_cost(costs: Mapping[str, float], name: str) -> str:
@@ -93,7 +91,7 @@ def format_count(number: int, one: str, several: str) -> str:
 
 def format_before_after(result: BeforeAfter) -> tuple[str, str, str, str]:
     """A line of a run's results: before, after and difference with their intervals, and the p-value."""
-    p = format_p(result.difference.p, missing="") if result.difference else ""
+    p = format_p(result.difference.p) if result.difference else ""
     return format_estimate(result.before), format_estimate(result.after), format_estimate(result.difference), p
 
 
