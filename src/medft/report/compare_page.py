@@ -15,9 +15,8 @@ from medft.comparison.significance import Result, count_tested_metrics
 from medft.comparison.variants import Variant
 from medft.console import say, warn
 from medft.metrics.registry import HEADLINES, METRICS
-from medft.report.compare_plots import plot_curves, plot_score_by_cost, plot_variants
 from medft.report.html import mark_differences, render_page
-from medft.report.plots import render_svg
+from medft.report.plots import plot_curves, plot_score_by_cost, plot_variants, render_svg
 from medft.report.table import (
     COST_LABELS,
     INTERVALS,
