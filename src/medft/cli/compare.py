@@ -20,7 +20,7 @@ def compare(arguments: Arguments) -> int:
     from medft.comparison.compare import compare as compare_runs
     from medft.config.compose import compose_config
     from medft.metrics.registry import PRIMARY
-    from medft.report.compare_page import print_comparison, write_page
+    from medft.report.compare_page import print_comparison, render_comparison
     from medft.report.csv_files import write_compare_csv
     from medft.runs.load import RunQuery, load_runs
     from medft.runs.query import RunStore
@@ -48,7 +48,7 @@ def compare(arguments: Arguments) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     print_comparison(comparison)
     write_compare_csv(comparison, folder / "compare.csv")
-    write_page(comparison, folder / "compare.html")
+    (folder / "compare.html").write_text(render_comparison(comparison), encoding="utf-8")
     say(f"read:          {folder / 'compare.html'}")
     say(f"results:       {folder}")
     return 0

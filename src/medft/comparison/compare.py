@@ -232,11 +232,7 @@ def _list_warnings(variants: Sequence[Variant]) -> list[str]:
 def _select_answers(
     variants: Sequence[Variant], metric: str, judges: Sequence[str], count: int
 ) -> list[ComparedQuestion]:
-    """`count` questions with all answers, of the first seed each.
-
-    Args:
-        metric: one that single answers have, by whose range over the variants the questions are chosen.
-    """
+    """`count` questions with all answers, of the first seed each; by their range in `metric`, which answers have."""
     columns = [[answer.values[metric] for answer in variant.scores(variant.runs[0])] for variant in variants]
     ranges = [max(values) - min(values) for values in zip(*columns, strict=True)]
     by_range = sorted(range(len(ranges)), key=lambda place: -ranges[place])

@@ -18,11 +18,7 @@ _GROUPS = {
 
 
 def select_settings(params: Params, fingerprint: str) -> dict[str, str]:
-    """What a run learned and how it was measured, by dotted key.
-
-    Args:
-        fingerprint: of the data; it counts, not the path.
-    """
+    """What a run learned and how it was measured, by dotted key; of the data the fingerprint counts, not the path."""
     kept = {key: value for key, value in params.items() if is_setting(key, params) or _is_derived(key)}
     return kept | {"dataset.fingerprint": fingerprint}
 

@@ -137,11 +137,8 @@ def average_costs(variant: Variant) -> dict[str, float]:
 
 
 def find_pareto_front(points: Mapping[str, tuple[float, float]], lower_is_better: bool) -> list[str]:
-    """Names of the points that no other one dominates, by costing at most as much and scoring at least as well, one of
-    both strictly.
-
-    Args:
-        points: by name, (cost, score).
+    """Names of the points, (cost, score), that no other one dominates, by costing at most as much and scoring at least
+    as well, one of both strictly.
     """
     sign = 1 if lower_is_better else -1
     losses = {name: (cost, sign * score) for name, (cost, score) in points.items()}

@@ -64,11 +64,8 @@ def compute_results(
 
 
 def correct_holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction (1979): with p-values below 0.05 called findings after it, the probability that any of them is
-    false is at most 0.05, however many there are and however they depend on each other.
-
-    Args:
-        p_values: of one family.
+    """Holm's correction (1979) of one family: with p-values below 0.05 called findings after it, the probability that
+    any of them is false is at most 0.05, however many there are and however they depend on each other.
 
     Returns:
         Corrected, in the same order: the k-th smallest of m times (m - k + 1), never below the one before, at most 1.

@@ -91,13 +91,10 @@ def _key_questions(rows: Sequence[Prediction]) -> dict[_Key, Prediction]:
 def make_variants(
     runs: Sequence[RunRecord], seeds_apart: bool = False, swept: Sequence[str] = ()
 ) -> tuple[list[Variant], list[str]]:
-    """Group runs to variants, in the order of their first runs.
+    """Group runs to variants, in the order of their first runs; and notes on runs that were left out.
 
     Args:
         swept: keys that a sweep varied, in its order.
-
-    Returns:
-        The variants, and notes on runs that were left out.
     """
     groups: dict[object, tuple[dict[str, str], list[RunRecord]]] = {}
     for run in runs:
@@ -164,10 +161,8 @@ def _select_newest(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str
 
 
 def make_baseline_variant(variants: Sequence[Variant]) -> tuple[Variant | None, str]:
-    """The model before fine-tuning as a variant, if all variants began with the same; seeds may begin differently.
-
-    Returns:
-        The variant, or None and why not.
+    """The model before fine-tuning as a variant, or None and why not: all variants must have begun with the same one.
+    Seeds may begin differently.
     """
     first = {run.seed: run for run in variants[0].runs}
     for variant in variants:

@@ -6,7 +6,6 @@ The page is one self-contained file: no script, nothing loaded, every text escap
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from medft.comparison.compare import JUDGE, Comparison
 from medft.comparison.labels import differing_keys, format_value
@@ -63,10 +62,8 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def make_glance_table(comparison: Comparison, metrics: Sequence[str] = HEADLINES) -> Table:
-    """A line for each variant: the primary metric with its difference, then other metrics, judges and the time.
-
-    Args:
-        metrics: shown beside the primary one, where the comparison has them.
+    """A line for each variant: the primary metric with its difference, then other metrics where the comparison has
+    them, judges and the time.
     """
     primary = comparison.primary
     shown = dict.fromkeys((*metrics, *comparison.reliable))
@@ -168,13 +165,8 @@ def describe_family(comparison: Comparison) -> str:
     )
 
 
-def write_page(comparison: Comparison, path: Path) -> None:
-    """Write the page."""
-    path.write_text(render_comparison(comparison), encoding="utf-8")
-
-
 def render_comparison(comparison: Comparison) -> str:
-    """The page as HTML."""
+    """compare.html."""
     scatter = plot_score_by_cost(comparison)
     return render_page(
         "compare.html",

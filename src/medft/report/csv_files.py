@@ -68,13 +68,10 @@ def _make_result_cells(result: Result) -> dict[str, object]:
 
 
 def extend_results_csv(comparison: Comparison, settings: Sequence[str], path: Path) -> int:
-    """Write a line for each run, which outlives the run's place in MLflow; lines of other runs stay.
-
-    Args:
-        settings: keys that the sweep varied.
+    """Write a line for each run, with the settings that its sweep varied, which outlives the run's place in MLflow.
 
     Returns:
-        How many lines of other runs there are.
+        How many lines of other runs there are; they stay.
 
     Raises:
         InputError: the file is there and is not one of ours.

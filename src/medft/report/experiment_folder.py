@@ -26,7 +26,6 @@ from medft.report.table import (
 )
 from medft.runs.sweep_record import SweepRecord
 
-_VERSIONS = "version."
 Scored = list[tuple[Variant, Result]]
 
 
@@ -48,11 +47,7 @@ def write_folder(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[s
 
 
 def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], other_lines: int) -> str:
-    """The text of README.md.
-
-    Args:
-        other_lines: lines of results.csv that are not of this sweep.
-    """
+    """The text of README.md; `other_lines` of results.csv are not of this sweep."""
     primary, direction = comparison.primary, "lower" if comparison.lower_is_better else "higher"
     runs = format_count(sum(len(variant.runs) for variant in comparison.trained), "run", "runs")
     variants = format_count(len(comparison.trained), "variant", "variants")
@@ -92,7 +87,7 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str
     runs = [run for variant in comparison.trained for run in variant.runs]
     run_tags, params = [run.tags for run in runs], [run.params for run in runs]
     tags = sorted(sweep.tags.items())
-    versions = [f"{key.removeprefix(_VERSIONS)} {value}" for key, value in tags if key.startswith(_VERSIONS)]
+    versions = [f"{key.removeprefix('version.')} {value}" for key, value in tags if key.startswith("version.")]
     machine = [value for key, value in tags if key.startswith("machine")]
     dirty = " with changes" if sweep.tags.get("git.dirty") == "true" else ""
     lines = [
@@ -121,13 +116,13 @@ def write_verdict(comparison: Comparison) -> list[str]:
     """
     results = comparison.results[comparison.primary]
     scored = [(variant, results[variant.name]) for variant in comparison.trained if variant.name in results]
-    fair = [(variant, result) for variant, result in scored if not variant.is_leaking]
+    fair = [pair for pair in scored if not pair[0].is_leaking]
     return [
         *_compare_with_reference(comparison, [pair for pair in fair if pair[0] is not comparison.reference]),
         *_name_best(comparison, fair),
         *_describe_seeds(comparison, scored),
         *_describe_baseline(comparison),
-        *_describe_leaking(comparison, [(variant, result) for variant, result in scored if variant.is_leaking]),
+        *_describe_leaking(comparison, [pair for pair in scored if pair[0].is_leaking]),
     ]
 
 
@@ -199,8 +194,8 @@ def _describe_seeds(comparison: Comparison, scored: Scored) -> list[str]:
     single = [variant.name for variant, _ in scored if len(variant.runs) == 1]
     sentences = []
     if widths:
-        widest, width = max(widths.items(), key=lambda pair: pair[1])
-        apart = f"{format_number(width)} apart in {comparison.primary} ({widest})"
+        widest = max(widths, key=widths.__getitem__)
+        apart = f"{format_number(widths[widest])} apart in {comparison.primary} ({widest})"
         sentences.append(f"Seeds of one variant lie up to {apart}.")
     if single:
         of = "every variant" if not widths else "; ".join(single)

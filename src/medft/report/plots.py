@@ -26,16 +26,11 @@ _FAR_APART = 8.0  # greatest over least value of a setting, from which its axis 
 
 
 def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], size: Size = WIDE) -> Any:
-    """Losses over optimizer steps, with reference losses as dashed lines.
-
-    Args:
-        curves: by name, (step, nats a token).
-        references: by name, nats a token.
-    """
-    figure, axes = make_figure(size, STEPS, LOSS)
+    """Losses, nats a token, over optimizer steps, by name; with reference losses as dashed lines."""
+    figure, axes = _make_figure(size, STEPS, LOSS)
     for name, points in curves.items():
         is_val = name.startswith("val")
-        axes.plot(*split_points(points), label=name, marker="o" if is_val else "", linewidth=2 if is_val else 1,
+        axes.plot(*_split_points(points), label=name, marker="o" if is_val else "", linewidth=2 if is_val else 1,
                   alpha=1.0 if is_val else 0.6)  # fmt: skip
     for (name, value), colour in zip(references.items(), ("tab:gray", "tab:red", "tab:green"), strict=False):
         axes.axhline(value, linestyle="--", linewidth=1, color=colour, label=f"{name} {value:.2f}")
@@ -53,7 +48,7 @@ def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]
     import numpy as np
 
     x_label = "tokens of a row: prompt + answer + end-of-text (log scale)"
-    figure, axes = make_figure(WIDE, x_label, "share of the split's rows", grid="")
+    figure, axes = _make_figure(WIDE, x_label, "share of the split's rows", grid="")
     shortest = min(int(each.min()) for each in lengths.values())
     longest = max([*(int(each.max()) for each in lengths.values()), *cuts])
     bins = [shortest * (1.15 * longest / shortest) ** (number / 32) for number in range(33)]
@@ -77,7 +72,7 @@ def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]
 
 def plot_scores(scores: Mapping[str, Sequence[float]]) -> Any:
     """A histogram of scores from 0 to 100 in bins of ten, by name."""
-    figure, axes = make_figure(NARROW, "score", "answers", grid="")
+    figure, axes = _make_figure(NARROW, "score", "answers", grid="")
     axes.hist(list(scores.values()), bins=[*range(0, 100, 10), 100.001], label=list(scores))
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_xlim(0, 100)
@@ -87,22 +82,18 @@ def plot_scores(scores: Mapping[str, Sequence[float]]) -> Any:
 
 def plot_score_by_length(words: Sequence[float], scores: Sequence[float]) -> Any:
     """Scores over the length of the answers: a judge that likes long answers shows here."""
-    figure, axes = make_figure(NARROW, "words of the answer", "score")
+    figure, axes = _make_figure(NARROW, "words of the answer", "score")
     axes.scatter(words, scores, alpha=0.5, edgecolors="none")
     axes.set_ylim(-3, 103)
     return figure
 
 
 def plot_trials(completed: Points, pruned: Points, metric: str, minimize: bool) -> Any:
-    """What each trial of a search has reached, with the best so far.
-
-    Args:
-        completed, pruned: (number, value) of trials that ran to their end and that were given up.
-    """
-    figure, axes = make_figure(WIDE, "trial", metric)
+    """What each trial of a search, (number, value), has reached or was given up at, with the best so far."""
+    figure, axes = _make_figure(WIDE, "trial", metric)
     for points, name, marker in ((completed, "completed", "o"), (pruned, "pruned, when given up", "x")):
         if points:
-            axes.scatter(*split_points(points), label=name, marker=marker)
+            axes.scatter(*_split_points(points), label=name, marker=marker)
     if completed:
         best = list(accumulate((value for _, value in completed), min if minimize else max))
         axes.step([number for number, _ in completed], best, where="post", color="tab:green", label="best so far")
@@ -117,7 +108,7 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
     """
     variants = comparison.trained if len(comparison.trained) > _FEW else comparison.variants
     shown = [(variant, result) for variant in variants if (result := comparison.result(metric, variant))]
-    figure, axes = make_figure((width, 0.8 + 0.36 * len(shown)), metric, grid="x")
+    figure, axes = _make_figure((width, 0.8 + 0.36 * len(shown)), metric, grid="x")
     for place, (variant, result) in enumerate(reversed(shown)):
         colour = _choose_colour(comparison, variant)
         _draw_interval(axes, result.value, place, is_horizontal=True, color=colour, linewidth=2)
@@ -163,7 +154,7 @@ def plot_curves(comparison: Comparison) -> Any:
     for variant in comparison.trained:
         colour = _choose_colour(comparison, variant)
         for number, run in enumerate(variant.runs):
-            train, validation = (split_points(run.curves.get(name, [])) for name in LOSS_CURVES)
+            train, validation = (_split_points(run.curves.get(name, [])) for name in LOSS_CURVES)
             label = None if number else _escape_dollars(variant.name)
             axes.plot(*train, color=colour, alpha=0.15, linewidth=0.7)
             axes.plot(*validation, color=colour, linewidth=1.4, marker=".", label=label)
@@ -172,11 +163,8 @@ def plot_curves(comparison: Comparison) -> Any:
 
 
 def plot_over_setting(comparison: Comparison, keys: Sequence[str]) -> Any | None:
-    """The primary metric over a setting that is a number, a line for each value of another one; None if the sweep is
-    not of that kind.
-
-    Args:
-        keys: one or two dotted keys that were varied.
+    """The primary metric over a setting that is a number, a line for each value of another one; None if the `keys` that
+    a sweep varied are not of that kind.
     """
     varied = [key for key in keys if len({variant.values.get(key) for variant in comparison.trained}) > 1]
     number = next((key for key in varied if _read_numbers(comparison, key)), None)
@@ -189,7 +177,7 @@ def plot_over_setting(comparison: Comparison, keys: Sequence[str]) -> Any | None
         lines.setdefault(variant.values.get(other, ""), []).append(variant)
     if len(lines) * len(values) < len(comparison.trained):
         return None  # something else differs too
-    figure, axes = make_figure(WIDE, number, comparison.primary)
+    figure, axes = _make_figure(WIDE, number, comparison.primary)
     for place, (value, variants) in enumerate(lines.items()):
         colour = f"C{place % 10}"
         points = [
@@ -244,16 +232,11 @@ def _escape_dollars(text: str) -> str:
 
 
 def _make_figure_with_legend(lines: int, x_label: str, y_label: str) -> tuple[Any, Any]:
-    return make_figure((NARROW[0], NARROW[1] + _LINE * lines), x_label, y_label)
+    return _make_figure((NARROW[0], NARROW[1] + _LINE * lines), x_label, y_label)
 
 
-def make_figure(size: Size, x_label: str, y_label: str = "", grid: Grid = "both") -> tuple[Any, Any]:
-    """An empty figure and its axes.
-
-    Args:
-        size: in inches.
-        grid: lines across which axis; empty = none.
-    """
+def _make_figure(size: Size, x_label: str, y_label: str = "", grid: Grid = "both") -> tuple[Any, Any]:
+    """An empty figure of a size in inches, and its axes, with grid lines across one of them, both or none."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=130, layout="constrained")
@@ -265,8 +248,7 @@ def make_figure(size: Size, x_label: str, y_label: str = "", grid: Grid = "both"
     return figure, axes
 
 
-def split_points(points: Points) -> tuple[list[int], list[float]]:
-    """Points as coordinates of x and of y."""
+def _split_points(points: Points) -> tuple[list[int], list[float]]:
     return [x for x, _ in points], [y for _, y in points]
 
 

@@ -79,11 +79,7 @@ def print_summary(record: RunRecord) -> None:
 
 
 def print_judge(judge: str, metrics: Mapping[str, float]) -> None:
-    """Print what one judge's verdicts come to, and how far it agrees with others.
-
-    Args:
-        metrics: under their MLflow names.
-    """
+    """Print what one judge's verdicts come to, under their MLflow names, and how far it agrees with others."""
     own: list[tuple[str, str, str]] = []
     others: list[tuple[str, str, str]] = []
     for key in metrics:
@@ -124,10 +120,8 @@ def describe_run(record: RunRecord) -> str:
 
 
 def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRecord:
-    """The report stage: report.html, loss_curves.png and the description of a run, made of all that it has logged.
-
-    Returns:
-        The record that they were made of.
+    """The report stage: report.html, loss_curves.png and the description of a run, made of all that it has logged;
+    returns the record of that.
     """
     record = read_record(tracker, predictions)
     page, curves = tracker.folder / "report.html", tracker.folder / "loss_curves.png"

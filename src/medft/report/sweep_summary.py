@@ -14,11 +14,8 @@ _NEVER = "NOT STARTED"
 
 
 def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, commands: Mapping[str, str]) -> None:
-    """Say how each job ended, how what failed is repeated, and where everything is.
-
-    Args:
-        jobs: the newest run of each job, by label.
-        commands: by label, the command that runs the job alone.
+    """Say how each job ended, how what failed is repeated, and where everything is; `jobs` has the newest run of each
+    job, `commands` what runs the job alone, by label.
     """
     metric = config.sweep.metric
     _table(f"{len(jobs)} jobs", jobs, metric).print()
@@ -44,13 +41,10 @@ def describe_sweep(config: Config, jobs: Jobs) -> str:
 
 def _table(title: str, jobs: Jobs, metric: str) -> Table:
     rows = [
-        (
-            label,
-            child.status if child else _NEVER,
-            f"{child.metrics[metric]:.4f}" if child and metric in child.metrics else "",
-        )
+        (label, child.status if child else _NEVER,
+         f"{child.metrics[metric]:.4f}" if child and metric in child.metrics else "")
         for label, child in jobs.items()
-    ]
+    ]  # fmt: skip
     return Table(title, ("job", "state", metric), rows)
 
 
