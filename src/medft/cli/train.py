@@ -52,7 +52,7 @@ def train(argv: list[str]) -> int:
     overrides = list(asked.overrides)
     if asked.config_dir:
         overrides.append(f"hydra.searchpath=['file://{Path(asked.config_dir).resolve()}']")
-    _interrupt_on_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
     planned = plan(overrides, asked.multirun)
     if asked.cfg:
         _show(argv)
@@ -77,15 +77,10 @@ def search(argv: list[str]) -> int:
     from medft.search.plan import plan_search
 
     planned = plan_search(argv)
-    _interrupt_on_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
     from medft.search.run_search import run_search
 
     return run_search(planned, argv)
-
-
-def _interrupt_on_sigterm() -> None:
-    """From now on SIGTERM ends the command as Ctrl-C does: what runs is told, and logs its end."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _help(overrides: Sequence[str]) -> str:

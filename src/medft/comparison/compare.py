@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from medft.comparison.labels import format_value
 from medft.comparison.metrics import (
@@ -83,7 +84,6 @@ class Comparison:
         results: by metric, then by variant's name.
         family: how many p-values are corrected together.
         costs: by variant, means over seeds.
-        front: names of the variants on the Pareto front of the primary metric and the training time.
         reliable: by metric that is a judge's score: whether its controls call it reliable.
         warnings, notes: what to know before reading, in sentences.
     """
@@ -94,7 +94,6 @@ class Comparison:
     results: Results
     family: int
     costs: dict[str, dict[str, float]]
-    front: list[str]
     questions: list[ComparedQuestion]
     reliable: dict[str, bool | None] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -123,7 +122,21 @@ class Comparison:
     @property
     def lower_is_better(self) -> bool:
         """Of the primary metric."""
-        return is_lower_better(self.primary)
+        return self.primary in METRICS and METRICS[self.primary].better == "lower"
+
+    @cached_property
+    def front(self) -> list[str]:
+        """Names of the variants on the Pareto front of the primary metric and the training time: of those that trained,
+        have a cost and a score, and did not see the test questions.
+        """
+        scores = {name: each.value.value for name, each in self.results[self.primary].items()}
+        points = {
+            variant.name: (self.costs[variant.name][TRAIN_SECONDS], scores[variant.name])
+            for variant in self.trained
+            if TRAIN_SECONDS in self.costs[variant.name] and not variant.is_leaking
+            and math.isfinite(scores.get(variant.name, math.nan))
+        }  # fmt: skip
+        return find_pareto_front(points, self.lower_is_better)
 
     def result(self, metric: str, variant: Variant) -> Result | None:
         """A metric of a variant, where it has it."""
@@ -132,11 +145,6 @@ class Comparison:
     def is_better(self, result: Result) -> bool:
         """Whether a variant's difference in the primary metric is in its favour."""
         return result.difference is not None and (result.difference.value < 0) == self.lower_is_better
-
-
-def is_lower_better(metric: str) -> bool:
-    """Of a metric of the registry, or of a judge's scores."""
-    return metric in METRICS and METRICS[metric].better == "lower"
 
 
 def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
@@ -155,7 +163,6 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     metrics = _choose_metrics(metrics | {f"{JUDGE}{judge.name}": judge.scores for judge in judges}, options)
     primary = options.metric
     results = compute_results(variants, reference, metrics, options.tested or list(metrics))
-    costs = {variant.name: average_costs(variant) for variant in variants}
     too_few = explain_too_few_documents(results)
     warnings = [shared_note, *_list_warnings(variants)]
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
@@ -169,8 +176,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         primary=primary,
         results=results,
         family=count_p_values(results),
-        costs=costs,
-        front=_compute_front(variants, results[primary], costs, primary),
+        costs={variant.name: average_costs(variant) for variant in variants},
         questions=_select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
         reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
         warnings=[warning for warning in warnings if warning],
@@ -189,19 +195,6 @@ def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) ->
     if options.metric not in usable:
         raise InputError(f"metric={options.metric}: the variants cannot be ranked by it; there are {', '.join(usable)}")
     return chosen
-
-
-def _compute_front(
-    variants: Sequence[Variant], row: Mapping[str, Result], costs: Mapping[str, Mapping[str, float]], primary: str
-) -> list[str]:
-    """Of variants that trained, have a cost and a score, and did not see the test questions."""
-    scores = {name: result.value.value for name, result in row.items() if math.isfinite(result.value.value)}
-    points = {
-        variant.name: (costs[variant.name][TRAIN_SECONDS], scores[variant.name])
-        for variant in variants
-        if TRAIN_SECONDS in costs[variant.name] and variant.name in scores and not variant.is_leaking
-    }
-    return find_pareto_front(points, is_lower_better(primary))
 
 
 def _list_warnings(variants: Sequence[Variant]) -> list[str]:

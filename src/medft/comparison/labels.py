@@ -32,9 +32,7 @@ def differing_keys(runs: Sequence[Params]) -> list[str]:
 
 def label_variants(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[str]:
     """A name for each of the runs: what differs, such as `max_length=256, long_answers=split`; may not be unique.
-
-    Args:
-        swept: keys that a sweep varied, in its order; what follows from them is not part of a name.
+    What follows from `swept`, the keys that a sweep varied, in its order, is not part of a name.
     """
     keys = _naming_keys(runs, [as_param(key) for key in swept])
     short = shorten_keys(keys)

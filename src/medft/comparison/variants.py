@@ -91,10 +91,8 @@ def _key_questions(rows: Sequence[Prediction]) -> dict[_Key, Prediction]:
 def make_variants(
     runs: Sequence[RunRecord], seeds_apart: bool = False, swept: Sequence[str] = ()
 ) -> tuple[list[Variant], list[str]]:
-    """Group runs to variants, in the order of their first runs; and notes on runs that were left out.
-
-    Args:
-        swept: keys that a sweep varied, in its order.
+    """Group runs to variants, in the order of their first runs, named by what a sweep varied, in its order; and notes
+    on runs that were left out.
     """
     groups: dict[object, tuple[dict[str, str], list[RunRecord]]] = {}
     for run in runs:

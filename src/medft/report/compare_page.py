@@ -46,12 +46,10 @@ def print_comparison(comparison: Comparison) -> None:
     columns = [column.replace(" ", "\n") for column in table.columns]
     # the interval under the value, which leaves room for more columns
     rows = [
-        [
-            name.replace(", ", ",\n").replace(" (", "\n("),
-            *(c.replace(" [", "\n[").replace(" .. ", "\n.. ") for c in cells),
-        ]
+        [name.replace(", ", ",\n").replace(" (", "\n("),
+         *(cell.replace(" [", "\n[").replace(" .. ", "\n.. ") for cell in cells)]
         for name, *cells in table.rows
-    ]
+    ]  # fmt: skip
     title = f"{describe_questions(comparison)}, with 95% intervals; difference to: {comparison.reference.name}"
     Table(title, columns, rows).print()
     say(describe_family(comparison))
@@ -68,20 +66,20 @@ def make_glance_table(comparison: Comparison, metrics: Sequence[str] = HEADLINES
     primary = comparison.primary
     shown = dict.fromkeys((*metrics, *comparison.reliable))
     others = [name for name in shown if name in comparison.results and name != primary]
-    columns = ["variant", title_metric(comparison, primary), "difference", "p (Holm)", "over seeds"]
-    columns += [*(title_metric(comparison, name) for name in others), COST_LABELS[TRAIN_SECONDS][0]]
+    columns = ["variant", _title_metric(comparison, primary), "difference", "p (Holm)", "over seeds"]
+    columns += [*(_title_metric(comparison, name) for name in others), COST_LABELS[TRAIN_SECONDS][0]]
     rows = []
     for variant in comparison.variants:
         results = [comparison.result(name, variant) for name in others]
-        cells = [*_format_result(comparison.result(primary, variant))]
-        cells += [format_estimate(result.value if result else None) for result in results]
+        cells = [format_estimate(result.value if result else None) for result in results]
         cells.append(format_cost(comparison.costs[variant.name], TRAIN_SECONDS))
-        rows.append([describe_variant(comparison, variant), *cells])
+        rows.append(
+            [_describe_variant(comparison, variant), *_format_result(comparison.result(primary, variant)), *cells]
+        )
     return Table("", columns, rows)
 
 
-def make_metric_table(comparison: Comparison, metric: str) -> Table:
-    """All figures of one metric."""
+def _make_metric_table(comparison: Comparison, metric: str) -> Table:
     rows = [
         [variant.name, *_format_result(result)]
         for variant in comparison.variants
@@ -92,11 +90,10 @@ def make_metric_table(comparison: Comparison, metric: str) -> Table:
     if compared != {comparison.test_rows}:
         meaning += f"; on {max(compared)} of the {comparison.test_rows} questions"
     columns = ("variant", "value", "difference", "p (Holm)", "over seeds")
-    return Table(title_metric(comparison, metric), columns, rows, meaning)
+    return Table(_title_metric(comparison, metric), columns, rows, meaning)
 
 
-def make_cost_table(comparison: Comparison) -> Table:
-    """The training costs of each variant."""
+def _make_cost_table(comparison: Comparison) -> Table:
     rows = [
         [variant.name, *(format_cost(comparison.costs[variant.name], name) for name in COSTS)]
         for variant in comparison.trained
@@ -104,15 +101,13 @@ def make_cost_table(comparison: Comparison) -> Table:
     return Table("Cost", ["variant", *(COST_LABELS[name][0] for name in COSTS)], rows, "means over seeds")
 
 
-def make_settings_table(comparison: Comparison) -> Table:
-    """The settings in which the variants differ."""
+def _make_settings_table(comparison: Comparison) -> Table:
     keys = differing_keys([variant.values for variant in comparison.trained])
     rows = [[variant.name, *(format_value(variant.values[key]) for key in keys)] for variant in comparison.trained]
     return Table("What differs", ["variant", *keys], rows)
 
 
-def make_runs_table(comparison: Comparison) -> Table:
-    """The runs that the variants are made of."""
+def _make_runs_table(comparison: Comparison) -> Table:
     rows = [
         [variant.name, run.seed, run.run_id, run.started.strftime("%Y-%m-%d %H:%M"),
          run.tags.get("version.medft", "-"), run.tags.get("git.commit", "-")[:10], run.tags.get("device", "-")]
@@ -128,7 +123,7 @@ def _format_result(result: Result | None) -> list[str]:
     return [format_estimate(result.value), format_signed(result.difference), format_p(result.p_holm), spread]
 
 
-def describe_variant(comparison: Comparison, variant: Variant) -> str:
+def _describe_variant(comparison: Comparison, variant: Variant) -> str:
     """A variant's name, how many seeds it has, and whether it is the reference, leaking, on the front."""
     signs = {
         f"{len(variant.runs)} seeds": len(variant.runs) > 1,
@@ -140,7 +135,7 @@ def describe_variant(comparison: Comparison, variant: Variant) -> str:
     return f"{variant.name} ({shown})" if shown else variant.name
 
 
-def title_metric(comparison: Comparison, metric: str) -> str:
+def _title_metric(comparison: Comparison, metric: str) -> str:
     """A metric's name; an unreliable judge is called so."""
     words = describe_reliability(comparison.reliable[metric]) if metric.startswith(JUDGE) else ""
     return f"{metric} ({words})" if words else metric
@@ -176,8 +171,8 @@ def render_comparison(comparison: Comparison) -> str:
         tested_on=describe_questions(comparison),
         sentence=capitalize,
         glance=_keep_cells_together(make_glance_table(comparison)),
-        metrics=[_keep_cells_together(make_metric_table(comparison, metric)) for metric in comparison.results],
-        tables=[make_cost_table(comparison), make_settings_table(comparison), make_runs_table(comparison)],
+        metrics=[_keep_cells_together(_make_metric_table(comparison, metric)) for metric in comparison.results],
+        tables=[_make_cost_table(comparison), _make_settings_table(comparison), _make_runs_table(comparison)],
         dots=render_svg(plot_variants(comparison, comparison.primary)),
         scatter=render_svg(scatter) if scatter else "",
         curves=render_svg(plot_curves(comparison)),

@@ -10,7 +10,6 @@ from medft.comparison.metrics import COSTS
 from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
 from medft.errors import InputError
-from medft.metrics.registry import METRICS
 from medft.runs.metric_names import flatten_estimate
 from medft.runs.record import RunRecord
 
@@ -97,9 +96,8 @@ def _read_results(path: Path) -> dict[str, dict[str, str]]:
 
 def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict[str, str]:
     numbers: dict[str, float] = {}
-    for name in METRICS:
-        if name in run.results:
-            numbers |= flatten_estimate(f"test/{name}", run.results[name].after)
+    for name, result in run.results.items():
+        numbers |= flatten_estimate(f"test/{name}", result.after)
     for judge in run.judges:
         numbers |= flatten_estimate(f"{JUDGE}{judge.name}/score", judge.score.after)
     numbers |= {f"cost/{name}": run.costs[name] for name in COSTS if name in run.costs}

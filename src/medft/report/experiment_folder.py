@@ -30,10 +30,7 @@ Scored = list[tuple[Variant, Result]]
 
 
 def write_folder(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], folder: Path) -> None:
-    """Write the three files; results.csv keeps what it has of other runs.
-
-    Args:
-        left_out: runs of the sweep that are not compared, and why.
+    """Write the three files; results.csv keeps what it has of other runs, README.md says why runs are `left_out`.
 
     Raises:
         InputError: a file of that name is there and is not an experiment's.

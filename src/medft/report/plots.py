@@ -14,7 +14,6 @@ from medft.runs.metric_names import LOSS_CURVES
 
 Points = Sequence[tuple[int, float]]
 Size = tuple[float, float]
-Grid = Literal["both", "x", "y", ""]
 
 WIDE: Size = (8, 4.5)  # inches
 STEPS, LOSS = "optimizer step", "loss (nats per token)"
@@ -39,11 +38,8 @@ def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], s
 
 
 def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]) -> Any:
-    """How long the rows of each split are, with a line at each length that cuts, and what it loses.
-
-    Args:
-        lengths: by split, tokens of each row (prompt + answer + end-of-text).
-        cuts: by length, what cutting the training rows there loses.
+    """How long the rows of each split are, in tokens (prompt + answer + end-of-text), with a line at each length that
+    cuts, and what cutting the training rows there loses.
     """
     import numpy as np
 
@@ -115,8 +111,7 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
         axes.plot(result.value.value, place, "o", color=colour, markersize=7)
         if len(result.by_run) > 1:
             axes.plot(result.by_run, [place + 0.22] * len(result.by_run), ".", color=colour, alpha=0.7, markersize=5)
-    reference = comparison.result(metric, comparison.reference)
-    if reference:
+    if reference := comparison.result(metric, comparison.reference):
         axes.axvline(reference.value.value, color="tab:gray", linestyle=":", linewidth=1)
     names = [_escape_dollars(variant.name).replace(", ", ",\n") for variant, _ in reversed(shown)]
     axes.set_yticks(range(len(shown)), names, fontsize=_SMALL)
@@ -235,7 +230,9 @@ def _make_figure_with_legend(lines: int, x_label: str, y_label: str) -> tuple[An
     return _make_figure((NARROW[0], NARROW[1] + _LINE * lines), x_label, y_label)
 
 
-def _make_figure(size: Size, x_label: str, y_label: str = "", grid: Grid = "both") -> tuple[Any, Any]:
+def _make_figure(
+    size: Size, x_label: str, y_label: str = "", grid: Literal["both", "x", ""] = "both"
+) -> tuple[Any, Any]:
     """An empty figure of a size in inches, and its axes, with grid lines across one of them, both or none."""
     from matplotlib.figure import Figure
 
