@@ -32,8 +32,7 @@ from medft.model.build import build_model, check_targets, count_parameters, get_
 from medft.model.loss import check_flat_attention
 from medft.model.sources.resolve import resolve
 from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
-from medft.report.run_page import publish_report
-from medft.report.run_table import print_summary
+from medft.report.run_page import print_summary, publish_report
 from medft.runs.logger import TrackerLogger
 from medft.runs.metric_names import flatten_costs, flatten_results
 from medft.runs.record import log_model, log_results, log_verdicts

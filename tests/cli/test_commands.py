@@ -143,7 +143,7 @@ def test_help_of_train_lists_what_there_is_to_choose(typed: Typed) -> None:
 @pytest.mark.parametrize("command", ["train", "search"])
 def test_train_and_search_are_given_their_arguments_as_they_are(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(f"medft.cli.{command}.{command}", lambda argv: given.append(argv) or 3)
+    monkeypatch.setattr(f"medft.cli.train.{command}", lambda argv: given.append(argv) or 3)
     for argv in (["-m", "a=1,2", "+b.c='x y'", "~d", "--cfg", "job"], ["--help"], ["-h", "x=-1"], [], ["--version"]):
         assert main([command, *argv]) == 3
         assert given.pop() == argv

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medft.comparison.compare import Options, compare
-from medft.comparison.costs import find_pareto_front
+from medft.comparison.metrics import find_pareto_front
 from medft.errors import InputError
 from medft.metrics.registry import METRICS
 from medft.metrics.statistics import Ratio, compute_smallest_p

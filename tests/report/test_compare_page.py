@@ -8,8 +8,7 @@ import pytest
 
 from medft.comparison.compare import Comparison, Options, compare
 from medft.metrics.registry import METRICS
-from medft.report.compare_page import render_comparison
-from medft.report.compare_tables import print_comparison
+from medft.report.compare_page import print_comparison, render_comparison
 from medft.report.csv_files import write_compare_csv
 from tests.comparison.helpers import row, run, runs_of, verdicts
 from tests.report.test_run_page import EVIL, Page

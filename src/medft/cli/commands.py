@@ -17,7 +17,7 @@ _OF_RUN = Option("run", "RUN", "the run", required=True)
 COMMANDS = (
     Command("train", "run an experiment, or with -m one for every combination of A,B (the same as python train.py)",
             "train:train", ("[KEY=VALUE ...]", "-m KEY=A,B ..."), keys="raw"),
-    Command("search", "search hyper-parameters with Optuna", "search:search",
+    Command("search", "search hyper-parameters with Optuna", "train:search",
             ("[search=NAME-or-FILE] [KEY=VALUE ...]",), keys="raw"),
     Command("data", "look at the data, train nothing", usage=("preview|audit|export [KEY=VALUE ...]",), commands=(
         Command("preview", "prompts as the model reads them, learned tokens marked", "data:preview_rows", options=(
@@ -49,7 +49,7 @@ COMMANDS = (
         Option("baseline", "false", "whether the model before fine-tuning is shown", True),
         Option("answers", "6", "questions shown with everybody's answers", 6),
     ), "places", words=None, notes=f"{_RUN}\n{_PARENT}\n{_PLACES}"),
-    Command("report", "a sweep's results as a folder of experiments/", "report:report",
+    Command("report", "a sweep's results as a folder of experiments/", "compare:report",
             ("parent=PARENT [KEY=VALUE ...]", "experiment=NAME [KEY=VALUE ...]"), (
         Option("parent", "PARENT", "the sweep"),
         Option("experiment", "NAME", "the newest sweep of that name"),
@@ -58,11 +58,11 @@ COMMANDS = (
         _SAME,
     ), "places", notes="README.md has question, verdict, table, figure and the command that repeats it; results.csv a "
        f"line for each run, and\nkeeps those of other runs; figure.png.\n\n{_PARENT}\n{_PLACES}"),
-    Command("ask", "ask the model of a finished run", "ask:ask",
+    Command("ask", "ask the model of a finished run", "judge:ask",
             ('run=RUN "QUESTION" [generation.max_new_tokens=128 ...]',), (_OF_RUN,), words=1,
             notes=f"{_LOGGED}\n{_RUN}"),
     Command("fetch", "download a run's model and data to the cache, for machines without a network; train nothing",
-            "fetch:fetch", notes=_CONFIG),
+            "data:fetch", notes=_CONFIG),
 )  # fmt: skip
 
 DESCRIPTION = "medft: fine-tune small language models on medical questions; tracked, repeatable, comparable."

@@ -1,16 +1,13 @@
-"""`medft compare RUN RUN...`: finished runs side by side, on the questions they share."""
+"""`medft compare RUN RUN...`: finished runs side by side; `medft report parent=<id>`: a sweep as a folder."""
 
-from collections.abc import Mapping
+import re
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from medft.cli.parser import Arguments
+from medft.config.paths import root_dir
 from medft.console import say
 from medft.errors import InputError
-
-if TYPE_CHECKING:  # wrong input should be told at once
-    from medft.comparison.compare import Options
 
 
 def compare(arguments: Arguments) -> int:
@@ -19,17 +16,31 @@ def compare(arguments: Arguments) -> int:
     if sum(map(bool, (ids, values["parent"], values["filter"]))) != 1:
         raise InputError("name runs by id, or by parent=<id>, or by filter=<MLflow filter>: medft compare --help")
 
+    from medft.comparison.compare import Options
     from medft.comparison.compare import compare as compare_runs
     from medft.config.compose import compose_config
-    from medft.report.compare_page import write_page
-    from medft.report.compare_tables import print_comparison
+    from medft.metrics.registry import PRIMARY
+    from medft.report.compare_page import print_comparison, render_comparison
     from medft.report.csv_files import write_compare_csv
-    from medft.runs.query import RunStore
     from medft.runs.record import RunQuery, load_runs
+    from medft.runs.query import RunStore
+    from medft.runs.sweeps import is_sweep, read_sweep
 
     store = RunStore(compose_config(arguments.overrides))
     parent = store.find_parent(values["parent"]) if values["parent"] else None
-    options = _options(values, parent)
+    sweep = read_sweep(parent) if parent and is_sweep(parent) else None
+    default = values["metrics"][0] if values["metrics"] else sweep.primary if sweep else PRIMARY
+    options = Options(  # what was asked for; where that is left open, what the sweep says of itself
+        reference=values["reference"] or (sweep.reference if sweep else ""),
+        shared_only=values["questions"] == "shared",
+        seeds_apart=values["seeds"] == "apart",
+        judge=values["judge"],
+        metric=values["metric"] or default,
+        metrics=values["metrics"],
+        with_baseline=values["baseline"],
+        answers=values["answers"],
+        swept=sweep.settings if sweep else (),
+    )
     runs, _ = load_runs(store, RunQuery(ids, parent.info.run_id if parent else "", values["filter"]))
     comparison = compare_runs(runs, options)
     outputs = Path(store.config.paths.root_dir) / "outputs" / "compare"
@@ -37,29 +48,45 @@ def compare(arguments: Arguments) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     print_comparison(comparison)
     write_compare_csv(comparison, folder / "compare.csv")
-    write_page(comparison, folder / "compare.html")
+    (folder / "compare.html").write_text(render_comparison(comparison), encoding="utf-8")
     say(f"read:          {folder / 'compare.html'}")
     say(f"results:       {folder}")
     return 0
 
 
-def _options(values: Mapping[str, Any], parent: Any | None) -> "Options":
-    """What was asked for; where that is left open, what a sweep says of itself."""
-    from medft.comparison.compare import Options
-    from medft.metrics.registry import PRIMARY
-    from medft.runs.sweeps import is_sweep, read_sweep
+def report(arguments: Arguments) -> int:
+    """Write a sweep's results as a folder of `experiments/`; returns the exit code."""
+    values = arguments.values
+    if bool(values["parent"]) == bool(values["experiment"]):
+        raise InputError("name a sweep by parent=<id> or by experiment=<name>: medft report --help")
 
-    sweep = read_sweep(parent) if parent and is_sweep(parent) else None
-    metrics = values["metrics"]
-    default = metrics[0] if metrics else sweep.primary if sweep else PRIMARY
-    return Options(
-        reference=values["reference"] or (sweep.reference if sweep else ""),
+    from medft.comparison.compare import Options
+    from medft.comparison.compare import compare as compare_runs
+    from medft.config.compose import compose_config
+    from medft.report.compare_page import print_comparison
+    from medft.report.experiment_folder import write_folder
+    from medft.runs.record import RunQuery, load_runs
+    from medft.runs.query import RunStore
+    from medft.runs.sweeps import read_sweep
+
+    store = RunStore(compose_config(arguments.overrides))
+    name = values["experiment"]
+    sweep = read_sweep(store.find_sweep(name) if name else store.find_parent(values["parent"]))
+    if not values["to"] and not re.fullmatch(r"\w[\w.-]*", sweep.name):
+        raise InputError(f"sweep.name={sweep.name}: no name for a folder; say to=FOLDER")
+    folder = Path(values["to"] or Path(root_dir()) / "experiments" / sweep.name).expanduser()
+    runs, left_out = load_runs(store, RunQuery(parent=sweep.run_id))
+    options = Options(
+        reference=values["reference"] or sweep.reference,
         shared_only=values["questions"] == "shared",
-        seeds_apart=values["seeds"] == "apart",
-        judge=values["judge"],
-        metric=values["metric"] or default,
-        metrics=metrics,
-        with_baseline=values["baseline"],
-        answers=values["answers"],
-        swept=sweep.settings if sweep else (),
+        metric=sweep.primary,
+        tested=[sweep.primary],
+        answers=0,
+        swept=sweep.settings,
     )
+    comparison = compare_runs(runs, options)
+    print_comparison(comparison)
+    write_folder(sweep, comparison, left_out, folder)
+    say(f"read:          {folder / 'README.md'}")
+    say(f"results:       {folder}")
+    return 0

@@ -1,4 +1,4 @@
-"""`medft data preview|audit|export`: look at the data of a run without training."""
+"""`medft data preview|audit|export` and `medft fetch`: look at, or download, what a run needs; nothing is trained."""
 
 import re
 from pathlib import Path
@@ -43,12 +43,9 @@ def audit_rows(arguments: Arguments) -> int:
     audited = audit(config, data)
     print_lengths(audited)
     print_audit(audited)
-    folder = _folder(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = write_audit(folder, audited, data, audited.lengths)
+    files = write_audit(_folder(config), audited, data, audited.lengths)
     warn_of_leaks(audited, config.dataset.on_leak)
-    too_long = audited.at_max_length.answers_cut
-    if refuses and too_long:
+    if refuses and (too_long := audited.at_max_length.answers_cut):
         warn(f"dataset.long_answers=error: a training would end here, {too_long} rows are longer")
     say(f"results:       {' '.join(map(str, files))}")
     return 0
@@ -71,6 +68,20 @@ def export_rows(arguments: Arguments) -> int:
     columns = " ".join(f"dataset.reader.columns.{name}={name}" for name in ("id", "group", "document"))
     say(f"read it again: dataset=alpaca dataset.path={target} {columns}")
     say(f"results:       {target} ({count:,} rows)")
+    return 0
+
+
+def fetch(arguments: Arguments) -> int:
+    """Get the model and the data of a config into the cache; returns the exit code."""
+    config = compose_config(arguments.overrides)
+
+    from medft.data.rows import SKIPPED_ROWS, read_rows
+    from medft.model.sources.resolve import resolve
+
+    directory = resolve(config.model, config.paths.cache)
+    rows, _ = read_rows(config.dataset, config.paths.cache, config.paths.output / SKIPPED_ROWS)
+    say(f"model {config.model.name}: {directory or 'made from scratch, nothing to download'}")
+    say(f"data {config.dataset.name}: {len(rows)} rows")
     return 0
 
 

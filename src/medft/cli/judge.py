@@ -1,4 +1,4 @@
-"""`medft judge run=<id>`: judge the answers of a finished run."""
+"""Commands of a finished run: `medft judge run=<id>` judges its answers, `medft ask run=<id> "question"` its model."""
 
 import os
 import tempfile
@@ -13,10 +13,10 @@ from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.judging.metrics import JudgeResults
 from medft.evaluation.predictions import Prediction
 from medft.files import exclusive_lock
-from medft.report.run_page import publish_report
-from medft.report.run_table import print_judge
+from medft.report.run_page import print_judge, publish_report
+from medft.runs.record import IDENTITY, log_verdicts
 from medft.runs.open import FinishedRun, open_run
-from medft.runs.record import IDENTITY, log_verdicts, read_predictions
+from medft.runs.record import read_predictions
 
 
 def judge(arguments: Arguments) -> int:
@@ -36,6 +36,15 @@ def judge(arguments: Arguments) -> int:
     print_judge(ready.name, _log(ready, run, predictions, results))
     say(f"read:          {run.tracker.folder / 'report.html'}")
     say(f"results:       {run.tracker.folder / 'predictions.jsonl'} (MLflow run {run_id})")
+    return 0
+
+
+def ask(arguments: Arguments) -> int:
+    """Print what the model that a run has trained answers to a question; returns the exit code."""
+    from medft.runs.trained_model import load_model
+
+    run = open_run(arguments.values["run"], arguments.overrides)
+    say(load_model(run).answer(arguments.words[0]))
     return 0
 
 

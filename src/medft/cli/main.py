@@ -1,15 +1,15 @@
 """`medft`: picks the command, and turns what went wrong into one line and an exit code."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from medft import __version__
 from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
-from medft.cli.errors import report
 from medft.cli.parser import make_parser, suggest
-from medft.errors import InputError
+from medft.errors import InputError, MedftError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        return report(error)
+        return _report(error)
 
 
 def _run(argv: list[str]) -> int:
@@ -48,6 +48,19 @@ def _run(argv: list[str]) -> int:
     # imported only when it is run, so that help and errors come at once
     module, _, function = command.function.partition(":")
     return int(getattr(importlib.import_module(f"medft.cli.{module}"), function)(arguments))
+
+
+def _report(error: Exception) -> int:
+    """Print an error, a line for each thing that is wrong; returns the exit code."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        raise error
+    if isinstance(error, MedftError):
+        lines = str(error).splitlines()
+    else:  # a bug or a broken environment
+        lines = [f"{type(error).__name__}: {' '.join(str(error).split())} (HYDRA_FULL_ERROR=1 shows where)"]
+    for line in lines:
+        print(f"error: {line}", file=sys.stderr)
+    return error.exit_code if isinstance(error, MedftError) else 1
 
 
 if __name__ == "__main__":

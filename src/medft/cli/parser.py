@@ -93,10 +93,7 @@ class Command:
     commands: tuple["Command", ...] = ()
 
     def parse(self, argv: Iterable[str], program: str) -> Arguments:
-        """Sort a command line out.
-
-        Args:
-            program: the command as it is typed, such as `medft data audit`.
+        """Sort a command line out; `program` is the command as it is typed, such as `medft data audit`.
 
         Raises:
             InputError: an argument that the command does not take, or a value that is wrong.
@@ -137,11 +134,7 @@ class Parser(argparse.ArgumentParser):
     """argparse whose errors are ours: a line each, with the nearest thing that is right."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage.
-
-        Raises:
-            InputError: always.
-        """
+        """Raise an InputError instead of printing the usage."""
         wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if not wrong:
             raise InputError(message)

@@ -1,6 +1,11 @@
-"""`medft train`, the same as `python train.py`: the command line is planned and checked, then runs here or as jobs."""
+"""`medft train`, the same as `python train.py`, and `medft search`.
 
+The command line is planned and checked, then runs here or as jobs.
+"""
+
+import importlib.util
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,14 +16,22 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
-from medft.cli.errors import report
-from medft.cli.signals import interrupt_on_sigterm
 from medft.config.compose import compose_raw
 from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config
 from medft.console import quieten, quieten_loggers
 from medft.errors import InputError
 from medft.jobs.plan import plan
+
+_SEARCH_HELP = """\
+medft search [search=NAME-or-FILE] [KEY=VALUE ...]
+
+Searches hyper-parameters with Optuna within the ranges of conf/search/NAME.yaml (default.yaml unless named; that file
+explains each knob) or of a file of your own. search.KEY=VALUE sets a key of that file, every other KEY=VALUE one of the
+trials' config. The same command again goes on where the search was stopped; sweep.fresh=true begins anew.
+
+  medft search model=smollm2-135m dataset=medquad dataset.path=medquad.zip search.trials=50
+  medft search search=lora model=smollm2-135m"""
 
 
 def train(argv: list[str]) -> int:
@@ -39,7 +52,7 @@ def train(argv: list[str]) -> int:
     overrides = list(asked.overrides)
     if asked.config_dir:
         overrides.append(f"hydra.searchpath=['file://{Path(asked.config_dir).resolve()}']")
-    interrupt_on_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
     planned = plan(overrides, asked.multirun)
     if asked.cfg:
         _show(argv)
@@ -49,6 +62,25 @@ def train(argv: list[str]) -> int:
 
         return run_sweep(planned, argv)
     return _run(planned.configs[0], argv)
+
+
+def search(argv: list[str]) -> int:
+    """Run the trials that are left; returns the exit code."""
+    if {"--help", "-h"} & set(argv):
+        print(_SEARCH_HELP)
+        return 0
+    if importlib.util.find_spec("optuna") is None:
+        raise InputError("medft search needs Optuna: pip install 'medft[search]'")
+    for each in argv:
+        if each.startswith("-") or "=" not in each.lstrip("~"):
+            raise InputError(f"what is {each!r}? usage: medft search [search=NAME-or-FILE] [KEY=VALUE ...]")
+    from medft.search.plan import plan_search
+
+    planned = plan_search(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
+    from medft.search.run_search import run_search
+
+    return run_search(planned, argv)
 
 
 def _help(overrides: Sequence[str]) -> str:
@@ -89,7 +121,7 @@ def _run(config: Config, argv: list[str]) -> int:
 
         quieten_loggers()
         run(config)
-    except Exception as error:
+    except Exception:
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        return report(error)
+        raise
     return 0

@@ -1,23 +1,31 @@
 """The steps of a comparison: same questions, variants, metrics, differences, costs, answers."""
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from medft.comparison.alignment import align_questions
-from medft.comparison.answers import ComparedQuestion, select_answers
-from medft.comparison.baseline import make_baseline_variant
-from medft.comparison.checks import list_warnings
-from medft.comparison.costs import TRAIN_SECONDS, average_costs, find_pareto_front
-from medft.comparison.judges import collect_judges
-from medft.comparison.metrics import RatiosByVariant, collect_metrics
+from medft.comparison.labels import format_value
+from medft.comparison.metrics import (
+    TRAIN_SECONDS,
+    RatiosByVariant,
+    average_costs,
+    collect_judges,
+    collect_metrics,
+    find_pareto_front,
+)
 from medft.comparison.significance import Result, Results, compute_results, count_p_values, explain_too_few_documents
-from medft.comparison.variants import Variant, find_variant, make_variants
+from medft.comparison.variants import Variant, align_questions, find_variant, make_baseline_variant, make_variants
+from medft.config.roles import changes_measurement
 from medft.errors import InputError
+from medft.evaluation.predictions import Prediction
 from medft.metrics.registry import ANSWER_RANK, METRICS, PRIMARY
 from medft.runs.record import RunRecord
 
 JUDGE = "judge/"  # and its name: the metric of a judge's scores
+_SEED = 0
+_RANDOM_SHARE = 3  # one in so many is chosen at random
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,24 @@ class Options:
 
 
 @dataclass(frozen=True)
+class ComparedAnswer:
+    """One variant's answer to a question, of its first seed, with its scores by metric and by judge."""
+
+    variant: str
+    text: str
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ComparedQuestion:
+    """A question with the answers of all variants, and why it is shown."""
+
+    row: Prediction
+    why: str
+    answers: tuple[ComparedAnswer, ...]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Variants side by side.
 
@@ -58,7 +84,6 @@ class Comparison:
         results: by metric, then by variant's name.
         family: how many p-values are corrected together.
         costs: by variant, means over seeds.
-        front: names of the variants on the Pareto front of the primary metric and the training time.
         reliable: by metric that is a judge's score: whether its controls call it reliable.
         warnings, notes: what to know before reading, in sentences.
     """
@@ -69,7 +94,6 @@ class Comparison:
     results: Results
     family: int
     costs: dict[str, dict[str, float]]
-    front: list[str]
     questions: list[ComparedQuestion]
     reliable: dict[str, bool | None] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -98,7 +122,21 @@ class Comparison:
     @property
     def lower_is_better(self) -> bool:
         """Of the primary metric."""
-        return is_lower_better(self.primary)
+        return self.primary in METRICS and METRICS[self.primary].better == "lower"
+
+    @cached_property
+    def front(self) -> list[str]:
+        """Names of the variants on the Pareto front of the primary metric and the training time: of those that trained,
+        have a cost and a score, and did not see the test questions.
+        """
+        scores = {name: each.value.value for name, each in self.results[self.primary].items()}
+        points = {
+            variant.name: (self.costs[variant.name][TRAIN_SECONDS], scores[variant.name])
+            for variant in self.trained
+            if TRAIN_SECONDS in self.costs[variant.name] and not variant.is_leaking
+            and math.isfinite(scores.get(variant.name, math.nan))
+        }  # fmt: skip
+        return find_pareto_front(points, self.lower_is_better)
 
     def result(self, metric: str, variant: Variant) -> Result | None:
         """A metric of a variant, where it has it."""
@@ -107,11 +145,6 @@ class Comparison:
     def is_better(self, result: Result) -> bool:
         """Whether a variant's difference in the primary metric is in its favour."""
         return result.difference is not None and (result.difference.value < 0) == self.lower_is_better
-
-
-def is_lower_better(metric: str) -> bool:
-    """Of a metric of the registry, or of a judge's scores."""
-    return metric in METRICS and METRICS[metric].better == "lower"
 
 
 def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
@@ -127,12 +160,11 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     variants = [baseline, *variants] if baseline else variants
     metrics, metric_notes = collect_metrics(variants)
     judges, judge_notes = collect_judges(variants, options.judge)
-    metrics |= {f"{JUDGE}{judge.name}": judge.scores for judge in judges}
-    metrics, primary = _choose_metrics(metrics, options)
+    metrics = _choose_metrics(metrics | {f"{JUDGE}{judge.name}": judge.scores for judge in judges}, options)
+    primary = options.metric
     results = compute_results(variants, reference, metrics, options.tested or list(metrics))
-    costs = {variant.name: average_costs(variant) for variant in variants}
     too_few = explain_too_few_documents(results)
-    warnings = [shared_note, *list_warnings(variants)]
+    warnings = [shared_note, *_list_warnings(variants)]
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
     if diverged:
         warnings.append(f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(diverged))}")
@@ -144,17 +176,16 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         primary=primary,
         results=results,
         family=count_p_values(results),
-        costs=costs,
-        front=_compute_front(variants, results[primary], costs, primary),
-        questions=select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
+        costs={variant.name: average_costs(variant) for variant in variants},
+        questions=_select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
         reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
         warnings=[warning for warning in warnings if warning],
         notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few) if note],
     )
 
 
-def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> tuple[dict[str, RatiosByVariant], str]:
-    """The metrics that were asked for, and the primary one."""
+def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> dict[str, RatiosByVariant]:
+    """The metrics that were asked for; the primary one is among them."""
     for name in options.metrics:
         if name not in metrics:
             raise InputError(f"metrics={name}: no such metric here; there are {', '.join(metrics)}")
@@ -163,17 +194,57 @@ def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) ->
     usable = [name for name in chosen if name not in METRICS or METRICS[name].can_rank]
     if options.metric not in usable:
         raise InputError(f"metric={options.metric}: the variants cannot be ranked by it; there are {', '.join(usable)}")
-    return chosen, options.metric
+    return chosen
 
 
-def _compute_front(
-    variants: Sequence[Variant], row: Mapping[str, Result], costs: Mapping[str, Mapping[str, float]], primary: str
-) -> list[str]:
-    """Of variants that trained, have a cost and a score, and did not see the test questions."""
-    points = {
-        variant.name: (costs[variant.name][TRAIN_SECONDS], row[variant.name].value.value)
-        for variant in variants
-        if TRAIN_SECONDS in costs[variant.name] and variant.name in row and not variant.is_leaking
-    }
-    points = {name: point for name, point in points.items() if math.isfinite(point[1])}
-    return find_pareto_front(points, is_lower_better(primary))
+def _list_warnings(variants: Sequence[Variant]) -> list[str]:
+    """What a reader has to know before any figure."""
+    runs = [run for variant in variants for run in variant.runs]
+    warnings = []
+    keys = sorted({key for run in runs for key in run.params if changes_measurement(key)})
+    values = {key: sorted({format_value(run.params[key]) for run in runs if key in run.params}) for key in keys}
+    different = [f"{key} ({', '.join(each)})" for key, each in values.items() if len(each) > 1]
+    if different:
+        warnings.append(
+            f"the variants were not measured alike, so differences may come from that: {'; '.join(different)}"
+        )
+    leaking = [variant.name for variant in variants if variant.is_leaking]
+    if leaking:
+        warnings.append(f"trained on test questions, so these figures say nothing about new ones: {'; '.join(leaking)}")
+    devices = sorted({run.tags["device"] for run in runs if "device" in run.tags})
+    if len(devices) > 1:
+        warnings.append(f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare")
+    counts = sorted({len(variant.runs) for variant in variants if not variant.is_baseline})
+    if len(counts) > 1:
+        warnings.append(
+            f"variants have from {counts[0]} to {counts[-1]} seeds: those with few depend more on the luck of the seed"
+        )
+    return warnings
+
+
+def _select_answers(
+    variants: Sequence[Variant], metric: str, judges: Sequence[str], count: int
+) -> list[ComparedQuestion]:
+    """`count` questions with all answers, of the first seed each; by their range in `metric`, which answers have."""
+    columns = [[answer.values[metric] for answer in variant.scores(variant.runs[0])] for variant in variants]
+    ranges = [max(values) - min(values) for values in zip(*columns, strict=True)]
+    by_range = sorted(range(len(ranges)), key=lambda place: -ranges[place])
+    most = by_range[: count - count // _RANDOM_SHARE]
+    rest = sorted(by_range[len(most) :])
+    drawn = random.Random(_SEED).sample(rest, min(count - len(most), len(rest)))  # noqa: S311 - not for secrets
+    why = {place: f"differs by {ranges[place]:.3f} {metric}" for place in most}
+    why |= dict.fromkeys(sorted(drawn), "chosen at random")
+    return [_collect_answers(variants, place, reason, metric, judges) for place, reason in why.items()]
+
+
+def _collect_answers(
+    variants: Sequence[Variant], place: int, why: str, metric: str, judges: Sequence[str]
+) -> ComparedQuestion:
+    answers = []
+    for variant in variants:
+        row = variant.runs[0].predictions[place]
+        answer = row.scores(variant.side)
+        given = {name: row.judge_score(name, variant.side) for name in judges}
+        scores = {metric: answer.values[metric]} | {name: each for name, each in given.items() if each is not None}
+        answers.append(ComparedAnswer(variant.name, answer.answer, scores))
+    return ComparedQuestion(variants[0].runs[0].predictions[place], why, tuple(answers))

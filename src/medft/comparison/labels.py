@@ -18,11 +18,7 @@ _GROUPS = {
 
 
 def select_settings(params: Params, fingerprint: str) -> dict[str, str]:
-    """What a run learned and how it was measured, by dotted key.
-
-    Args:
-        fingerprint: of the data; it counts, not the path.
-    """
+    """What a run learned and how it was measured, by dotted key; of the data the fingerprint counts, not the path."""
     kept = {key: value for key, value in params.items() if is_setting(key, params) or _is_derived(key)}
     return kept | {"dataset.fingerprint": fingerprint}
 
@@ -36,9 +32,7 @@ def differing_keys(runs: Sequence[Params]) -> list[str]:
 
 def label_variants(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[str]:
     """A name for each of the runs: what differs, such as `max_length=256, long_answers=split`; may not be unique.
-
-    Args:
-        swept: keys that a sweep varied, in its order; what follows from them is not part of a name.
+    What follows from `swept`, the keys that a sweep varied, in its order, is not part of a name.
     """
     keys = _naming_keys(runs, [as_param(key) for key in swept])
     short = shorten_keys(keys)

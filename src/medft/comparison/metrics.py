@@ -1,17 +1,36 @@
-"""The metrics of each variant, question by question, on the same rows for all variants."""
+"""What is compared of each variant: metrics and judges' scores, question by question on the same rows, and costs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medft.comparison.variants import Variant
+from medft.errors import InputError
+from medft.evaluation.judging.metrics import Reliability, assess_reliability
+from medft.evaluation.judging.metrics import BOUNDS
+from medft.evaluation.predictions import list_judges
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import METRICS
 from medft.metrics.statistics import Ratio
+from medft.runs.record import IDENTITY
+
+COSTS = ("train_seconds", "train_tokens", "tokens_per_second", "peak_memory")
+TRAIN_SECONDS = COSTS[0]
 
 # one metric of several variants: by variant's name, the metric of each of its runs, all on the same rows and counts
 RatiosByVariant = dict[str, list[Ratio]]
+
+
+@dataclass(frozen=True)
+class ComparedJudge:
+    """A judge that can be compared; its reliability is the lowest that its controls show in any run."""
+
+    name: str
+    scores: RatiosByVariant
+    reliability: Reliability
 
 
 def average_runs(runs: Sequence[Ratio]) -> Ratio:
@@ -25,25 +44,23 @@ def collect_metrics(variants: Sequence[Variant]) -> tuple[dict[str, RatiosByVari
     answers = {variant.name: [variant.scores(run) for run in variant.runs] for variant in variants}
     everything = [scores for runs in answers.values() for scores in runs]
     documents = [row.document for row in variants[0].runs[0].predictions]
-    all_places = np.arange(len(documents))
     same_bytes, notes = _find_same_bytes(everything)
     same_tokens = len({tuple(answer.tokens for answer in scores) for scores in everything}) == 1
     if not same_tokens:
-        notes.insert(
-            0,
+        note = (
             "loss and perplexity are not compared: the variants count the tokens of the same answers differently "
-            "(another tokenizer, or evaluation.max_length), and nats per token depend on that; bits_per_byte does not",
+            "(another tokenizer, or evaluation.max_length), and nats per token depend on that; bits_per_byte does not"
         )
+        notes = [note, *notes]
     compared = {}
     for name, metric in METRICS.items():
         if metric.function_of or (name == "loss" and not same_tokens):
             continue
-        if not all(metric.is_measured(scores) for scores in everything):
-            if any(metric.is_measured(scores) for scores in everything):
-                notes.append(f"{name} is not compared: not all runs have measured it")
-            continue
-        places = same_bytes if name == "bits_per_byte" else all_places
-        if len(places):
+        measured = [metric.is_measured(scores) for scores in everything]
+        places = same_bytes if name == "bits_per_byte" else np.arange(len(documents))
+        if any(measured) and not all(measured):
+            notes.append(f"{name} is not compared: not all runs have measured it")
+        elif all(measured) and len(places):
             compared[name] = {
                 variant: [metric.ratio(scores, documents).select(places) for scores in runs]
                 for variant, runs in answers.items()
@@ -60,3 +77,73 @@ def _find_same_bytes(everything: Sequence[Sequence[AnswerScores]]) -> tuple[NDAr
         return places, []
     where = f"is compared on {len(places):,} of {len(read[0]):,} questions" if len(places) else "is not compared"
     return places, [f"bits_per_byte {where}: {left:,} answers were not read to the same end by all variants"]
+
+
+def collect_judges(variants: Sequence[Variant], wanted: str = "") -> tuple[list[ComparedJudge], list[str]]:
+    """The judges that can be compared, and notes on them; with `wanted` only that one.
+
+    Raises:
+        InputError: no run has scores of the wanted judge.
+    """
+    names = list_judges([row for variant in variants for run in variant.runs for row in run.predictions])
+    if wanted and wanted not in names:
+        known = ", ".join(names) or "none"
+        raise InputError(f"judge={wanted}: none of the runs has scores of a judge of that name (there are: {known})")
+    collected = [_collect_judge(variants, name) for name in ([wanted] if wanted else names)]
+    return [judge for judge, _ in collected if judge], [note for _, notes in collected for note in notes]
+
+
+def _collect_judge(variants: Sequence[Variant], name: str) -> tuple[ComparedJudge | None, list[str]]:
+    scored = {
+        variant.name: [[row.judge_score(name, variant.side) for row in run.predictions] for run in variant.runs]
+        for variant in variants
+    }
+    having = [v for v in variants if all(any(score is not None for score in run) for run in scored[v.name])]
+    identities = {run.tags.get(f"judge.{name}.{IDENTITY}") for variant in having for run in variant.runs}
+    if len(identities) > 1:
+        return None, [f"judge {name} is not compared: runs had different judges of that name (model, prompt, options)"]
+    columns = [scores for variant in having for scores in scored[variant.name]]
+    places = np.array([place for place, row in enumerate(zip(*columns, strict=True)) if None not in row], np.intp)
+    if len(having) < min(2, len(variants)) or not len(places):
+        return None, [f"judge {name} is not compared: no question has a score of it in two variants"]
+    missing = [variant.name for variant in variants if variant not in having and not variant.is_baseline]
+    notes = [f"judge {name} has not scored all runs of: {'; '.join(missing)}"] if missing else []
+    count = len(variants[0].runs[0].predictions)
+    if len(places) < count:
+        notes.append(f"judge {name}: compared on the {len(places):,} of {count:,} questions that all have a score for")
+    # the least reliable of any run: False before unknown before True
+    of_runs = [assess_reliability(name, run.predictions) for variant in having for run in variant.runs]
+    reliability = min(of_runs, key=lambda each: (False, None, True).index(each.reliable))
+    if not reliability.reliable:
+        word = "UNRELIABLE" if reliability.reliable is False else "of unknown worth"
+        notes.append(f"judge {name} is {word}: {reliability.why}; do not read its scores as quality")
+    documents = [variants[0].runs[0].predictions[place].document for place in places]
+    by_run = {
+        variant.name: [
+            Ratio.of([scores[place] or 0.0 for place in places], documents, bounds=BOUNDS)
+            for scores in scored[variant.name]
+        ]
+        for variant in having
+    }
+    return ComparedJudge(name, by_run, reliability), notes
+
+
+def average_costs(variant: Variant) -> dict[str, float]:
+    """Means over the seeds, of what all runs have logged; nothing for the model before fine-tuning."""
+    if variant.is_baseline:
+        return {}
+    logged = [name for name in COSTS if all(name in run.costs for run in variant.runs)]
+    return {name: fmean(run.costs[name] for run in variant.runs) for name in logged}
+
+
+def find_pareto_front(points: Mapping[str, tuple[float, float]], lower_is_better: bool) -> list[str]:
+    """Names of the points, (cost, score), that no other one dominates, by costing at most as much and scoring at least
+    as well, one of both strictly.
+    """
+    sign = 1 if lower_is_better else -1
+    losses = {name: (cost, sign * score) for name, (cost, score) in points.items()}
+    return [
+        name
+        for name, (cost, loss) in losses.items()
+        if not any(other[0] <= cost and other[1] <= loss and other != (cost, loss) for other in losses.values())
+    ]

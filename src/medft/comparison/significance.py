@@ -4,12 +4,10 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from medft.comparison.metrics import RatiosByVariant, average_runs
 from medft.comparison.variants import Variant
 from medft.console import track
-from medft.metrics.statistics import Difference, Estimate, Ratio, compute_smallest_p
+from medft.metrics.statistics import Difference, Estimate, compute_smallest_p
 
 LEVEL = 0.05  # corrected p-values below it are called findings
 
@@ -66,11 +64,8 @@ def compute_results(
 
 
 def correct_holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction (1979): with p-values below 0.05 called findings after it, the probability that any of them is
-    false is at most 0.05, however many there are and however they depend on each other.
-
-    Args:
-        p_values: of one family.
+    """Holm's correction (1979) of one family: with p-values below 0.05 called findings after it, the probability that
+    any of them is false is at most 0.05, however many there are and however they depend on each other.
 
     Returns:
         Corrected, in the same order: the k-th smallest of m times (m - k + 1), never below the one before, at most 1.
@@ -110,14 +105,15 @@ def explain_too_few_documents(results: Results) -> str:
 
 def _compute_result(metric: RatiosByVariant, variant: Variant, reference: Variant, is_tested: bool) -> Result:
     own = average_runs(metric[variant.name])
+    is_number = math.isfinite(own.value)
     # no difference where one of the two is not a number: a training that diverged
     difference = None
-    if variant.name != reference.name and reference.name in metric and _is_number(own):
+    if variant.name != reference.name and reference.name in metric and is_number:
         other = average_runs(metric[reference.name])
-        difference = own.subtract(other) if _is_number(other) else None
+        difference = own.subtract(other) if math.isfinite(other.value) else None
     documents = len(set(own.documents))
     return Result(
-        value=own.estimate() if _is_number(own) else Estimate(math.nan),
+        value=own.estimate() if is_number else Estimate(math.nan),
         difference=difference,
         p=difference.p if difference and is_tested and documents > 1 else None,
         p_holm=None,
@@ -125,7 +121,3 @@ def _compute_result(metric: RatiosByVariant, variant: Variant, reference: Varian
         questions=len(own.sums),
         documents=documents,
     )
-
-
-def _is_number(ratio: Ratio) -> bool:
-    return bool(np.isfinite(ratio.sums).all() and ratio.counts.sum() > 0)

@@ -50,13 +50,8 @@ def print_audit(audit: Audit) -> None:
 
 def print_lengths(audit: Audit) -> None:
     """Print what `truncate` would cost the training rows at each length tried."""
-    columns = (
-        "max_length",
-        "answers truncated",
-        "answer tokens lost",
-        "rows without a supervised token",
-        "tokens an epoch",
-    )
+    columns = ("max_length", "answers truncated", "answer tokens lost", "rows without a supervised token",
+               "tokens an epoch")  # fmt: skip
     rows = [
         (str(length), _format_share(cuts.answers_cut, cuts.rows),
          _format_share(cuts.answer_tokens_lost, cuts.answer_tokens), f"{cuts.unsupervised:,}", f"{cuts.tokens:,}")

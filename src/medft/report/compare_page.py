@@ -1,35 +1,167 @@
-"""compare.html: one self-contained file about several runs. No script, nothing loaded, every text escaped."""
+"""A comparison as tables, in the terminal and in an experiment's README, and in compare.html.
 
+The page is one self-contained file: no script, nothing loaded, every text escaped.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-from medft.comparison.compare import Comparison
-from medft.report.compare_plots import plot_curves, plot_score_by_cost, plot_variants
-from medft.report.compare_tables import (
-    COMPARED_INTERVALS,
-    describe_family,
-    describe_questions,
-    make_cost_table,
-    make_glance_table,
-    make_metric_table,
-    make_runs_table,
-    make_settings_table,
+from medft.comparison.compare import JUDGE, Comparison
+from medft.comparison.labels import differing_keys, format_value
+from medft.comparison.metrics import COSTS, TRAIN_SECONDS
+from medft.comparison.significance import Result, count_tested_metrics
+from medft.comparison.variants import Variant
+from medft.console import say, warn
+from medft.metrics.registry import HEADLINES, METRICS
+from medft.report.html import mark_differences, render_page
+from medft.report.plots import plot_curves, plot_score_by_cost, plot_variants, render_svg
+from medft.report.table import (
+    COST_LABELS,
+    INTERVALS,
+    Table,
+    capitalize,
+    describe_reliability,
+    format_cost,
+    format_count,
+    format_estimate,
+    format_number,
+    format_p,
+    format_signed,
+    keep_together,
 )
-from medft.report.diff import mark_differences
-from medft.report.format import capitalize, format_count, format_number, keep_together
-from medft.report.html import render_page
-from medft.report.plots import render_svg
-from medft.report.table import Table
+
+COMPARED_INTERVALS = (
+    f"{INTERVALS} Variants of several seeds are averaged question by question first. An interval over questions does "
+    "not include the luck of the seed: that is what the range over seeds shows."
+)
+_ROOM = 2  # headline metrics that a line of the terminal has room for
 
 
-def write_page(comparison: Comparison, path: Path) -> None:
-    """Write the page."""
-    path.write_text(render_comparison(comparison), encoding="utf-8")
+def print_comparison(comparison: Comparison) -> None:
+    """Print warnings, the table and what its columns mean."""
+    for text in comparison.warnings:
+        warn(text)
+    table = make_glance_table(comparison, HEADLINES[:_ROOM])
+    columns = [column.replace(" ", "\n") for column in table.columns]
+    # the interval under the value, which leaves room for more columns
+    rows = [
+        [name.replace(", ", ",\n").replace(" (", "\n("),
+         *(cell.replace(" [", "\n[").replace(" .. ", "\n.. ") for cell in cells)]
+        for name, *cells in table.rows
+    ]  # fmt: skip
+    title = f"{describe_questions(comparison)}, with 95% intervals; difference to: {comparison.reference.name}"
+    Table(title, columns, rows).print()
+    say(describe_family(comparison))
+    if any(len(variant.runs) > 1 for variant in comparison.variants):
+        say("Over seeds: least and greatest of the runs; the intervals, over questions, do not include that luck.")
+    for text in comparison.notes:
+        say(f"note: {text}")
+
+
+def make_glance_table(comparison: Comparison, metrics: Sequence[str] = HEADLINES) -> Table:
+    """A line for each variant: the primary metric with its difference, then other metrics where the comparison has
+    them, judges and the time.
+    """
+    primary = comparison.primary
+    shown = dict.fromkeys((*metrics, *comparison.reliable))
+    others = [name for name in shown if name in comparison.results and name != primary]
+    columns = ["variant", _title_metric(comparison, primary), "difference", "p (Holm)", "over seeds"]
+    columns += [*(_title_metric(comparison, name) for name in others), COST_LABELS[TRAIN_SECONDS][0]]
+    rows = []
+    for variant in comparison.variants:
+        results = [comparison.result(name, variant) for name in others]
+        cells = [format_estimate(result.value if result else None) for result in results]
+        cells.append(format_cost(comparison.costs[variant.name], TRAIN_SECONDS))
+        rows.append(
+            [_describe_variant(comparison, variant), *_format_result(comparison.result(primary, variant)), *cells]
+        )
+    return Table("", columns, rows)
+
+
+def _make_metric_table(comparison: Comparison, metric: str) -> Table:
+    rows = [
+        [variant.name, *_format_result(result)]
+        for variant in comparison.variants
+        if (result := comparison.result(metric, variant))
+    ]
+    meaning = METRICS[metric].meaning if metric in METRICS else "mean score of the judge, 0 to 100"
+    compared = {result.questions for result in comparison.results[metric].values()}
+    if compared != {comparison.test_rows}:
+        meaning += f"; on {max(compared)} of the {comparison.test_rows} questions"
+    columns = ("variant", "value", "difference", "p (Holm)", "over seeds")
+    return Table(_title_metric(comparison, metric), columns, rows, meaning)
+
+
+def _make_cost_table(comparison: Comparison) -> Table:
+    rows = [
+        [variant.name, *(format_cost(comparison.costs[variant.name], name) for name in COSTS)]
+        for variant in comparison.trained
+    ]
+    return Table("Cost", ["variant", *(COST_LABELS[name][0] for name in COSTS)], rows, "means over seeds")
+
+
+def _make_settings_table(comparison: Comparison) -> Table:
+    keys = differing_keys([variant.values for variant in comparison.trained])
+    rows = [[variant.name, *(format_value(variant.values[key]) for key in keys)] for variant in comparison.trained]
+    return Table("What differs", ["variant", *keys], rows)
+
+
+def _make_runs_table(comparison: Comparison) -> Table:
+    rows = [
+        [variant.name, run.seed, run.run_id, run.started.strftime("%Y-%m-%d %H:%M"),
+         run.tags.get("version.medft", "-"), run.tags.get("git.commit", "-")[:10], run.tags.get("device", "-")]
+        for variant in comparison.trained for run in variant.runs
+    ]  # fmt: skip
+    return Table("Runs", ("variant", "seed", "MLflow run", "started (UTC)", "medft", "commit", "device"), rows)
+
+
+def _format_result(result: Result | None) -> list[str]:
+    if result is None:
+        return ["-"] * 4
+    spread = " .. ".join(map(format_number, result.spread)) if result.spread else "-"
+    return [format_estimate(result.value), format_signed(result.difference), format_p(result.p_holm), spread]
+
+
+def _describe_variant(comparison: Comparison, variant: Variant) -> str:
+    """A variant's name, how many seeds it has, and whether it is the reference, leaking, on the front."""
+    signs = {
+        f"{len(variant.runs)} seeds": len(variant.runs) > 1,
+        "reference": variant is comparison.reference,
+        "LEAKING": variant.is_leaking,
+        "on the front": variant.name in comparison.front,
+    }
+    shown = ", ".join(sign for sign, holds in signs.items() if holds)
+    return f"{variant.name} ({shown})" if shown else variant.name
+
+
+def _title_metric(comparison: Comparison, metric: str) -> str:
+    """A metric's name; an unreliable judge is called so."""
+    words = describe_reliability(comparison.reliable[metric]) if metric.startswith(JUDGE) else ""
+    return f"{metric} ({words})" if words else metric
+
+
+def describe_questions(comparison: Comparison) -> str:
+    """How many questions and documents the figures are based on."""
+    questions = format_count(comparison.test_rows, "test question", "test questions")
+    return f"{questions} of {format_count(comparison.documents, 'document', 'documents')}"
+
+
+def describe_family(comparison: Comparison) -> str:
+    """Which p-values are corrected together."""
+    if not comparison.family:
+        return "No p-values: there is nothing to compare with, or only one document."
+    tested = {name for row in comparison.results.values() for name, each in row.items() if each.p is not None}
+    return (
+        "p: of no difference to the reference, a sign-flip permutation test by document, corrected by Holm over the "
+        f"{format_count(comparison.family, 'p-value', 'p-values')} here "
+        f"({format_count(len(tested), 'variant', 'variants')}, "
+        f"{format_count(count_tested_metrics(comparison.results), 'metric', 'metrics')})."
+    )
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """The page as HTML."""
+    """compare.html."""
     scatter = plot_score_by_cost(comparison)
     return render_page(
         "compare.html",
@@ -39,8 +171,8 @@ def render_comparison(comparison: Comparison) -> str:
         tested_on=describe_questions(comparison),
         sentence=capitalize,
         glance=_keep_cells_together(make_glance_table(comparison)),
-        metrics=[_keep_cells_together(make_metric_table(comparison, metric)) for metric in comparison.results],
-        tables=[make_cost_table(comparison), make_settings_table(comparison), make_runs_table(comparison)],
+        metrics=[_keep_cells_together(_make_metric_table(comparison, metric)) for metric in comparison.results],
+        tables=[_make_cost_table(comparison), _make_settings_table(comparison), _make_runs_table(comparison)],
         dots=render_svg(plot_variants(comparison, comparison.primary)),
         scatter=render_svg(scatter) if scatter else "",
         curves=render_svg(plot_curves(comparison)),

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medft.comparison.compare import JUDGE, Comparison
-from medft.comparison.costs import COSTS
 from medft.comparison.labels import as_param, format_value
+from medft.comparison.metrics import COSTS
 from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
 from medft.errors import InputError
-from medft.metrics.registry import METRICS
 from medft.runs.metric_names import flatten_estimate
 from medft.runs.record import RunRecord
 
@@ -51,7 +50,7 @@ def _write_csv(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, 
 def _make_result_cells(result: Result) -> dict[str, object]:
     value, difference = result.value, result.difference
     least, most = result.spread or (None, None)
-    cells = {
+    return {
         "value": value.value,
         "low": value.low,
         "high": value.high,
@@ -65,17 +64,13 @@ def _make_result_cells(result: Result) -> dict[str, object]:
         "questions": result.questions,
         "documents": result.documents,
     }
-    return {key: value for key, value in cells.items() if value is not None}
 
 
 def extend_results_csv(comparison: Comparison, settings: Sequence[str], path: Path) -> int:
-    """Write a line for each run, which outlives the run's place in MLflow; lines of other runs stay.
-
-    Args:
-        settings: keys that the sweep varied.
+    """Write a line for each run, with the settings that its sweep varied, which outlives the run's place in MLflow.
 
     Returns:
-        How many lines of other runs there are.
+        How many lines of other runs there are; they stay.
 
     Raises:
         InputError: the file is there and is not one of ours.
@@ -101,9 +96,8 @@ def _read_results(path: Path) -> dict[str, dict[str, str]]:
 
 def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) -> dict[str, str]:
     numbers: dict[str, float] = {}
-    for name in METRICS:
-        if name in run.results:
-            numbers |= flatten_estimate(f"test/{name}", run.results[name].after)
+    for name, result in run.results.items():
+        numbers |= flatten_estimate(f"test/{name}", result.after)
     for judge in run.judges:
         numbers |= flatten_estimate(f"{JUDGE}{judge.name}/score", judge.score.after)
     numbers |= {f"cost/{name}": run.costs[name] for name in COSTS if name in run.costs}

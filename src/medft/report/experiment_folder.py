@@ -1,27 +1,36 @@
-"""The folder of an experiment: README.md (question, results, limits), results.csv, figure.png."""
+"""The folder of an experiment: README.md (question, verdict, results, limits), results.csv, figure.png.
 
+The verdict is made from the statistics of the comparison.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medft.comparison.compare import Comparison
 from medft.comparison.labels import as_param
-from medft.report.compare_plots import plot_over_setting, plot_variants
-from medft.report.compare_tables import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
+from medft.comparison.significance import Result, explain_too_few_documents
+from medft.comparison.variants import Variant
+from medft.metrics.statistics import Estimate
+from medft.report.compare_page import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
 from medft.report.csv_files import extend_results_csv
-from medft.report.format import capitalize, format_count
-from medft.report.plots import WIDE
-from medft.report.table import to_bullets
-from medft.report.verdict import write_verdict
+from medft.report.plots import WIDE, plot_over_setting, plot_variants
+from medft.report.table import (
+    capitalize,
+    format_count,
+    format_estimate,
+    format_number,
+    format_p,
+    format_signed,
+    to_bullets,
+)
 from medft.runs.sweeps import SweepRecord
 
-_VERSIONS = "version."
+Scored = list[tuple[Variant, Result]]
 
 
 def write_folder(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], folder: Path) -> None:
-    """Write the three files; results.csv keeps what it has of other runs.
-
-    Args:
-        left_out: runs of the sweep that are not compared, and why.
+    """Write the three files; results.csv keeps what it has of other runs, README.md says why runs are `left_out`.
 
     Raises:
         InputError: a file of that name is there and is not an experiment's.
@@ -35,11 +44,7 @@ def write_folder(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[s
 
 
 def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], other_lines: int) -> str:
-    """The text of README.md.
-
-    Args:
-        other_lines: lines of results.csv that are not of this sweep.
-    """
+    """The text of README.md; `other_lines` of results.csv are not of this sweep."""
     primary, direction = comparison.primary, "lower" if comparison.lower_is_better else "higher"
     runs = format_count(sum(len(variant.runs) for variant in comparison.trained), "run", "runs")
     variants = format_count(len(comparison.trained), "variant", "variants")
@@ -79,7 +84,7 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str
     runs = [run for variant in comparison.trained for run in variant.runs]
     run_tags, params = [run.tags for run in runs], [run.params for run in runs]
     tags = sorted(sweep.tags.items())
-    versions = [f"{key.removeprefix(_VERSIONS)} {value}" for key, value in tags if key.startswith(_VERSIONS)]
+    versions = [f"{key.removeprefix('version.')} {value}" for key, value in tags if key.startswith("version.")]
     machine = [value for key, value in tags if key.startswith("machine")]
     dirty = " with changes" if sweep.tags.get("git.dirty") == "true" else ""
     lines = [
@@ -100,3 +105,121 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str
 def _join_values(settings: Sequence[Mapping[str, str]], key: str, length: int | None = None) -> str:
     """The different values of a key, the first `length` characters of each."""
     return ", ".join(value[:length] for value in sorted({each.get(key, "?") for each in settings}))
+
+
+def write_verdict(comparison: Comparison) -> list[str]:
+    """Sentences: what differs from the reference on the primary metric and by how much, what does not, the spread over
+    seeds, and which variants are leaking.
+    """
+    results = comparison.results[comparison.primary]
+    scored = [(variant, results[variant.name]) for variant in comparison.trained if variant.name in results]
+    fair = [pair for pair in scored if not pair[0].is_leaking]
+    return [
+        *_compare_with_reference(comparison, [pair for pair in fair if pair[0] is not comparison.reference]),
+        *_name_best(comparison, fair),
+        *_describe_seeds(comparison, scored),
+        *_describe_baseline(comparison),
+        *_describe_leaking(comparison, [pair for pair in scored if pair[0].is_leaking]),
+    ]
+
+
+def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
+    sentences = [_describe_finding(comparison, variant, result) for variant, result in fair if result.is_finding]
+    reference = comparison.reference
+    alike = [(variant, result) for variant, result in fair if result.p_holm is not None and not result.is_finding]
+    if alike:
+        what = f"Cannot be told apart from {reference.name}"
+        if explain_too_few_documents(comparison.results):
+            few = f"{comparison.documents} documents are too few"
+            what = f"{few} to establish any difference from {reference.name}, however large"
+        named = [
+            f"{variant.name} ({format_signed(own.difference)}, p {format_p(own.p_holm)})" for variant, own in alike
+        ]
+        sentences.append(f"{what}: {'; '.join(named)}.")
+    if reference.is_leaking:
+        sentences.append(f"The reference {reference.name} was itself trained on test questions.")
+    untested = [variant.name for variant, result in fair if result.p_holm is None]
+    if untested:
+        why = "the test questions are of one document" if comparison.documents < 2 else "a value is not a number"
+        sentences.append(f"Not tested against {reference.name}, since {why}: {'; '.join(untested)}.")
+    return sentences
+
+
+def _describe_finding(comparison: Comparison, variant: Variant, result: Result) -> str:
+    difference, reference = result.difference, comparison.reference
+    assert difference is not None
+    word = "better" if comparison.is_better(result) else "worse"
+    direction = "lower" if difference.value < 0 else "higher"
+    p = format_p(result.p_holm)
+    sentence = (
+        f"{variant.name} is {word} than {reference.name}: {comparison.primary} is {direction} by "
+        f"{format_estimate(_drop_sign(difference))} (p {p if p.startswith('<') else f'= {p}'} after Holm)."
+    )
+    of_reference = comparison.result(comparison.primary, reference)
+    spreads = [each for each in (result.spread, of_reference.spread if of_reference else None) if each]
+    if any(most - least > abs(difference.value) for least, most in spreads):
+        sentence += " Seeds of one of the two lie further apart than that, so it may be luck of the seed."
+    return sentence
+
+
+def _drop_sign(difference: Estimate) -> Estimate:
+    """The size of a difference; its interval turned with it."""
+    if difference.value >= 0 or difference.low is None or difference.high is None:
+        return Estimate(abs(difference.value), difference.low, difference.high)
+    return Estimate(-difference.value, -difference.high, -difference.low)
+
+
+def _name_best(comparison: Comparison, fair: Scored) -> list[str]:
+    """The best value, and the variants on the Pareto front."""
+    sign = 1 if comparison.lower_is_better else -1
+    numbers = [(variant, result) for variant, result in fair if math.isfinite(result.value.value)]
+    sentences = []
+    if len(numbers) > 1:
+        variant, result = min(numbers, key=lambda pair: sign * pair[1].value.value)
+        word = "lowest" if comparison.lower_is_better else "highest"
+        sentences.append(f"The {word} {comparison.primary} is that of {variant.name}: {format_estimate(result.value)}.")
+    names = {variant.name for variant in comparison.trained if not variant.is_leaking}
+    if comparison.front and len(names) > 1:
+        everyone = " (all of them: what is better costs more)" if names <= set(comparison.front) else ""
+        front = "; ".join(comparison.front)
+        sentences.append(f"On the Pareto front of {comparison.primary} and training time: {front}{everyone}.")
+    return sentences
+
+
+def _describe_seeds(comparison: Comparison, scored: Scored) -> list[str]:
+    widths = {variant.name: result.spread[1] - result.spread[0] for variant, result in scored if result.spread}
+    single = [variant.name for variant, _ in scored if len(variant.runs) == 1]
+    sentences = []
+    if widths:
+        widest = max(widths, key=widths.__getitem__)
+        apart = f"{format_number(widths[widest])} apart in {comparison.primary} ({widest})"
+        sentences.append(f"Seeds of one variant lie up to {apart}.")
+    if single:
+        of = "every variant" if not widths else "; ".join(single)
+        sentences.append(f"One seed only of {of}: how much is luck of the seed is not known.")
+    return sentences
+
+
+def _describe_baseline(comparison: Comparison) -> list[str]:
+    result = comparison.result(comparison.primary, comparison.baseline) if comparison.baseline else None
+    if result is None or result.difference is None:
+        return []
+    tested = f", p {format_p(result.p_holm)}" if result.p_holm is not None else ""
+    return [
+        f"Before fine-tuning {comparison.primary} was {format_estimate(result.value)}; against "
+        f"{comparison.reference.name} that is {format_signed(result.difference)}{tested}."
+    ]
+
+
+def _describe_leaking(comparison: Comparison, leaking: Scored) -> list[str]:
+    """How much better a variant looks that has seen the answers; no sign that it is better."""
+    sentences = []
+    for variant, result in leaking:
+        sentence = f"{variant.name} was trained on the test questions, which says nothing about new ones"
+        if result.difference:
+            looks = "better" if comparison.is_better(result) else "worse"
+            tested = f", p {format_p(result.p_holm)}" if result.p_holm is not None else ""
+            by = f"{format_estimate(_drop_sign(result.difference))} in {comparison.primary}{tested}"
+            sentence += f": it looks {looks} than {comparison.reference.name} by {by}, and so much the leak may flatter"
+        sentences.append(f"{sentence}.")
+    return sentences

@@ -1,19 +1,39 @@
-"""`report.html`: one self-contained file about one run. No script, nothing loaded, every text of a model escaped."""
+"""The results of one run: what it prints at its end, its description in MLflow, and report.html.
 
-from collections.abc import Sequence
+The page is one self-contained file: no script, nothing loaded, every text of a model escaped.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from medft.evaluation.judging.metrics import JudgeResults, collect_scores, compare_judges
+from medft import console
+from medft.evaluation.judging.metrics import compare_judges
+from medft.evaluation.judging.metrics import JudgeResults
+from medft.evaluation.judging.metrics import collect_scores
 from medft.evaluation.predictions import Prediction
-from medft.metrics.registry import ANSWER_RANK, METRICS, BeforeAfter
-from medft.report.diff import Marked, mark_differences
-from medft.report.format import COST_LABELS, INTERVALS, format_before_after, format_estimate, keep_together
-from medft.report.html import render_page
+from medft.metrics.registry import BeforeAfter
+from medft.metrics.registry import ANSWER_RANK, HEADLINES, METRICS
+from medft.metrics.statistics import Difference
+from medft.report.html import Marked, mark_differences, render_page
 from medft.report.plots import NARROW, plot_losses, plot_score_by_length, plot_scores, render_svg
-from medft.report.run_table import describe_run
+from medft.report.table import (
+    COST_LABELS,
+    INTERVALS,
+    Table,
+    describe_reliability,
+    format_before_after,
+    format_estimate,
+    format_number,
+    format_p,
+    keep_together,
+)
+from medft.runs.metric_names import read_estimate
 from medft.runs.record import RunRecord, read_record
 from medft.runs.tracker import Tracker
 
+_COLUMNS = ("metric", "before", "after", "difference", "p")
+_ANSWERS = 3
+_CHARACTERS = 240  # of each answer shown; predictions.jsonl has them whole
 _SHOWN = 5  # worst and best answers each
 _JUDGE_FACTS = ("model", "digest", "server_version", "prompt_version", "options", "num_ctx")
 
@@ -39,11 +59,69 @@ class AnswerView:
     generated: Marked
 
 
-def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRecord:
-    """The report stage: report.html, loss_curves.png and the description of a run, made of all that it has logged.
+def print_summary(record: RunRecord) -> None:
+    """Print the results table and three answers side by side."""
+    predictions = record.predictions
+    rows = [(name, *format_before_after(result)) for name, result in record.results.items()]
+    rows += [_make_judge_row(judge, with_counts=True) for judge in record.judges]
+    rows.append(("reference/unigram_loss", "", format_estimate(record.unigram_loss), "", ""))
+    rows += [(f"cost/{name}", "", format_number(value), "", "") for name, value in record.costs.items()]
+    Table(f"test questions (n={len(predictions)}), with 95% intervals", _COLUMNS, rows).print()
+    shown = list({row.group: row for row in predictions}.values())[:_ANSWERS]  # of different subjects
+    shown += [row for row in predictions if row not in shown][: _ANSWERS - len(shown)]
+    answers = [
+        (row.instruction, _shorten(row.expected), _shorten((row.baseline and row.baseline.answer) or "-"),
+         _shorten(row.test.answer))
+        for row in shown
+    ]  # fmt: skip
+    title = f"{len(answers)} of {len(predictions)} answers, {_CHARACTERS} characters of each"
+    console.print_table(title, ("question", "expected", "before", "after"), answers, wrap=True)
 
-    Returns:
-        The record that they were made of.
+
+def print_judge(judge: str, metrics: Mapping[str, float]) -> None:
+    """Print what one judge's verdicts come to, under their MLflow names, and how far it agrees with others."""
+    own: list[tuple[str, str, str]] = []
+    others: list[tuple[str, str, str]] = []
+    for key in metrics:
+        if not key.endswith(("_ci_low", "_ci_high", "_p")):  # parts of another metric
+            estimate = read_estimate(metrics, key)
+            p = format_p(estimate.p) if isinstance(estimate, Difference) else ""
+            (own if key.startswith(f"judge/{judge}/") else others).append((key, format_estimate(estimate), p))
+    columns = ("metric", "value [95% interval]", "p")
+    Table(f"judge {judge}", columns, own).print()
+    if others:
+        Table("agreement between judges", columns, others).print()
+
+
+def _make_judge_row(judge: JudgeResults, with_counts: bool = False) -> tuple[str, str, str, str, str]:
+    counts = [f"{count} {status}" for status, count in judge.counts.items()] if with_counts else []
+    words = ", ".join(filter(None, [describe_reliability(judge.reliability.reliable), *counts]))
+    return (f"judge/{judge.name}/score{f' ({words})' if words else ''}", *format_before_after(judge.score))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1] + "…"
+
+
+def describe_run(record: RunRecord) -> str:
+    """The run's description in MLflow, in Markdown: its model and data in a line, warnings, the headline table."""
+    params = record.params
+    lines = [
+        f"**{params.get('model.name')}** on **{params.get('dataset.name')}**, {params.get('dataset.size_used')} rows, "
+        f"max_length {params.get('dataset.max_length')}, seed {record.seed}"
+    ]
+    if record.is_leaking:
+        lines.append("**Test questions were trained on**: these figures say nothing about new questions.")
+    rows = [(name, *format_before_after(record.results[name])) for name in HEADLINES if name in record.results]
+    rows += [_make_judge_row(judge) for judge in record.judges]
+    lines.append(Table("", _COLUMNS, rows).to_markdown())
+    lines.append("`report.html` under Artifacts has the rest: curves, judges, answers, the audit of the data.")
+    return "\n\n".join(lines)
+
+
+def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRecord:
+    """The report stage: report.html, loss_curves.png and the description of a run, made of all that it has logged;
+    returns the record of that.
     """
     record = read_record(tracker, predictions)
     page, curves = tracker.folder / "report.html", tracker.folder / "loss_curves.png"
@@ -99,8 +177,8 @@ def _view_judge(record: RunRecord, results: JudgeResults) -> JudgeView:
     return JudgeView(
         results=results,
         facts={key: record.tags[prefix + key] for key in _JUDGE_FACTS if prefix + key in record.tags},
-        histogram=render_svg(plot_scores(scores, NARROW)) if scores else "",
-        by_length=render_svg(plot_score_by_length(words, scores["after"], NARROW)) if "after" in scores else "",
+        histogram=render_svg(plot_scores(scores)) if scores else "",
+        by_length=render_svg(plot_score_by_length(words, scores["after"])) if "after" in scores else "",
     )
 
 

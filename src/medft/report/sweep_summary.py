@@ -14,14 +14,10 @@ _NEVER = "NOT STARTED"
 
 
 def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, commands: Mapping[str, str]) -> None:
-    """Say how each job ended, how what failed is repeated, and where everything is.
-
-    Args:
-        jobs: the newest run of each job, by label.
-        commands: by label, the command that runs the job alone.
+    """Say how each job ended, how what failed is repeated, and where everything is; `jobs` has the newest run of each
+    job, `commands` what runs the job alone, by label.
     """
-    metric = config.sweep.metric
-    _table(f"{len(jobs)} jobs", jobs, metric).print()
+    _table(f"{len(jobs)} jobs", jobs, config.sweep.metric).print()
     bad = {label: child for label, child in jobs.items() if child is None or child.status != "FINISHED"}
     for label, child in bad.items():
         say(f"{child.status if child else _NEVER}: {label}: {_why(child)}")
@@ -37,20 +33,16 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
 
 def describe_sweep(config: Config, jobs: Jobs) -> str:
     """The description of the parent run, in Markdown: what was asked, and the jobs, the best first."""
-    metric = config.sweep.metric
     best_first = dict(sorted(jobs.items(), key=lambda job: _rank(job[1], config)))
-    return f"{config.sweep.question or ''}\n\n{_table('', best_first, metric).to_markdown()}".strip()
+    return f"{config.sweep.question or ''}\n\n{_table('', best_first, config.sweep.metric).to_markdown()}".strip()
 
 
 def _table(title: str, jobs: Jobs, metric: str) -> Table:
     rows = [
-        (
-            label,
-            child.status if child else _NEVER,
-            f"{child.metrics[metric]:.4f}" if child and metric in child.metrics else "",
-        )
+        (label, child.status if child else _NEVER,
+         f"{child.metrics[metric]:.4f}" if child and metric in child.metrics else "")
         for label, child in jobs.items()
-    ]
+    ]  # fmt: skip
     return Table(title, ("job", "state", metric), rows)
 
 

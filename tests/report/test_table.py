@@ -1,8 +1,7 @@
-"""How numbers look."""
+"""How numbers and tables look."""
 
 from medft.metrics.statistics import Difference, Estimate
-from medft.report.format import format_estimate, format_number, format_p, format_signed
-from medft.report.table import Table
+from medft.report.table import Table, format_estimate, format_number, format_p, format_signed
 
 
 def test_an_interval_has_the_decimals_of_its_largest_number() -> None:

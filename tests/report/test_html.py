@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medft.report.diff import mark_differences
+from medft.report.html import mark_differences
 
 TEXT = st.text(alphabet="ab A.\n", max_size=60)
 
