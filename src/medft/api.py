@@ -111,7 +111,7 @@ def run(config: Config) -> Run:
     quieten()
     from medft.experiment import run as run_experiment
     from medft.runs.resume import read_run_json
-    from medft.search.space import format_override
+    from medft.search.config import format_override
 
     quieten_loggers()
     run_experiment(config)

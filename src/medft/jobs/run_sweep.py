@@ -9,11 +9,9 @@ from medft.comparison.labels import shorten_keys
 from medft.config.schema import Config
 from medft.files import exclusive_lock
 from medft.jobs.executors import Executor, make_executor
-from medft.jobs.job import Job, freeze
-from medft.jobs.plan import Plan
+from medft.jobs.plan import Job, Plan, freeze
 from medft.jobs.process import Outcome, is_running
-from medft.jobs.progress import SweepProgress
-from medft.jobs.scheduler import JobSource, Scheduler
+from medft.jobs.scheduler import JobSource, Scheduler, SweepProgress
 from medft.report.sweep_summary import describe_sweep, print_summary
 from medft.runs.provenance import command_line
 from medft.runs.resume import find_finished_runs

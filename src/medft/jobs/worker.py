@@ -29,7 +29,7 @@ def main(folder: Path) -> int:
 def _run(folder: Path) -> int:
     """Run the job; whatever ends it is logged to MLflow, an error before it has opened a run too."""
     from medft.console import quieten, quieten_loggers, warn
-    from medft.jobs.job import load_frozen
+    from medft.jobs.plan import load_frozen
     from medft.runs.status import describe_exception, record_end
     from medft.runs.sweeps import find_job_run
 

@@ -15,8 +15,7 @@ from medft.console import track
 from medft.errors import InputError
 from medft.files import json_digest
 from medft.jobs.plan import check_launcher, parse_overrides, range_argument
-from medft.search.config import SearchConfig, read_search
-from medft.search.space import Value, format_override, list_ends, match_type
+from medft.search.config import SearchConfig, Value, format_override, list_ends, match_type, read_search
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,44 @@
-"""A search from start to end: the parent run, the study, the trials, the summary."""
+"""A search from start to end: the parent run, the study, the trials, the summary in the terminal and in MLflow."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from medft.comparison.labels import shorten_keys
 from medft.console import say
 from medft.jobs.executors import Executor, make_executor
+from medft.jobs.plan import job_command
 from medft.jobs.process import Outcome
-from medft.jobs.progress import SweepProgress
 from medft.jobs.run_sweep import lock_sweep
-from medft.jobs.scheduler import Scheduler
+from medft.jobs.scheduler import Scheduler, SweepProgress
+from medft.report.plots import plot_trials
+from medft.report.table import Table
 from medft.runs.provenance import command_line
 from medft.runs.status import record_lost
-from medft.runs.sweeps import Sweep, open_sweep
-from medft.search.plan import SearchPlan
-from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy, open_storage
-from medft.search.summary import describe_search, make_best_tags, plot_history, print_search
-from medft.search.trials import TRIAL, TrialSource, label_trial
+from medft.runs.store import ui_command
+from medft.runs.sweeps import JobRun, Sweep, open_sweep
+from medft.search.config import format_value
+from medft.search.plan import SearchPlan, format_overrides
+from medft.search.study import (
+    COMPLETE,
+    FAIL,
+    PRUNED,
+    RUNNING,
+    TRIAL,
+    SearchStudy,
+    TrialSource,
+    label_trial,
+    open_storage,
+)
+
+_SHOWN = 10  # trials of the table
+_STATES = {COMPLETE: "done", PRUNED: "pruned", FAIL: "FAILED", RUNNING: "interrupted"}
+_CAUTION = (
+    "The best of many trials looks better on the validation rows than it is. What it is worth the test rows say, once, "
+    "when it is trained with this command."
+)
 
 
 def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
@@ -78,3 +99,87 @@ def _close(plan: SearchPlan, study: SearchStudy | None, sweep: Sweep, status: st
     if any(runs[each.number].tags.get("exit_code") == "2" for each in study.list_trials(FAIL) if each.number in runs):
         return 2
     return 0 if study.list_trials(COMPLETE) else 1
+
+
+def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun], sweep: Sweep) -> None:
+    """Print the best trials, the importance of each key, and the command that trains with the best settings.
+
+    Args:
+        runs: the trials' MLflow runs, by number.
+    """
+    ranked = _rank_trials(study)
+    title = f"{min(_SHOWN, len(ranked))} best of {len(ranked)} trials ({_count_states(study)})"
+    _make_table(plan, title, ranked[:_SHOWN]).print()
+    for trial in study.list_trials(FAIL):
+        run = runs.get(trial.number)
+        say(f"FAILED: trial {trial.number}: {run.error if run else 'it was not begun'}")
+        if run:
+            say(f"    its log:     {Path(run.tags.get('output_dir', '?')) / 'job.log'}")
+    if shares := study.compute_importances():
+        names = shorten_keys(list(plan.ranges))
+        say("what mattered: " + ", ".join(f"{names[key]} {share:.0%}" for key, share in shares.items()))
+    if left := len(study.list_trials(RUNNING)) + study.count_missing():
+        say(f"{left} of {study.settings.trials} trials are left; the same command again goes on with them")
+    if command := _format_best_command(plan, study):
+        say(f"train the best: {command}")
+    say(f"compare runs:  {ui_command(plan.config)}")
+    say(f"results:       {sweep.folder} (MLflow run {sweep.run_id})")
+
+
+def describe_search(plan: SearchPlan, study: SearchStudy) -> str:
+    """The description of the parent run, in Markdown: all trials, the best first, and what to do with the best."""
+    lines = [_count_states(study), "", _make_table(plan, "", _rank_trials(study)).to_markdown()]
+    if command := _format_best_command(plan, study):
+        lines += ["", "The best settings:", "", f"    {command}", "", _CAUTION]
+    return "\n".join(lines)
+
+
+def make_best_tags(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun]) -> dict[str, str]:
+    """The best trial as tags of the parent run; none where no trial has completed."""
+    best = study.get_best_trial()
+    if best is None:
+        return {}
+    return {
+        "search.best.trial": str(best.number),
+        "search.best.value": repr(best.value),
+        "search.best.params": json.dumps(best.params),
+        "search.best.command": _format_best_command(plan, study),
+        "search.best.run_id": runs[best.number].run_id if best.number in runs else "",
+    }
+
+
+def plot_history(plan: SearchPlan, study: SearchStudy) -> Any:
+    """Plot the values of all trials."""
+    settings = plan.settings
+    completed, pruned = (
+        [(each.number, each.value) for each in study.list_trials(state) if each.value is not None]
+        for state in (COMPLETE, PRUNED)
+    )
+    return plot_trials(completed, pruned, settings.metric, settings.direction == "minimize")
+
+
+def _format_best_command(plan: SearchPlan, study: SearchStudy) -> str:
+    """The command that trains with the best settings and the usual evaluation; empty where no trial has completed."""
+    best = study.get_best_trial()
+    return job_command([*plan.own, *format_overrides(best.params)]) if best else ""
+
+
+def _rank_trials(study: SearchStudy) -> list[Any]:
+    """Completed trials, the best first, then the others by number."""
+    is_best_last = study.settings.direction == "maximize"
+    completed = sorted(study.list_trials(COMPLETE), key=lambda trial: trial.value, reverse=is_best_last)
+    return completed + study.list_trials(PRUNED, FAIL, RUNNING)
+
+
+def _count_states(study: SearchStudy) -> str:
+    counts = {words: len(study.list_trials(state)) for state, words in _STATES.items()}
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+
+
+def _make_table(plan: SearchPlan, title: str, trials: list[Any]) -> Table:
+    rows = []
+    for trial in trials:
+        value = "" if trial.value is None else f"{trial.value:.4f}"
+        values = [format_value(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
+        rows.append([str(trial.number), _STATES[trial.state], value, *values])
+    return Table(title, ["trial", "state", plan.settings.metric, *shorten_keys(list(plan.ranges)).values()], rows)
