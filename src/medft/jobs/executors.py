@@ -37,17 +37,11 @@ class Handle(Protocol):
 
 
 class Executor(Protocol):
-    """Starts jobs whose configs are frozen in their folders.
+    """Starts jobs whose configs are frozen in their folders."""
 
-    Attributes:
-        n_jobs: how many are started at once; None = all of them.
-        outlives: whether jobs continue when the command that started them ends.
-        pause: seconds between two polls of the handles.
-    """
-
-    n_jobs: int | None
-    outlives: bool
-    pause: float
+    n_jobs: int | None  # how many are started at once; None = all of them
+    outlives: bool  # whether jobs continue when the command that started them ends
+    pause: float  # seconds between two polls of the handles
 
     def start(self, folder: Path, slot: int) -> Handle:
         """Start the job of a folder; `slot` is below `n_jobs`, and no other job that runs has the same."""
@@ -62,9 +56,7 @@ def make_executor(config: Config) -> Executor:
     launcher = config.launcher
     if isinstance(launcher, SlurmLauncherConfig):
         return SlurmExecutor(launcher)
-    if isinstance(launcher, RayLauncherConfig):
-        return RayExecutor(launcher)
-    return LocalExecutor(launcher)
+    return RayExecutor(launcher) if isinstance(launcher, RayLauncherConfig) else LocalExecutor(launcher)
 
 
 class LocalExecutor(Executor):
@@ -189,16 +181,15 @@ class _RemoteHandle(Handle):
 
 def make_environments(n_jobs: int, environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
     """The environment variables of each of `n_jobs` jobs that run at once."""
-    devices = list_gpus(environment)
     shared: dict[str, str] = {**environment, "PYTHONUNBUFFERED": "1"}
     if n_jobs > 1 and "OMP_NUM_THREADS" not in environment:
         shared["OMP_NUM_THREADS"] = str(max(1, _cores() // n_jobs))
-    if len(devices) < 2:
+    if len(devices := list_gpus(environment)) < 2:
         return [shared] * n_jobs
     return [{**shared, "CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} for slot in range(n_jobs)]
 
 
-def list_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
+def list_gpus(environment: Mapping[str, str]) -> list[str]:
     """The NVIDIA GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

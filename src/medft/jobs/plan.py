@@ -32,11 +32,7 @@ _MAX_LENGTH = 120  # characters of a folder's name
 
 @dataclass(frozen=True)
 class Job:
-    """A job with its final config.
-
-    Attributes:
-        number: its place among the jobs, from 0.
-    """
+    """A job with its final config; its number is its place among the jobs, from 0."""
 
     number: int
     config: Config
@@ -77,10 +73,10 @@ def job_label(values: Mapping[str, str]) -> str:
 
 def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
     """The value of each swept key under its short name, in an order that the command line does not change."""
-    parsed = {each.key_or_group: each for each in OverridesParser.create().parse_overrides(list(overrides))}
+    given = {each.key_or_group: each for each in parse_overrides(overrides)}
     names = shorten_keys(keys)
-    ordered = sorted((key for key in keys if key in parsed), key=lambda key: (key == "seed", key))
-    return {names[key]: parsed[key].get_value_element_as_str() for key in ordered}
+    ordered = sorted(given.keys() & set(keys), key=lambda key: (key == "seed", key))
+    return {names[key]: given[key].get_value_element_as_str() for key in ordered}
 
 
 def job_command(overrides: Sequence[str]) -> str:
@@ -97,21 +93,13 @@ def folder_name(label: str) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a command line.
+    """The jobs of a command line."""
 
-    Attributes:
-        is_sweep: whether there may be several (-m, or `hydra.mode: MULTIRUN` in an experiment).
-        jobs: the overrides of each.
-        keys: what is swept, in the order it was given.
-        fixed: the overrides that all jobs share.
-        configs: of the jobs; that of a run of its own has its folder.
-    """
-
-    is_sweep: bool
-    jobs: list[list[str]]
-    keys: list[str]
-    fixed: list[str]
-    configs: list[Config]
+    is_sweep: bool  # whether there may be several (-m, or `hydra.mode: MULTIRUN` in an experiment)
+    jobs: list[list[str]]  # the overrides of each
+    keys: list[str]  # what is swept, in the order it was given
+    fixed: list[str]  # the overrides that all jobs share
+    configs: list[Config]  # of the jobs; that of a run of its own has its folder
 
     @property
     def identity(self) -> str:
@@ -123,7 +111,7 @@ class Plan:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def make_jobs(self, parent: str, folder: Path) -> list[Job]:
-        """The jobs of the sweep whose MLflow run is `parent` and whose folder is `folder`."""
+        """The jobs of the sweep whose MLflow run is `parent`, each in a folder of its own under `folder`."""
         jobs = []
         for number, (overrides, config) in enumerate(zip(self.jobs, self.configs, strict=True)):
             values = swept_values(overrides, self.keys)

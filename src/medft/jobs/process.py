@@ -33,16 +33,12 @@ _GRACE = 20.0  # seconds to log its end; Slurm kills 30 seconds after it has ask
 class Outcome:
     """How a job ended.
 
-    Attributes:
-        status: `finished`; `known` = finished in an earlier launch; `pruned` = stopped early by
-            a search; `failed`; `killed` = stopped, or ended by a signal.
-        why: the reason, in a line, where it did not finish.
-        seconds: in this launch.
+    `known`: finished in an earlier launch; `pruned`: stopped by a search; `killed`: stopped, or ended by a signal.
     """
 
     status: Literal["finished", "known", "pruned", "failed", "killed"]
-    seconds: float
-    why: str = ""
+    seconds: float  # in this launch
+    why: str = ""  # the reason, in a line, where it did not finish
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -60,8 +56,7 @@ def is_running(folder: Path) -> bool:
 def settle(config: Config, outcome: Outcome, started: float) -> Outcome:
     """Make an outcome and MLflow agree: MLflow knows the error of a failed job, and a killed job could not log its end.
 
-    Args:
-        started: when its process was, seconds since 1970.
+    `started` is when its process was, in seconds since 1970.
     """
     if outcome.status in ("finished", "known"):
         return outcome
@@ -80,7 +75,6 @@ class JobProcess:
 
     Args:
         folder: where the job was frozen; its log goes there.
-        environment: of the process.
         time_limit: seconds until it is stopped; None = never.
         grace: seconds from stopping it to killing it.
     """
@@ -102,11 +96,11 @@ class JobProcess:
 
     @property
     def seconds(self) -> float:
-        """The time since its start."""
+        """Since its start."""
         return time.monotonic() - self._clock
 
     def has_begun(self) -> bool:
-        """Whether it has left the queue: there is none here."""
+        """There is no queue here."""
         return True
 
     def stop(self, why: str) -> None:
@@ -117,8 +111,7 @@ class JobProcess:
 
     def poll(self) -> Outcome | None:
         """How it ended; None while it runs."""
-        code = self._process.poll()
-        if code is None:
+        if (code := self._process.poll()) is None:
             if self._stopped_at and time.monotonic() - self._stopped_at > self._grace:
                 self._signal(signal.SIGKILL)
             elif self._time_limit and self.seconds > self._time_limit:
@@ -140,8 +133,7 @@ class JobProcess:
             os.killpg(self._process.pid, number)
 
     def _read_outcome(self, code: int) -> Outcome:
-        file = self.folder / RESULT
-        if file.exists():
+        if (file := self.folder / RESULT).exists():
             result = json.loads(file.read_text(encoding="utf-8"))
             return Outcome("known" if result["skipped"] else "finished", self.seconds, metrics=result["metrics"])
         why = self._why or ("interrupted" if code == 130 else "")
@@ -154,9 +146,7 @@ class JobProcess:
 
 
 def supervise(folder: str, time_limit: float | None = None, grace: float = _GRACE) -> Outcome:
-    """Run the job that was frozen in a folder and wait for it.
-
-    Errors of the job are not raised: they are in MLflow and in the outcome.
+    """Run the job that was frozen in a folder and wait for it; its errors are in MLflow and in the outcome.
 
     Raises:
         SystemExit: Slurm has put the job back into its queue; it is resumed later.
@@ -180,7 +170,7 @@ class SlurmTask:
     """`supervise` as submitit runs it: a preempted job is submitted again as it was."""
 
     def __call__(self, folder: str) -> Outcome:
-        """Run the job of a folder."""
+        """Run it."""
         return supervise(folder)
 
     def checkpoint(self, folder: str) -> Any:

@@ -61,8 +61,8 @@ class SweepProgress:
         self._outcomes[number] = outcome
         took = "" if outcome.status == "known" else f" after {format_duration(outcome.seconds)}"
         score = f", {self._metric} {text}" if (text := self._format_score(outcome)) else ""
-        words = f"{_WORDS[outcome.status]}{took}{score}{': ' * bool(outcome.why)}{outcome.why}"
-        text = f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: {words}"
+        why = f": {outcome.why}" if outcome.why else ""
+        text = f"[{number + 1}/{len(self._labels)}] {self._labels[number]}: {_WORDS[outcome.status]}{took}{score}{why}"
         if self._is_live:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -73,21 +73,22 @@ class SweepProgress:
         if self._is_live:
             self._live.refresh()
 
+    @property
+    def _running(self) -> list[int]:
+        return [number for number in self._begun if number not in self._outcomes]
+
     def _headline(self) -> str:
         counts = Counter(outcome.status for outcome in self._outcomes.values())
-        running, waiting = len(self._begun) - len(self._outcomes), len(self._labels) - len(self._begun)
+        waiting = len(self._labels) - len(self._begun)
         pruned = f"{counts['pruned']} pruned, " if counts["pruned"] else ""
         done, failed = counts["finished"] + counts["known"], counts["failed"] + counts["killed"]
-        parts = [f"{running} running, {done} done, {pruned}{failed} failed, {waiting} waiting"]
+        parts = [f"{len(self._running)} running, {done} done, {pruned}{failed} failed, {waiting} waiting"]
         if left := self._estimate_seconds_left():
             parts.append(f"about {format_duration(left)} left")
-        scores = {
-            label: self._outcomes[number].metrics[self._metric]
-            for number, label in enumerate(self._labels)
-            if number in self._outcomes and self._metric in self._outcomes[number].metrics
-        }
+        ended = sorted(self._outcomes.items())
+        scores = {self._labels[n]: each.metrics[self._metric] for n, each in ended if self._metric in each.metrics}
         if scores:
-            best = (min if self._direction == "minimize" else max)(scores, key=lambda label: scores[label])
+            best = (min if self._direction == "minimize" else max)(scores, key=scores.__getitem__)
             parts.append(f"best {self._metric} {scores[best]:.4f} ({best})")
         return "; ".join(parts)
 
@@ -97,17 +98,14 @@ class SweepProgress:
         if not took or len(self._outcomes) == len(self._labels):
             return None
         mean, now = sum(took) / len(took), time.monotonic()
-        running = [
-            max(0.0, mean - (now - begun)) for number, begun in self._begun.items() if number not in self._outcomes
-        ]
+        running = [max(0.0, mean - (now - self._begun[number])) for number in self._running]
         return (sum(running) + mean * (len(self._labels) - len(self._begun))) / (self._n_jobs or max(1, len(running)))
 
     def _make_table(self) -> Table:
         table = Table(title=self._headline(), title_justify="left")
         for name in ("job", "state", "time", self._metric):
             table.add_column(name, justify="left" if name in ("job", "state") else "right", overflow="fold")
-        running = [number for number in self._begun if number not in self._outcomes]
-        for number in sorted([*running, *list(self._outcomes)[-(_ROWS - len(running)) :]]):
+        for number in sorted([*self._running, *list(self._outcomes)[-(_ROWS - len(self._running)) :]]):
             outcome = self._outcomes.get(number)
             state = _WORDS[outcome.status] if outcome else "running"
             seconds = outcome.seconds if outcome else time.monotonic() - self._begun[number]
@@ -163,11 +161,7 @@ class Scheduler:
         self._running: list[_Running] = []
 
     def run(self) -> None:
-        """Run all.
-
-        Raises:
-            KeyboardInterrupt: it was stopped; so were its jobs, unless they outlive it.
-        """
+        """Run all. What interrupts this, such as KeyboardInterrupt, stops the jobs too, unless they outlive it."""
         try:
             self._start()
             while self._running:
@@ -190,8 +184,7 @@ class Scheduler:
         for slot in slots:
             if slot in taken:
                 continue
-            job = self._source.next_job()
-            if job is None:
+            if (job := self._source.next_job()) is None:
                 return
             self._running.append(_Running(job, self._executor.start(job.folder, slot), slot))
 
