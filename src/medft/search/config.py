@@ -192,9 +192,7 @@ def _load(file: Path, name: str) -> dict[str, Any]:
 
 def _merge(settings: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Sections key by key, but ranges whole; a sampler or pruner may be given by its name alone."""
-    merged = dict(settings)
-    for key, value in own.items():
-        if key in ("sampler", "pruner"):
-            value = {**settings[key], **(value if isinstance(value, dict) else {"name": value})}
-        merged[key] = value
+    merged = settings | own
+    for key in {"sampler", "pruner"} & own.keys():
+        merged[key] = settings[key] | (own[key] if isinstance(own[key], dict) else {"name": own[key]})
     return merged

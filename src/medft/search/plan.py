@@ -20,22 +20,14 @@ from medft.search.config import SearchConfig, Value, format_override, list_ends,
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """A search.
-
-    Attributes:
-        own: the user's overrides, which the best settings are trained with too.
-        fixed: the search file's overrides that the user has not replaced, then `own`.
-        ranges: by key, without keys that the user fixed.
-        config: at one point of the ranges.
-        resource: validations of a whole trial, the most over the ends of the ranges.
-    """
+    """A search."""
 
     settings: SearchConfig
-    own: list[str]
-    fixed: list[str]
-    ranges: dict[str, BaseDistribution]
-    config: Config
-    resource: int
+    own: list[str]  # the user's overrides, which the best settings are trained with too
+    fixed: list[str]  # the search file's overrides that the user has not replaced, then `own`
+    ranges: dict[str, BaseDistribution]  # by key, without keys that the user fixed
+    config: Config  # at one point of the ranges
+    resource: int  # validations of a whole trial, the most over the ends of the ranges
 
     @property
     def identity(self) -> str:

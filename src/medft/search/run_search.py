@@ -21,17 +21,7 @@ from medft.runs.store import ui_command
 from medft.runs.sweeps import JobRun, Sweep, open_sweep
 from medft.search.config import format_value
 from medft.search.plan import SearchPlan, format_overrides
-from medft.search.study import (
-    COMPLETE,
-    FAIL,
-    PRUNED,
-    RUNNING,
-    TRIAL,
-    SearchStudy,
-    TrialSource,
-    label_trial,
-    open_storage,
-)
+from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, TRIAL, SearchStudy, TrialJobs, label_trial, open_storage
 
 _SHOWN = 10  # trials of the table
 _STATES = {COMPLETE: "done", PRUNED: "pruned", FAIL: "FAILED", RUNNING: "interrupted"}
@@ -52,8 +42,7 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
     config = plan.config
     with lock_sweep(config, plan.identity, "search"):
         home = (Path(config.paths.root_dir) / "outputs" / "search").resolve()
-        storage = open_storage(plan.settings.storage, home)
-        executor = make_executor(config)
+        storage, executor = open_storage(plan.settings.storage, home), make_executor(config)
         sweep = open_sweep(config, plan.identity, home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}", "search")
         shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
         name = config.sweep.name or f"search {' x '.join(shorten_keys(list(plan.ranges)).values())}"
@@ -61,16 +50,16 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         status, study = "KILLED", None
         try:
             study_name = f"medft-{plan.identity}-{sweep.run_id[:8]}"  # `sweep.fresh`: another parent, another study
-            study = SearchStudy(storage, study_name, plan.settings, plan.ranges, plan.resource)
-            _run_trials(plan, study, sweep, executor)
+            study = SearchStudy(storage, study_name, plan)
+            _run_trials(study, sweep, executor)
             status = "FINISHED" if study.list_trials(COMPLETE) else "FAILED"
         finally:
-            code = _close(plan, study, sweep, status)
+            code = _close(study, sweep, status)
     return code
 
 
-def _run_trials(plan: SearchPlan, study: SearchStudy, sweep: Sweep, executor: Executor) -> None:
-    settings = plan.settings
+def _run_trials(study: SearchStudy, sweep: Sweep, executor: Executor) -> None:
+    settings = study.plan.settings
     ended, interrupted = study.list_trials(COMPLETE, PRUNED, FAIL), study.list_trials(RUNNING)
     if ended or interrupted:
         say(f"goes on with this search: {len(ended)} trials have ended, {len(interrupted)} were interrupted")
@@ -82,75 +71,69 @@ def _run_trials(plan: SearchPlan, study: SearchStudy, sweep: Sweep, executor: Ex
             else:
                 outcome = Outcome("pruned" if trial.state == PRUNED else "failed", 0.0)
             progress.add_known(trial.number, label_trial(trial.number, trial.params), outcome)
-        Scheduler(TrialSource(plan, study, sweep), executor, progress).run()
+        Scheduler(TrialJobs(study, sweep), executor, progress).run()
 
 
-def _close(plan: SearchPlan, study: SearchStudy | None, sweep: Sweep, status: str) -> int:
+def _close(study: SearchStudy | None, sweep: Sweep, status: str) -> int:
     """End the parent run and print the summary; returns the exit code."""
     record_lost(sweep)
     if study is None:
         sweep.close("FAILED", "")
         return 1
     runs = {int(run.tags[TRIAL]): run for run in sweep.list_job_runs().values() if TRIAL in run.tags}
-    sweep.set_tags(make_best_tags(plan, study, runs))
-    sweep.log_figure(plot_history(plan, study), "optimization_history.png")
-    sweep.close(status, describe_search(plan, study))
-    print_search(plan, study, runs, sweep)
+    sweep.set_tags(_make_best_tags(study, runs))
+    sweep.log_figure(_plot_history(study), "optimization_history.png")
+    sweep.close(status, _describe(study))
+    _print_summary(study, runs, sweep)
     if any(runs[each.number].tags.get("exit_code") == "2" for each in study.list_trials(FAIL) if each.number in runs):
         return 2
     return 0 if study.list_trials(COMPLETE) else 1
 
 
-def print_search(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun], sweep: Sweep) -> None:
-    """Print the best trials, the importance of each key, and the command that trains with the best settings.
-
-    Args:
-        runs: the trials' MLflow runs, by number.
-    """
+def _print_summary(study: SearchStudy, runs: Mapping[int, JobRun], sweep: Sweep) -> None:
+    """Print the best trials, the importance of each key, and the command that trains with the best settings."""
     ranked = _rank_trials(study)
     title = f"{min(_SHOWN, len(ranked))} best of {len(ranked)} trials ({_count_states(study)})"
-    _make_table(plan, title, ranked[:_SHOWN]).print()
+    _make_table(study, title, ranked[:_SHOWN]).print()
     for trial in study.list_trials(FAIL):
         run = runs.get(trial.number)
         say(f"FAILED: trial {trial.number}: {run.error if run else 'it was not begun'}")
         if run:
             say(f"    its log:     {Path(run.tags.get('output_dir', '?')) / 'job.log'}")
     if shares := study.compute_importances():
-        names = shorten_keys(list(plan.ranges))
+        names = shorten_keys(list(study.plan.ranges))
         say("what mattered: " + ", ".join(f"{names[key]} {share:.0%}" for key, share in shares.items()))
     if left := len(study.list_trials(RUNNING)) + study.count_missing():
-        say(f"{left} of {study.settings.trials} trials are left; the same command again goes on with them")
-    if command := _format_best_command(plan, study):
+        say(f"{left} of {study.plan.settings.trials} trials are left; the same command again goes on with them")
+    if command := _format_best_command(study):
         say(f"train the best: {command}")
-    say(f"compare runs:  {ui_command(plan.config)}")
+    say(f"compare runs:  {ui_command(study.plan.config)}")
     say(f"results:       {sweep.folder} (MLflow run {sweep.run_id})")
 
 
-def describe_search(plan: SearchPlan, study: SearchStudy) -> str:
+def _describe(study: SearchStudy) -> str:
     """The description of the parent run, in Markdown: all trials, the best first, and what to do with the best."""
-    lines = [_count_states(study), "", _make_table(plan, "", _rank_trials(study)).to_markdown()]
-    if command := _format_best_command(plan, study):
+    lines = [_count_states(study), "", _make_table(study, "", _rank_trials(study)).to_markdown()]
+    if command := _format_best_command(study):
         lines += ["", "The best settings:", "", f"    {command}", "", _CAUTION]
     return "\n".join(lines)
 
 
-def make_best_tags(plan: SearchPlan, study: SearchStudy, runs: Mapping[int, JobRun]) -> dict[str, str]:
+def _make_best_tags(study: SearchStudy, runs: Mapping[int, JobRun]) -> dict[str, str]:
     """The best trial as tags of the parent run; none where no trial has completed."""
-    best = study.get_best_trial()
-    if best is None:
+    if (best := study.get_best_trial()) is None:
         return {}
     return {
         "search.best.trial": str(best.number),
         "search.best.value": repr(best.value),
         "search.best.params": json.dumps(best.params),
-        "search.best.command": _format_best_command(plan, study),
+        "search.best.command": _format_best_command(study),
         "search.best.run_id": runs[best.number].run_id if best.number in runs else "",
     }
 
 
-def plot_history(plan: SearchPlan, study: SearchStudy) -> Any:
-    """Plot the values of all trials."""
-    settings = plan.settings
+def _plot_history(study: SearchStudy) -> Any:
+    settings = study.plan.settings
     completed, pruned = (
         [(each.number, each.value) for each in study.list_trials(state) if each.value is not None]
         for state in (COMPLETE, PRUNED)
@@ -158,16 +141,16 @@ def plot_history(plan: SearchPlan, study: SearchStudy) -> Any:
     return plot_trials(completed, pruned, settings.metric, settings.direction == "minimize")
 
 
-def _format_best_command(plan: SearchPlan, study: SearchStudy) -> str:
+def _format_best_command(study: SearchStudy) -> str:
     """The command that trains with the best settings and the usual evaluation; empty where no trial has completed."""
     best = study.get_best_trial()
-    return job_command([*plan.own, *format_overrides(best.params)]) if best else ""
+    return job_command([*study.plan.own, *format_overrides(best.params)]) if best else ""
 
 
 def _rank_trials(study: SearchStudy) -> list[Any]:
     """Completed trials, the best first, then the others by number."""
-    is_best_last = study.settings.direction == "maximize"
-    completed = sorted(study.list_trials(COMPLETE), key=lambda trial: trial.value, reverse=is_best_last)
+    is_high_good = study.plan.settings.direction == "maximize"
+    completed = sorted(study.list_trials(COMPLETE), key=lambda trial: trial.value, reverse=is_high_good)
     return completed + study.list_trials(PRUNED, FAIL, RUNNING)
 
 
@@ -176,8 +159,8 @@ def _count_states(study: SearchStudy) -> str:
     return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
 
 
-def _make_table(plan: SearchPlan, title: str, trials: list[Any]) -> Table:
-    rows = []
+def _make_table(study: SearchStudy, title: str, trials: list[Any]) -> Table:
+    plan, rows = study.plan, []
     for trial in trials:
         value = "" if trial.value is None else f"{trial.value:.4f}"
         values = [format_value(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
