@@ -1,5 +1,6 @@
 """The jobs of a command line: composed and checked before the first is run, each with a label and a frozen config."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -25,6 +26,7 @@ from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
 from medft.runs.provenance import command_line
 
+Value = str | int | float | bool | None
 JOB = "job.yaml"
 _SWEEP_KEYS = ("hydra.", "hydra/", "sweep.", "sweep/", "launcher=", "launcher.")
 _MAX_LENGTH = 120  # characters of a folder's name
@@ -192,6 +194,13 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         raise InputError(describe_error(error)) from None
 
 
+def format_override(key: str, value: Value) -> str:
+    """A value as a Hydra override that is read back as exactly the same value."""
+    if value is None or isinstance(value, bool):
+        return f"{key}={json.dumps(value)}"
+    return f"{key}={_quote(value) if isinstance(value, str) else repr(value)}"
+
+
 def range_argument(override: Override) -> str:
     """How `medft search` is told to search what an override sweeps."""
     value = override.value()
@@ -233,3 +242,12 @@ def _list_choices(override: Override) -> list[str]:
             f"search.ranges: {range_argument(override)}"
         )
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def _quote(text: str) -> str:
+    """The text, in quotes unless Hydra reads it as the same text without them."""
+    with contextlib.suppress(HydraException):
+        if OverridesParser.create().parse_overrides([f"key={text}"])[0].value() == text:
+            return text
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), text)
+    return f"'{escaped}'"

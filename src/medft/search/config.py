@@ -1,16 +1,11 @@
 """The settings of a search and its ranges: conf/search/*.yaml or a file of the user's, and `search.KEY=VALUE`."""
 
-import contextlib
-import json
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -22,9 +17,9 @@ from medft.config.paths import conf_dir
 from medft.config.schema import Count, Positive
 from medft.config.section import Section
 from medft.errors import InputError
+from medft.jobs.plan import Value
 
 _METRIC = "val/loss"
-Value = str | int | float | bool | None
 
 
 class _Range(Section):
@@ -85,25 +80,9 @@ def suggest(trial: Any, key: str, space: BaseDistribution) -> Value:
     return number(key, space.low, space.high, log=space.log, step=space.step)  # type: ignore[no-any-return]
 
 
-def format_override(key: str, value: Value) -> str:
-    """A value as a Hydra override that is read back as exactly the same value."""
-    if value is None or isinstance(value, bool):
-        return f"{key}={json.dumps(value)}"
-    return f"{key}={_quote(value) if isinstance(value, str) else repr(value)}"
-
-
 def format_value(value: Value) -> str:
     """A value for labels and tables: three digits of a float."""
     return f"{value:.3g}" if isinstance(value, float) else "null" if value is None else str(value)
-
-
-def _quote(text: str) -> str:
-    """The text, in quotes unless Hydra reads it as the same text without them."""
-    with contextlib.suppress(HydraException):
-        if OverridesParser.create().parse_overrides([f"key={text}"])[0].value() == text:
-            return text
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), text)
-    return f"'{escaped}'"
 
 
 class SamplerConfig(Section):

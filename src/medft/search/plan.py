@@ -14,8 +14,8 @@ from medft.config.section import Role
 from medft.console import track
 from medft.errors import InputError
 from medft.files import json_digest
-from medft.jobs.plan import check_launcher, parse_overrides, range_argument
-from medft.search.config import SearchConfig, Value, format_override, list_ends, match_type, read_search
+from medft.jobs.plan import Value, check_launcher, format_override, parse_overrides, range_argument
+from medft.search.config import SearchConfig, list_ends, match_type, read_search
 
 
 @dataclass(frozen=True)

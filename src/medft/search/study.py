@@ -21,13 +21,13 @@ from medft.config.compose import compose_config
 from medft.config.schema import JobInfo
 from medft.errors import InputError
 from medft.jobs.executors import Handle
-from medft.jobs.plan import Job, freeze, job_command, make_job, swept_values
+from medft.jobs.plan import Job, Value, freeze, job_command, make_job, swept_values
 from medft.jobs.process import Outcome
 from medft.jobs.scheduler import INTERRUPTED, JobSource
 from medft.runs.resume import read_run_json
 from medft.runs.store import read_history
 from medft.runs.sweeps import Sweep
-from medft.search.config import SamplerConfig, Value, format_value, suggest
+from medft.search.config import SamplerConfig, format_value, suggest
 from medft.search.plan import SearchPlan, format_overrides
 
 COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
