@@ -96,7 +96,7 @@ def run(config: Config) -> Run:
 
     from medft.config.compose import check
     from medft.console import quieten, quieten_loggers
-    from medft.jobs.plan import choose_folder
+    from medft.jobs.plan import choose_folder, format_override
 
     if check(OmegaConf.create(config.resolved)).model_dump() != config.model_dump():
         raise InputError("the config was changed after compose(); give the change to compose() as an override")
@@ -106,7 +106,6 @@ def run(config: Config) -> Run:
     quieten()
     from medft.experiment import run as run_experiment
     from medft.runs.resume import read_run_json
-    from medft.search.space import format_override
 
     quieten_loggers()
     run_experiment(config)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from medft.config.schema import Config
-from medft.jobs.job import load_frozen
+from medft.jobs.plan import load_frozen
 from medft.jobs.process import Outcome
 from medft.runs.provenance import config_hash, judge_hash
 from medft.runs.splits import read_splits

@@ -71,7 +71,7 @@ def test_an_interrupted_trial_has_the_same_values_and_those_after_it_too() -> No
     plan = plan_search([*SETTINGS, "search.trials=9"])
 
     def ask(storage: optuna.storages.BaseStorage, name: str, interrupt: int) -> list[dict[str, object]]:
-        study = SearchStudy(storage, name, plan.settings, plan.ranges, plan.resource)
+        study = SearchStudy(storage, name, plan)
         for number in range(len(study.list_trials(TrialState.COMPLETE)), 9):
             trial = study.resume_trial(number) if study.list_trials(TrialState.RUNNING) else study.ask()
             if number == interrupt:

@@ -16,9 +16,8 @@ from optuna.trial import TrialState
 from medft.config.compose import compose_raw
 from medft.config.paths import conf_dir
 from medft.errors import InputError
-from medft.search.config import read_search
+from medft.search.config import list_ends, read_search
 from medft.search.plan import format_overrides, plan_search
-from medft.search.space import list_ends
 from tests.composed import TINY
 from tests.jobs.sweeps import finish, histories, jobs, parents, start, wait_for
 

@@ -22,8 +22,8 @@ def compare(arguments: Arguments) -> int:
     from medft.metrics.registry import PRIMARY
     from medft.report.compare_page import print_comparison, render_comparison
     from medft.report.csv_files import write_compare_csv
-    from medft.runs.record import RunQuery, load_runs
     from medft.runs.query import RunStore
+    from medft.runs.record import RunQuery, load_runs
     from medft.runs.sweeps import is_sweep, read_sweep
 
     store = RunStore(compose_config(arguments.overrides))
@@ -65,8 +65,8 @@ def report(arguments: Arguments) -> int:
     from medft.config.compose import compose_config
     from medft.report.compare_page import print_comparison
     from medft.report.experiment_folder import write_folder
-    from medft.runs.record import RunQuery, load_runs
     from medft.runs.query import RunStore
+    from medft.runs.record import RunQuery, load_runs
     from medft.runs.sweeps import read_sweep
 
     store = RunStore(compose_config(arguments.overrides))

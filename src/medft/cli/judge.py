@@ -14,9 +14,8 @@ from medft.evaluation.judging.metrics import JudgeResults
 from medft.evaluation.predictions import Prediction
 from medft.files import exclusive_lock
 from medft.report.run_page import print_judge, publish_report
-from medft.runs.record import IDENTITY, log_verdicts
 from medft.runs.open import FinishedRun, open_run
-from medft.runs.record import read_predictions
+from medft.runs.record import IDENTITY, log_verdicts, read_predictions
 
 
 def judge(arguments: Arguments) -> int:

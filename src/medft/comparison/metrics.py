@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from medft.comparison.variants import Variant
 from medft.errors import InputError
-from medft.evaluation.judging.metrics import Reliability, assess_reliability
-from medft.evaluation.judging.metrics import BOUNDS
+from medft.evaluation.judging.metrics import BOUNDS, Reliability, assess_reliability
 from medft.evaluation.predictions import list_judges
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import METRICS

@@ -4,8 +4,9 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +15,7 @@ from typing_extensions import override
 
 from medft.config.schema import Config, LocalLauncherConfig, RayLauncherConfig, SlurmLauncherConfig
 from medft.errors import InputError
-from medft.jobs.devices import make_environments
-from medft.jobs.process import JobProcess, Outcome
-from medft.jobs.remote import BEGUN, SlurmTask, supervise
+from medft.jobs.process import BEGUN, JobProcess, Outcome, SlurmTask, supervise
 
 # Ray reports usage to its makers unless told not to, as MLflow does (medft.runs.store).
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -38,17 +37,11 @@ class Handle(Protocol):
 
 
 class Executor(Protocol):
-    """Starts jobs whose configs are frozen in their folders.
+    """Starts jobs whose configs are frozen in their folders."""
 
-    Attributes:
-        n_jobs: how many are started at once; None = all of them.
-        outlives: whether jobs continue when the command that started them ends.
-        pause: seconds between two polls of the handles.
-    """
-
-    n_jobs: int | None
-    outlives: bool
-    pause: float
+    n_jobs: int | None  # how many are started at once; None = all of them
+    outlives: bool  # whether jobs continue when the command that started them ends
+    pause: float  # seconds between two polls of the handles
 
     def start(self, folder: Path, slot: int) -> Handle:
         """Start the job of a folder; `slot` is below `n_jobs`, and no other job that runs has the same."""
@@ -63,9 +56,7 @@ def make_executor(config: Config) -> Executor:
     launcher = config.launcher
     if isinstance(launcher, SlurmLauncherConfig):
         return SlurmExecutor(launcher)
-    if isinstance(launcher, RayLauncherConfig):
-        return RayExecutor(launcher)
-    return LocalExecutor(launcher)
+    return RayExecutor(launcher) if isinstance(launcher, RayLauncherConfig) else LocalExecutor(launcher)
 
 
 class LocalExecutor(Executor):
@@ -186,3 +177,32 @@ class _RemoteHandle(Handle):
     def stop(self, why: str) -> None:
         self._why = why
         self._cancel()
+
+
+def make_environments(n_jobs: int, environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
+    """The environment variables of each of `n_jobs` jobs that run at once."""
+    shared: dict[str, str] = {**environment, "PYTHONUNBUFFERED": "1"}
+    if n_jobs > 1 and "OMP_NUM_THREADS" not in environment:
+        shared["OMP_NUM_THREADS"] = str(max(1, _cores() // n_jobs))
+    if len(devices := list_gpus(environment)) < 2:
+        return [shared] * n_jobs
+    return [{**shared, "CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} for slot in range(n_jobs)]
+
+
+def list_gpus(environment: Mapping[str, str]) -> list[str]:
+    """The NVIDIA GPUs that jobs may use, as CUDA_VISIBLE_DEVICES names them."""
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [each.strip() for each in visible.split(",") if each.strip()]
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True, text=True, timeout=20, check=True, env=dict(environment),
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return listed.stdout.split()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

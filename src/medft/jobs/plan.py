@@ -1,45 +1,106 @@
-"""The jobs of a command line, each composed once, and all checked before the first is run."""
+"""The jobs of a command line: composed and checked before the first is run, each with a label and a frozen config."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from medft.config.compose import check, compose_config, compose_raw, describe_error
+from medft.comparison.labels import shorten_keys
+from medft.config.compose import check, compose_config, compose_raw, describe_error, validate
 from medft.config.roles import can_be_swept
 from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
-from medft.jobs.job import Job, job_command, job_label, make_job, swept_values
 from medft.runs.provenance import command_line
+
+Value = str | int | float | bool | None
+JOB = "job.yaml"
+_SWEEP_KEYS = ("hydra.", "hydra/", "sweep.", "sweep/", "launcher=", "launcher.")
+_MAX_LENGTH = 120  # characters of a folder's name
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job with its final config; its number is its place among the jobs, from 0."""
+
+    number: int
+    config: Config
+
+    @property
+    def label(self) -> str:
+        """Its name in its sweep."""
+        return self.config.job.label
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes."""
+        return self.config.paths.output
+
+
+def make_job(number: int, config: Config, info: JobInfo, sweep_folder: Path) -> Job:
+    """A job in a folder of its own under its sweep's."""
+    return Job(number, config.as_job(info, sweep_folder / folder_name(info.label)))
+
+
+def freeze(job: Job) -> None:
+    """Write a job's config down, resolved, so that nothing edited while a sweep runs changes its later jobs."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    frozen = {"job": job.config.job.model_dump(), "config": job.config.resolved}
+    (job.folder / JOB).write_text(yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def load_frozen(folder: Path) -> Config:
+    """The config of the job that was frozen in a folder."""
+    frozen = yaml.safe_load((folder / JOB).read_text(encoding="utf-8"))
+    return validate(frozen["config"]).as_job(JobInfo.model_validate(frozen["job"]), folder)
+
+
+def job_label(values: Mapping[str, str]) -> str:
+    """The swept values of a job as its name, such as `max_length=512, seed=1`."""
+    return ", ".join(f"{short}={value}" for short, value in values.items()) or "the only job"
+
+
+def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """The value of each swept key under its short name, in an order that the command line does not change."""
+    given = {each.key_or_group: each for each in parse_overrides(overrides)}
+    names = shorten_keys(keys)
+    ordered = sorted(given.keys() & set(keys), key=lambda key: (key == "seed", key))
+    return {names[key]: given[key].get_value_element_as_str() for key in ordered}
+
+
+def job_command(overrides: Sequence[str]) -> str:
+    """The command that runs the job alone."""
+    return command_line("medft train", [each for each in overrides if not each.lstrip("+~").startswith(_SWEEP_KEYS)])
+
+
+def folder_name(label: str) -> str:
+    """A label as the name of a folder, which other labels do not share."""
+    plain = label.replace(", ", ",")
+    safe = re.sub(r"[^A-Za-z0-9=._,+-]+", "_", plain)[:_MAX_LENGTH].strip(".") or "job"
+    return safe if safe == plain else f"{safe}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a command line.
+    """The jobs of a command line."""
 
-    Attributes:
-        is_sweep: whether there may be several (-m, or `hydra.mode: MULTIRUN` in an experiment).
-        jobs: the overrides of each.
-        keys: what is swept, in the order it was given.
-        fixed: the overrides that all jobs share.
-        configs: of the jobs; that of a run of its own has its folder.
-    """
-
-    is_sweep: bool
-    jobs: list[list[str]]
-    keys: list[str]
-    fixed: list[str]
-    configs: list[Config]
+    is_sweep: bool  # whether there may be several (-m, or `hydra.mode: MULTIRUN` in an experiment)
+    jobs: list[list[str]]  # the overrides of each
+    keys: list[str]  # what is swept, in the order it was given
+    fixed: list[str]  # the overrides that all jobs share
+    configs: list[Config]  # of the jobs; that of a run of its own has its folder
 
     @property
     def identity(self) -> str:
@@ -51,7 +112,7 @@ class Plan:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def make_jobs(self, parent: str, folder: Path) -> list[Job]:
-        """The jobs of the sweep whose MLflow run is `parent` and whose folder is `folder`."""
+        """The jobs of the sweep whose MLflow run is `parent`, each in a folder of its own under `folder`."""
         jobs = []
         for number, (overrides, config) in enumerate(zip(self.jobs, self.configs, strict=True)):
             values = swept_values(overrides, self.keys)
@@ -132,6 +193,13 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         raise InputError(describe_error(error)) from None
 
 
+def format_override(key: str, value: Value) -> str:
+    """A value as a Hydra override that is read back as exactly the same value."""
+    if value is None or isinstance(value, bool):
+        return f"{key}={json.dumps(value)}"
+    return f"{key}={_quote(value) if isinstance(value, str) else repr(value)}"
+
+
 def range_argument(override: Override) -> str:
     """How `medft search` is told to search what an override sweeps."""
     value = override.value()
@@ -173,3 +241,12 @@ def _list_choices(override: Override) -> list[str]:
             f"search.ranges: {range_argument(override)}"
         )
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def _quote(text: str) -> str:
+    """The text, in quotes unless Hydra reads it as the same text without them."""
+    with contextlib.suppress(HydraException):
+        if OverridesParser.create().parse_overrides([f"key={text}"])[0].value() == text:
+            return text
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), text)
+    return f"'{escaped}'"

@@ -1,4 +1,4 @@
-"""One job's process: started, watched, stopped, and how it ended."""
+"""A job's process: started, watched, stopped, and how it ended; here, or on a machine of Slurm or Ray."""
 
 import contextlib
 import json
@@ -6,36 +6,39 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from types import FrameType
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from medft.config.schema import Config
+from medft.jobs.plan import load_frozen
 from medft.jobs.worker import LOCK, RESULT
 from medft.runs.status import is_finished_run, record_end
+from medft.runs.store import preload_mlflow
 from medft.runs.sweeps import find_job_run
 
 LOG = "job.log"
+BEGUN = "begun"  # a file in the job's folder: it has left the queue
+_GRACE = 20.0  # seconds to log its end; Slurm kills 30 seconds after it has asked
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended.
 
-    Attributes:
-        status: `finished`; `known` = finished in an earlier launch; `pruned` = stopped early by
-            a search; `failed`; `killed` = stopped, or ended by a signal.
-        why: the reason, in a line, where it did not finish.
-        seconds: in this launch.
+    `known`: finished in an earlier launch; `pruned`: stopped by a search; `killed`: stopped, or ended by a signal.
     """
 
     status: Literal["finished", "known", "pruned", "failed", "killed"]
-    seconds: float
-    why: str = ""
+    seconds: float  # in this launch
+    why: str = ""  # the reason, in a line, where it did not finish
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -53,8 +56,7 @@ def is_running(folder: Path) -> bool:
 def settle(config: Config, outcome: Outcome, started: float) -> Outcome:
     """Make an outcome and MLflow agree: MLflow knows the error of a failed job, and a killed job could not log its end.
 
-    Args:
-        started: when its process was, seconds since 1970.
+    `started` is when its process was, in seconds since 1970.
     """
     if outcome.status in ("finished", "known"):
         return outcome
@@ -73,7 +75,6 @@ class JobProcess:
 
     Args:
         folder: where the job was frozen; its log goes there.
-        environment: of the process.
         time_limit: seconds until it is stopped; None = never.
         grace: seconds from stopping it to killing it.
     """
@@ -95,11 +96,11 @@ class JobProcess:
 
     @property
     def seconds(self) -> float:
-        """The time since its start."""
+        """Since its start."""
         return time.monotonic() - self._clock
 
     def has_begun(self) -> bool:
-        """Whether it has left the queue: there is none here."""
+        """There is no queue here."""
         return True
 
     def stop(self, why: str) -> None:
@@ -110,8 +111,7 @@ class JobProcess:
 
     def poll(self) -> Outcome | None:
         """How it ended; None while it runs."""
-        code = self._process.poll()
-        if code is None:
+        if (code := self._process.poll()) is None:
             if self._stopped_at and time.monotonic() - self._stopped_at > self._grace:
                 self._signal(signal.SIGKILL)
             elif self._time_limit and self.seconds > self._time_limit:
@@ -133,8 +133,7 @@ class JobProcess:
             os.killpg(self._process.pid, number)
 
     def _read_outcome(self, code: int) -> Outcome:
-        file = self.folder / RESULT
-        if file.exists():
+        if (file := self.folder / RESULT).exists():
             result = json.loads(file.read_text(encoding="utf-8"))
             return Outcome("known" if result["skipped"] else "finished", self.seconds, metrics=result["metrics"])
         why = self._why or ("interrupted" if code == 130 else "")
@@ -144,3 +143,56 @@ class JobProcess:
         if why:
             return Outcome("killed", self.seconds, why)
         return Outcome("failed", self.seconds, f"ended with exit code {code}")
+
+
+def supervise(folder: str, time_limit: float | None = None, grace: float = _GRACE) -> Outcome:
+    """Run the job that was frozen in a folder and wait for it; its errors are in MLflow and in the outcome.
+
+    Raises:
+        SystemExit: Slurm has put the job back into its queue; it is resumed later.
+    """
+    config = load_frozen(Path(folder))
+    (Path(folder) / BEGUN).touch()
+    process = JobProcess(Path(folder), {**os.environ, "PYTHONUNBUFFERED": "1"}, time_limit, grace)
+    try:
+        with _sigterm_interrupts():
+            preload_mlflow()  # takes long, and there is no time for that at the end
+            return settle(config, process.wait(), process.started)
+    except BaseException as error:  # submitit raises its own when time is up or the job is preempted
+        process.stop(f"stopped by the launcher ({str(error) or 'cancelled, or out of time'})")
+        outcome = settle(config, process.wait(), process.started)
+        if isinstance(error, SystemExit):
+            raise
+        return outcome
+
+
+class SlurmTask:
+    """`supervise` as submitit runs it: a preempted job is submitted again as it was."""
+
+    def __call__(self, folder: str) -> Outcome:
+        """Run it."""
+        return supervise(folder)
+
+    def checkpoint(self, folder: str) -> Any:
+        """The submission of a preempted job: the same again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, folder)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Make SIGTERM a KeyboardInterrupt: launchers ignore it or die of it at once, and the job has to log its end."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,7 +1,7 @@
 """A sweep from start to end: the parent run, the jobs that are left, the summary."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
@@ -9,11 +9,9 @@ from medft.comparison.labels import shorten_keys
 from medft.config.schema import Config
 from medft.files import exclusive_lock
 from medft.jobs.executors import Executor, make_executor
-from medft.jobs.job import Job, freeze
-from medft.jobs.plan import Plan
+from medft.jobs.plan import Job, Plan, freeze
 from medft.jobs.process import Outcome, is_running
-from medft.jobs.progress import SweepProgress
-from medft.jobs.scheduler import JobSource, Scheduler
+from medft.jobs.scheduler import JobSource, Scheduler, SweepProgress
 from medft.report.sweep_summary import describe_sweep, print_summary
 from medft.runs.provenance import command_line
 from medft.runs.resume import find_finished_runs
@@ -23,9 +21,6 @@ from medft.runs.sweeps import Sweep, open_sweep
 
 def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
     """Run the jobs of a sweep that are left; returns the exit code: that of the first job that failed, or 0.
-
-    Args:
-        argv: of the command, to be logged.
 
     Raises:
         InputError: the same sweep runs in another process.
@@ -47,16 +42,14 @@ def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
     return code
 
 
-@contextmanager
-def lock_sweep(config: Config, identity: str, what: str = "sweep") -> Iterator[None]:
+def lock_sweep(config: Config, identity: str, what: str = "sweep") -> AbstractContextManager[None]:
     """Make sure that one process runs a sweep or search: two would run each job twice.
 
     Raises:
         InputError: there is another.
     """
     busy = f"this {what} is running already, in another process; wait for it, or stop it first"
-    with exclusive_lock(config.paths.lock(f"{what}-{identity}"), busy):
-        yield
+    return exclusive_lock(config.paths.lock(f"{what}-{identity}"), busy)
 
 
 def _run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
@@ -76,13 +69,13 @@ def _run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
 def _close(sweep: Sweep, jobs: Sequence[Job], status: str, outlive: bool) -> int:
     """End the parent run as its jobs have ended, and print the summary."""
     record_lost(sweep, lambda run: outlive and is_running(Path(run.tags.get("output_dir", ""))))
-    known, config = sweep.list_job_runs(), sweep.config
+    known = sweep.list_job_runs()
     runs = {job.label: known.get(job.label) for job in jobs}
     bad = [run for run in runs.values() if run is None or run.status != "FINISHED"]
     if status == "FINISHED" and bad:
         status = "FAILED"
     link = f"[All jobs as a table, the best first]({sweep.format_link()})"
-    sweep.close(status, f"{link}\n\n{describe_sweep(config, runs)}")
+    sweep.close(status, f"{link}\n\n{describe_sweep(sweep.config, runs)}")
     commands = {job.label: job.config.job.command for job in jobs}
-    print_summary(config, sweep.run_id, sweep.folder, runs, commands)
+    print_summary(sweep.config, sweep.run_id, sweep.folder, runs, commands)
     return next((int(run.tags.get("exit_code", "1")) if run else 1 for run in bad), 0)

@@ -17,19 +17,19 @@ from medft.files import write_atomically
 RESULT, LOCK = "result.json", "job.lock"
 
 
-def main(folder: Path) -> int:
-    """Run the job and leave `result.json`; returns the exit code."""
+def main(folder: Path) -> None:
+    """Run the job and leave `result.json`."""
     _end_with_parent()
     for number in (signal.SIGTERM, signal.SIGUSR2):  # the second is Slurm's warning that time is nearly up
         signal.signal(number, _interrupt)
     with FileLock(folder / LOCK):  # a process of an earlier launch may still be ending
-        return _run(folder)
+        _run(folder)
 
 
-def _run(folder: Path) -> int:
+def _run(folder: Path) -> None:
     """Run the job; whatever ends it is logged to MLflow, an error before it has opened a run too."""
     from medft.console import quieten, quieten_loggers, warn
-    from medft.jobs.job import load_frozen
+    from medft.jobs.plan import load_frozen
     from medft.runs.status import describe_exception, record_end
     from medft.runs.sweeps import find_job_run
 
@@ -51,7 +51,6 @@ def _run(folder: Path) -> int:
     result = {"run_id": tracked.run_id, "skipped": tracked.ended < began, "metrics": metrics}
     with write_atomically(folder / RESULT) as partial:
         partial.write_text(json.dumps(result), encoding="utf-8")
-    return 0
 
 
 def _end_with_parent() -> None:
@@ -72,4 +71,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

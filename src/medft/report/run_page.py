@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medft import console
-from medft.evaluation.judging.metrics import compare_judges
-from medft.evaluation.judging.metrics import JudgeResults
-from medft.evaluation.judging.metrics import collect_scores
+from medft.evaluation.judging.metrics import JudgeResults, collect_scores, compare_judges
 from medft.evaluation.predictions import Prediction
-from medft.metrics.registry import BeforeAfter
-from medft.metrics.registry import ANSWER_RANK, HEADLINES, METRICS
+from medft.metrics.registry import ANSWER_RANK, HEADLINES, METRICS, BeforeAfter
 from medft.metrics.statistics import Difference
 from medft.report.html import Marked, mark_differences, render_page
 from medft.report.plots import NARROW, plot_losses, plot_score_by_length, plot_scores, render_svg

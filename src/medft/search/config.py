@@ -1,5 +1,6 @@
-"""The settings of a search: conf/search/*.yaml or a file of the user's, and `search.KEY=VALUE` on the command line."""
+"""The settings of a search and its ranges: conf/search/*.yaml or a file of the user's, and `search.KEY=VALUE`."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,7 +8,7 @@ from typing import Annotated, Any, Literal
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from yaml import YAMLError
 
@@ -16,9 +17,72 @@ from medft.config.paths import conf_dir
 from medft.config.schema import Count, Positive
 from medft.config.section import Section
 from medft.errors import InputError
-from medft.search.space import read_range
+from medft.jobs.plan import Value
 
 _METRIC = "val/loss"
+
+
+class _Range(Section):
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+
+
+class _Choices(Section):
+    choices: list[Value] = Field(min_length=1)
+
+
+def read_range(node: object) -> BaseDistribution:
+    """Read a distribution from a mapping in YAML: of integers where all of its numbers are integers.
+
+    Raises:
+        ValueError: the mapping has neither ends nor choices, or Optuna refuses them.
+    """
+    if not isinstance(node, dict):
+        raise ValueError("must be {low: ..., high: ...} or {choices: [...]}")
+    if "choices" in node:
+        choices = _Choices.model_validate(node).choices
+        if len({repr(each) for each in choices}) < len(choices):
+            raise ValueError("a choice stands there twice")
+        return CategoricalDistribution(choices)
+    ends = _Range.model_validate(node)
+    low, high, log, step = ends.low, ends.high, ends.log, ends.step
+    if low >= high:
+        raise ValueError(f"low must be below high (got {low} and {high})")
+    try:
+        with warnings.catch_warnings():  # of an end that is not a whole number of steps away from the other
+            warnings.simplefilter("error")
+            if all(isinstance(each, int) for each in (low, high, step or 1)):
+                return IntDistribution(low, high, log=log, step=step or 1)
+            return FloatDistribution(low, high, log=log, step=step)
+    except UserWarning as error:
+        raise ValueError(str(error)) from None
+
+
+def match_type(value: object, space: BaseDistribution) -> BaseDistribution:
+    """The distribution with the type of the config's value: of floats where `value` is one."""
+    if isinstance(space, IntDistribution) and isinstance(value, float):
+        return FloatDistribution(space.low, space.high, log=space.log, step=space.step if space.step > 1 else None)
+    return space
+
+
+def list_ends(space: BaseDistribution) -> Sequence[Value]:
+    """The values to try a config with before the first trial: both ends, or each choice."""
+    return list(space.choices) if isinstance(space, CategoricalDistribution) else [space.low, space.high]
+
+
+def suggest(trial: Any, key: str, space: BaseDistribution) -> Value:
+    """The value of a key in an Optuna trial; one that it has already stays."""
+    if isinstance(space, CategoricalDistribution):
+        return trial.suggest_categorical(key, space.choices)  # type: ignore[no-any-return]
+    number = trial.suggest_int if isinstance(space, IntDistribution) else trial.suggest_float
+    return number(key, space.low, space.high, log=space.log, step=space.step)  # type: ignore[no-any-return]
+
+
+def format_value(value: Value) -> str:
+    """A value for labels and tables: three digits of a float."""
+    return f"{value:.3g}" if isinstance(value, float) else "null" if value is None else str(value)
 
 
 class SamplerConfig(Section):
@@ -107,9 +171,7 @@ def _load(file: Path, name: str) -> dict[str, Any]:
 
 def _merge(settings: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Sections key by key, but ranges whole; a sampler or pruner may be given by its name alone."""
-    merged = dict(settings)
-    for key, value in own.items():
-        if key in ("sampler", "pruner"):
-            value = {**settings[key], **(value if isinstance(value, dict) else {"name": value})}
-        merged[key] = value
+    merged = settings | own
+    for key in {"sampler", "pruner"} & own.keys():
+        merged[key] = settings[key] | (own[key] if isinstance(own[key], dict) else {"name": own[key]})
     return merged

@@ -14,29 +14,20 @@ from medft.config.section import Role
 from medft.console import track
 from medft.errors import InputError
 from medft.files import json_digest
-from medft.jobs.plan import check_launcher, parse_overrides, range_argument
-from medft.search.config import SearchConfig, read_search
-from medft.search.space import Value, format_override, list_ends, match_type
+from medft.jobs.plan import Value, check_launcher, format_override, parse_overrides, range_argument
+from medft.search.config import SearchConfig, list_ends, match_type, read_search
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """A search.
-
-    Attributes:
-        own: the user's overrides, which the best settings are trained with too.
-        fixed: the search file's overrides that the user has not replaced, then `own`.
-        ranges: by key, without keys that the user fixed.
-        config: at one point of the ranges.
-        resource: validations of a whole trial, the most over the ends of the ranges.
-    """
+    """A search."""
 
     settings: SearchConfig
-    own: list[str]
-    fixed: list[str]
-    ranges: dict[str, BaseDistribution]
-    config: Config
-    resource: int
+    own: list[str]  # the user's overrides, which the best settings are trained with too
+    fixed: list[str]  # the search file's overrides that the user has not replaced, then `own`
+    ranges: dict[str, BaseDistribution]  # by key, without keys that the user fixed
+    config: Config  # at one point of the ranges
+    resource: int  # validations of a whole trial, the most over the ends of the ranges
 
     @property
     def identity(self) -> str:

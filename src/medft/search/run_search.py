@@ -1,23 +1,34 @@
-"""A search from start to end: the parent run, the study, the trials, the summary."""
+"""A search from start to end: the parent run, the study, the trials, the summary in the terminal and in MLflow."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from medft.comparison.labels import shorten_keys
 from medft.console import say
 from medft.jobs.executors import Executor, make_executor
+from medft.jobs.plan import job_command
 from medft.jobs.process import Outcome
-from medft.jobs.progress import SweepProgress
 from medft.jobs.run_sweep import lock_sweep
-from medft.jobs.scheduler import Scheduler
+from medft.jobs.scheduler import Scheduler, SweepProgress
+from medft.report.plots import plot_trials
+from medft.report.table import Table
 from medft.runs.provenance import command_line
 from medft.runs.status import record_lost
-from medft.runs.sweeps import Sweep, open_sweep
-from medft.search.plan import SearchPlan
-from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, SearchStudy, open_storage
-from medft.search.summary import describe_search, make_best_tags, plot_history, print_search
-from medft.search.trials import TRIAL, TrialSource, label_trial
+from medft.runs.store import ui_command
+from medft.runs.sweeps import JobRun, Sweep, open_sweep
+from medft.search.config import format_value
+from medft.search.plan import SearchPlan, format_overrides
+from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, TRIAL, SearchStudy, TrialJobs, label_trial, open_storage
+
+_SHOWN = 10  # trials of the table
+_STATES = {COMPLETE: "done", PRUNED: "pruned", FAIL: "FAILED", RUNNING: "interrupted"}
+_CAUTION = (
+    "The best of many trials looks better on the validation rows than it is. What it is worth the test rows say, once, "
+    "when it is trained with this command."
+)
 
 
 def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
@@ -31,8 +42,7 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
     config = plan.config
     with lock_sweep(config, plan.identity, "search"):
         home = (Path(config.paths.root_dir) / "outputs" / "search").resolve()
-        storage = open_storage(plan.settings.storage, home)
-        executor = make_executor(config)
+        storage, executor = open_storage(plan.settings.storage, home), make_executor(config)
         sweep = open_sweep(config, plan.identity, home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}", "search")
         shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
         name = config.sweep.name or f"search {' x '.join(shorten_keys(list(plan.ranges)).values())}"
@@ -40,16 +50,16 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         status, study = "KILLED", None
         try:
             study_name = f"medft-{plan.identity}-{sweep.run_id[:8]}"  # `sweep.fresh`: another parent, another study
-            study = SearchStudy(storage, study_name, plan.settings, plan.ranges, plan.resource)
-            _run_trials(plan, study, sweep, executor)
+            study = SearchStudy(storage, study_name, plan)
+            _run_trials(study, sweep, executor)
             status = "FINISHED" if study.list_trials(COMPLETE) else "FAILED"
         finally:
-            code = _close(plan, study, sweep, status)
+            code = _close(study, sweep, status)
     return code
 
 
-def _run_trials(plan: SearchPlan, study: SearchStudy, sweep: Sweep, executor: Executor) -> None:
-    settings = plan.settings
+def _run_trials(study: SearchStudy, sweep: Sweep, executor: Executor) -> None:
+    settings = study.plan.settings
     ended, interrupted = study.list_trials(COMPLETE, PRUNED, FAIL), study.list_trials(RUNNING)
     if ended or interrupted:
         say(f"goes on with this search: {len(ended)} trials have ended, {len(interrupted)} were interrupted")
@@ -61,20 +71,98 @@ def _run_trials(plan: SearchPlan, study: SearchStudy, sweep: Sweep, executor: Ex
             else:
                 outcome = Outcome("pruned" if trial.state == PRUNED else "failed", 0.0)
             progress.add_known(trial.number, label_trial(trial.number, trial.params), outcome)
-        Scheduler(TrialSource(plan, study, sweep), executor, progress).run()
+        Scheduler(TrialJobs(study, sweep), executor, progress).run()
 
 
-def _close(plan: SearchPlan, study: SearchStudy | None, sweep: Sweep, status: str) -> int:
+def _close(study: SearchStudy | None, sweep: Sweep, status: str) -> int:
     """End the parent run and print the summary; returns the exit code."""
     record_lost(sweep)
     if study is None:
         sweep.close("FAILED", "")
         return 1
     runs = {int(run.tags[TRIAL]): run for run in sweep.list_job_runs().values() if TRIAL in run.tags}
-    sweep.set_tags(make_best_tags(plan, study, runs))
-    sweep.log_figure(plot_history(plan, study), "optimization_history.png")
-    sweep.close(status, describe_search(plan, study))
-    print_search(plan, study, runs, sweep)
+    sweep.set_tags(_make_best_tags(study, runs))
+    sweep.log_figure(_plot_history(study), "optimization_history.png")
+    sweep.close(status, _describe(study))
+    _print_summary(study, runs, sweep)
     if any(runs[each.number].tags.get("exit_code") == "2" for each in study.list_trials(FAIL) if each.number in runs):
         return 2
     return 0 if study.list_trials(COMPLETE) else 1
+
+
+def _print_summary(study: SearchStudy, runs: Mapping[int, JobRun], sweep: Sweep) -> None:
+    """Print the best trials, the importance of each key, and the command that trains with the best settings."""
+    ranked = _rank_trials(study)
+    title = f"{min(_SHOWN, len(ranked))} best of {len(ranked)} trials ({_count_states(study)})"
+    _make_table(study, title, ranked[:_SHOWN]).print()
+    for trial in study.list_trials(FAIL):
+        run = runs.get(trial.number)
+        say(f"FAILED: trial {trial.number}: {run.error if run else 'it was not begun'}")
+        if run:
+            say(f"    its log:     {Path(run.tags.get('output_dir', '?')) / 'job.log'}")
+    if shares := study.compute_importances():
+        names = shorten_keys(list(study.plan.ranges))
+        say("what mattered: " + ", ".join(f"{names[key]} {share:.0%}" for key, share in shares.items()))
+    if left := len(study.list_trials(RUNNING)) + study.count_missing():
+        say(f"{left} of {study.plan.settings.trials} trials are left; the same command again goes on with them")
+    if command := _format_best_command(study):
+        say(f"train the best: {command}")
+    say(f"compare runs:  {ui_command(study.plan.config)}")
+    say(f"results:       {sweep.folder} (MLflow run {sweep.run_id})")
+
+
+def _describe(study: SearchStudy) -> str:
+    """The description of the parent run, in Markdown: all trials, the best first, and what to do with the best."""
+    lines = [_count_states(study), "", _make_table(study, "", _rank_trials(study)).to_markdown()]
+    if command := _format_best_command(study):
+        lines += ["", "The best settings:", "", f"    {command}", "", _CAUTION]
+    return "\n".join(lines)
+
+
+def _make_best_tags(study: SearchStudy, runs: Mapping[int, JobRun]) -> dict[str, str]:
+    """The best trial as tags of the parent run; none where no trial has completed."""
+    if (best := study.get_best_trial()) is None:
+        return {}
+    return {
+        "search.best.trial": str(best.number),
+        "search.best.value": repr(best.value),
+        "search.best.params": json.dumps(best.params),
+        "search.best.command": _format_best_command(study),
+        "search.best.run_id": runs[best.number].run_id if best.number in runs else "",
+    }
+
+
+def _plot_history(study: SearchStudy) -> Any:
+    settings = study.plan.settings
+    completed, pruned = (
+        [(each.number, each.value) for each in study.list_trials(state) if each.value is not None]
+        for state in (COMPLETE, PRUNED)
+    )
+    return plot_trials(completed, pruned, settings.metric, settings.direction == "minimize")
+
+
+def _format_best_command(study: SearchStudy) -> str:
+    """The command that trains with the best settings and the usual evaluation; empty where no trial has completed."""
+    best = study.get_best_trial()
+    return job_command([*study.plan.own, *format_overrides(best.params)]) if best else ""
+
+
+def _rank_trials(study: SearchStudy) -> list[Any]:
+    """Completed trials, the best first, then the others by number."""
+    is_high_good = study.plan.settings.direction == "maximize"
+    completed = sorted(study.list_trials(COMPLETE), key=lambda trial: trial.value, reverse=is_high_good)
+    return completed + study.list_trials(PRUNED, FAIL, RUNNING)
+
+
+def _count_states(study: SearchStudy) -> str:
+    counts = {words: len(study.list_trials(state)) for state, words in _STATES.items()}
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+
+
+def _make_table(study: SearchStudy, title: str, trials: list[Any]) -> Table:
+    plan, rows = study.plan, []
+    for trial in trials:
+        value = "" if trial.value is None else f"{trial.value:.4f}"
+        values = [format_value(trial.params[key]) if key in trial.params else "" for key in plan.ranges]
+        rows.append([str(trial.number), _STATES[trial.state], value, *values])
+    return Table(title, ["trial", "state", plan.settings.metric, *shorten_keys(list(plan.ranges)).values()], rows)

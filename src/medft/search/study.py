@@ -1,28 +1,43 @@
-"""The Optuna side of a search: a study in a database, which proposes trials and is told their results."""
+"""The trials of a search: an Optuna study in a database proposes them, and they run as jobs that it may prune."""
 
 import hashlib
 import logging
-from collections.abc import Mapping
+import math
+import shutil
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
+from typing_extensions import override
 
+from medft.comparison.labels import shorten_keys
+from medft.config.compose import compose_config
+from medft.config.schema import JobInfo
 from medft.errors import InputError
-from medft.search.config import SearchConfig
-from medft.search.space import suggest
+from medft.jobs.executors import Handle
+from medft.jobs.plan import Job, Value, freeze, job_command, make_job, swept_values
+from medft.jobs.process import Outcome
+from medft.jobs.scheduler import INTERRUPTED, JobSource
+from medft.runs.resume import read_run_json
+from medft.runs.store import read_history
+from medft.runs.sweeps import Sweep
+from medft.search.config import SamplerConfig, format_value, suggest
+from medft.search.plan import SearchPlan, format_overrides
 
 COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
+TRIAL = "search.trial"  # tag of a trial's run: its number
+_PAUSE = 1.0  # seconds between looks at a trial's validation losses
+_INFINITE = 1e300  # databases keep an infinite value as their largest one
 
 
 def open_storage(url: str | None, folder: Path) -> Any:
-    """The database of trials, made if it is not there.
-
-    Args:
-        url: None = sqlite in `folder`.
+    """The database of trials, made if it is not there; without a URL it is sqlite in `folder`.
 
     Raises:
         InputError: it cannot be opened.
@@ -43,19 +58,13 @@ class SearchStudy:
     Args:
         storage: of `open_storage`.
         name: of the study, which is made if it is not there.
-        resource: validations of a whole trial.
     """
 
-    def __init__(
-        self, storage: Any, name: str, settings: SearchConfig, ranges: Mapping[str, BaseDistribution], resource: int
-    ) -> None:
-        self.storage, self.settings, self.ranges = storage, settings, ranges
+    def __init__(self, storage: Any, name: str, plan: SearchPlan) -> None:
+        self.storage, self.plan = storage, plan
+        direction, pruner = plan.settings.direction, _make_pruner(plan)
         self.study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            direction=settings.direction,
-            pruner=_make_pruner(settings, resource),
-            load_if_exists=True,
+            storage=storage, study_name=name, direction=direction, pruner=pruner, load_if_exists=True
         )
 
     def list_trials(self, *states: Any) -> list[Any]:
@@ -64,21 +73,19 @@ class SearchStudy:
 
     def count_missing(self) -> int:
         """The number of new trials that a launch makes; those that failed earlier do not count."""
-        return max(0, self.settings.trials - len(self.list_trials(COMPLETE, PRUNED, RUNNING)))
+        return max(0, self.plan.settings.trials - len(self.list_trials(COMPLETE, PRUNED, RUNNING)))
 
     def ask(self) -> Any:
         """A new trial, with its values."""
-        # a sampler of its own for each trial: a search that was interrupted proposes what it would have anyway
-        self.study.sampler = _make_sampler(self.settings, len(self.list_trials()))
-        trial = self.study.ask()
-        return self._suggest_values(trial)
+        self.study.sampler = _make_sampler(self.plan.settings.sampler, len(self.list_trials()))
+        return self._suggest_values(self.study.ask())
 
     def resume_trial(self, number: int) -> Any:
         """A trial that an earlier launch has left running."""
-        self.study.sampler = _make_sampler(self.settings, number)
+        self.study.sampler = _make_sampler(self.plan.settings.sampler, number)
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
-        trial = optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
-        return self._suggest_values(trial)
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        return self._suggest_values(optuna.Trial(self.study, trial_id))
 
     def tell(self, trial: Any, state: Any, value: float | None = None) -> None:
         """End a trial; one that has ended already stays as it is."""
@@ -99,23 +106,124 @@ class SearchStudy:
 
     def _suggest_values(self, trial: Any) -> Any:
         """Propose the values that a trial has not yet."""
-        for key, space in self.ranges.items():
+        for key, space in self.plan.ranges.items():
             suggest(trial, key, space)
         return trial
 
 
-def _make_sampler(settings: SearchConfig, number: int) -> Any:
-    facts = f"{settings.sampler.seed}-{number}".encode()
-    seed = int(hashlib.sha256(facts).hexdigest()[:8], 16)
-    if settings.sampler.name == "random":
+def _make_sampler(settings: SamplerConfig, number: int) -> Any:
+    """A sampler of its own for each trial: a search that was interrupted proposes what it would have anyway."""
+    seed = int(hashlib.sha256(f"{settings.seed}-{number}".encode()).hexdigest()[:8], 16)
+    if settings.name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=settings.sampler.startup_trials)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=settings.startup_trials)
 
 
-def _make_pruner(settings: SearchConfig, resource: int) -> Any:
-    pruner = settings.pruner
+def _make_pruner(plan: SearchPlan) -> Any:
+    pruner = plan.settings.pruner
     if pruner.name == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=pruner.startup_trials)
     if pruner.name == "hyperband":
-        return optuna.pruners.HyperbandPruner(max_resource=resource, reduction_factor=pruner.reduction_factor)
+        return optuna.pruners.HyperbandPruner(max_resource=plan.resource, reduction_factor=pruner.reduction_factor)
     return optuna.pruners.NopPruner()
+
+
+@dataclass
+class _Trial:
+    """A trial that runs."""
+
+    trial: Any
+    reported: int  # how many of its validations were reported to Optuna
+    looked: float = 0.0  # when they were last read
+    pruned: str = ""  # why it was pruned
+
+
+class TrialJobs(JobSource):
+    """The trials of one launch of a search, as a source of jobs; a job's number is its trial's."""
+
+    def __init__(self, study: SearchStudy, sweep: Sweep) -> None:
+        super().__init__([])  # they are made one by one
+        self._plan, self._study, self._sweep = study.plan, study, sweep
+        self._interrupted = deque(each.number for each in study.list_trials(RUNNING))  # in an earlier launch
+        self._left, self._started = study.count_missing(), time.monotonic()
+        self._running: dict[int, _Trial] = {}
+
+    @override
+    def next_job(self) -> Job | None:
+        limit = self._plan.settings.timeout
+        if self._interrupted:
+            trial = self._study.resume_trial(self._interrupted.popleft())
+        elif self._left <= 0 or (limit and time.monotonic() - self._started > limit):
+            return None
+        else:
+            self._left -= 1
+            trial = self._study.ask()
+        values = {key: trial.params[key] for key in self._plan.ranges}
+        overrides = [*self._plan.fixed, *format_overrides(values)]
+        label, swept = label_trial(trial.number, values), swept_values(overrides, list(values))
+        info = JobInfo(parent=self._sweep.run_id, label=label, values=swept, command=job_command(overrides))
+        try:
+            job = make_job(trial.number, compose_config(overrides), info, self._sweep.folder)
+        except InputError as error:
+            self._study.tell(trial, FAIL)
+            raise InputError(f"{label}: {error}") from None
+        freeze(job)
+        self._running[job.number] = _Trial(trial, len(self._study.list_trials()[trial.number].intermediate_values))
+        return job
+
+    @override
+    def watch_job(self, job: Job, handle: Handle) -> None:
+        running = self._running[job.number]
+        if running.pruned or time.monotonic() - running.looked < _PAUSE:
+            return
+        running.looked = time.monotonic()
+        if run_id := read_run_json(job.folder).get("run_id"):
+            self._report(running, read_history(self._sweep.client, run_id, self._plan.settings.metric))
+        if running.pruned:
+            handle.stop(running.pruned)
+
+    @override
+    def finish_job(self, job: Job, outcome: Outcome) -> Outcome:
+        running, settings = self._running.pop(job.number), self._plan.settings
+        run = self._sweep.list_job_runs().get(job.label)
+        points = read_history(self._sweep.client, run.run_id, settings.metric) if run else []
+        was_pruned = bool(running.pruned)
+        self._report(running, points)
+        numbers = [value for _, value in points if _is_number(value)]
+        best = (min if settings.direction == "minimize" else max)(numbers, default=None)
+        shown, state = replace(outcome, metrics={} if best is None else {settings.metric: best}), FAIL
+        if outcome.status in ("finished", "known"):
+            if best is None:
+                shown = replace(shown, status="failed", why=f"{settings.metric} was never a number")
+            else:
+                state = COMPLETE
+        elif outcome.status == "killed" and was_pruned:
+            state, shown = PRUNED, replace(shown, status="pruned")
+        elif outcome.status == "killed" and outcome.why == INTERRUPTED:
+            return shown  # the same command resumes it
+        if run:
+            self._sweep.set_tags({TRIAL: str(job.number), "search.state": state.name.lower()}, run.run_id)
+        # last: a search that is killed before does it all again
+        self._study.tell(running.trial, state, best)
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+        return shown
+
+    def _report(self, running: _Trial, points: Sequence[tuple[int, float]]) -> None:
+        """Report new validations by their number, until the trial is to be pruned."""
+        metric, pruner = self._plan.settings.metric, self._plan.settings.pruner
+        for count, (step, value) in enumerate(points[running.reported :], start=running.reported + 1):
+            running.trial.report(value if _is_number(value) else float("nan"), count)
+            running.reported = count
+            if not running.pruned and step >= pruner.warmup_steps and running.trial.should_prune():
+                running.pruned = f"pruned at step {step}: {metric} {value:.4f} falls behind ({pruner.name})"
+
+
+def label_trial(number: int, values: Mapping[str, Value]) -> str:
+    """The label of a trial, such as `trial=3, lr=0.00021`."""
+    names = shorten_keys(list(values))
+    return ", ".join([f"trial={number}", *(f"{names[key]}={format_value(value)}" for key, value in values.items())])
+
+
+def _is_number(value: float) -> bool:
+    """Whether a logged value is neither NaN nor infinite."""
+    return math.isfinite(value) and abs(value) < _INFINITE

@@ -15,8 +15,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from typing_extensions import override
 
-from medft.config.section import Component
-from medft.config.section import Role
+from medft.config.section import Component, Role
 from medft.errors import JudgeUnavailable, MedftError
 from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from medft.jobs.devices import list_gpus, make_environments
+from medft.jobs.executors import list_gpus, make_environments
 
 
 def test_jobs_share_the_cores_unless_the_user_has_said_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medft.jobs.devices._cores", lambda: 9)
+    monkeypatch.setattr("medft.jobs.executors._cores", lambda: 9)
     alone, *_ = make_environments(1, {"PATH": ""})
     assert "OMP_NUM_THREADS" not in alone
     for n_jobs, share in ((2, "4"), (4, "2"), (20, "1")):
