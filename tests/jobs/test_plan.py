@@ -7,9 +7,9 @@ from unittest.mock import Mock
 
 import pytest
 from hydra import compose as hydra_compose
-from medft.config.check import validate
 
 from medft.comparison.labels import shorten_keys
+from medft.config.compose import validate
 from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
 from medft.jobs.plan import folder_name, freeze, job_command, job_label, load_frozen, make_job, plan, swept_values
