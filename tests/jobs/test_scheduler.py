@@ -129,3 +129,15 @@ def test_more_can_be_better(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_times_are_words(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words
+
+
+@pytest.mark.parametrize("running", [1, 19, 20, 25])
+def test_the_live_table_shows_what_runs_and_then_the_newest_that_have_ended(running: int) -> None:
+    board = SweepProgress([f"job={number}" for number in range(60)], None, "test/loss", "minimize")
+    for number in range(30):
+        board.show_start(number)
+        board.show_end(number, FINISHED)
+    for number in range(30, 30 + running):
+        board.show_start(number)
+    shown = list(board._make_table().columns[0].cells)
+    assert shown == [f"job={number}" for number in range(30 - max(0, 20 - running), 30 + min(running, 20))]

@@ -69,7 +69,7 @@ def steps(root: Path, run: Any) -> list[int]:
     return [step for step, _ in histories(root, run)["val/loss"]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     folder = tmp_path_factory.mktemp("search")
     root = folder / "root"

@@ -105,7 +105,8 @@ class SweepProgress:
         table = Table(title=self._headline(), title_justify="left")
         for name in ("job", "state", "time", self._metric):
             table.add_column(name, justify="left" if name in ("job", "state") else "right", overflow="fold")
-        for number in sorted([*self._running, *list(self._outcomes)[-(_ROWS - len(self._running)) :]]):
+        newest_first = [*self._running, *reversed(self._outcomes)]
+        for number in sorted(newest_first[:_ROWS]):
             outcome = self._outcomes.get(number)
             state = _WORDS[outcome.status] if outcome else "running"
             seconds = outcome.seconds if outcome else time.monotonic() - self._begun[number]
