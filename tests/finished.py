@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 import uuid
+import zlib
 from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,17 @@ from typing import Any
 import pytest
 
 from medft.config.schema import Config
+from medft.files import write_json
 from medft.runs.store import connect
 from tests.composed import TINY, composed
 
 # enough questions of several documents for intervals, and a tag of one's own
 THIRTY = ("dataset.split.test=30", "+tracking.tags.who=me")
+
+
+def mlflow_id(folder: Path) -> str:
+    """The id that MLflow has given the run in a folder."""
+    return str(json.loads((folder / "delivered.json").read_text())["mlflow_run_id"])
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,11 @@ class Finished:
         return str(json.loads((self.config.paths.output / "run.json").read_text())["run_id"])
 
     @property
+    def mlflow_id(self) -> str:
+        """The id that MLflow has given it."""
+        return mlflow_id(self.config.paths.output)
+
+    @property
     def client(self) -> Any:
         import mlflow
 
@@ -49,7 +61,7 @@ class Finished:
     @property
     def run(self) -> Any:
         """As MLflow has it."""
-        return self.client.get_run(self.run_id)
+        return self.client.get_run(self.mlflow_id)
 
     @property
     def artifacts(self) -> Path:
@@ -60,11 +72,12 @@ class Finished:
 
         MLflow remembers where the artifacts of an id are, whatever store it is in, so the copy must have its own.
         """
-        changes = {str(self.place): str(place), self.run_id: uuid.uuid4().hex}
+        changes = {str(self.place): str(place), self.run_id: uuid.uuid4().hex, self.mlflow_id: uuid.uuid4().hex}
         for name in ("root", "cache", "out"):
             shutil.copytree(self.place / name, place / name, dirs_exist_ok=True)
-        copied = place / "root" / "mlruns" / "artifacts" / self.run_id
-        copied.rename(copied.with_name(changes[self.run_id]))
+        artifacts, entry = place / "root" / "mlruns" / "artifacts", place / "root" / "mlruns" / "runs" / self.run_id
+        (artifacts / self.mlflow_id).rename(artifacts / changes[self.mlflow_id])
+        entry.with_suffix(".json").rename(entry.with_name(f"{changes[self.run_id]}.json"))
         relocate(place, changes)
         with pytest.MonkeyPatch.context() as patch:
             config = placed(patch, place, self.overrides)
@@ -74,12 +87,21 @@ class Finished:
 
 def relocate(place: Path, changes: dict[str, str]) -> None:
     """Replace texts (paths, ids) in all files of a run and in its store, which lie under `place`."""
-    for file in (*place.glob("root/**/*.*"), *place.glob("out/**/*.*")):
-        if file.suffix in (".yaml", ".json", ".html"):
+    files = (*place.glob("root/**/*.*"), *place.glob("out/**/*.*"))
+    for file in sorted(files, key=lambda file: file.name == "delivered.json"):  # which knows how long the journal is
+        if file.suffix in (".yaml", ".json", ".jsonl", ".html"):
             text = file.read_text(encoding="utf-8")
             for old, new in changes.items():
                 text = text.replace(old, new)
+            if file.name == "journal.jsonl":
+                bodies = [line[9:] for line in text.split("\n")[:-1]]
+                text = "".join(f"{zlib.crc32(body.encode()):08x} {body}\n" for body in bodies)
             file.write_text(text, encoding="utf-8")
+            if file.name in ("run.json", "delivered.json"):
+                content = json.loads(text)
+                if file.name == "delivered.json":
+                    content["end"] = (file.parent / "journal.jsonl").stat().st_size
+                write_json(file, {key: value for key, value in content.items() if key != "checksum"})
     with closing(sqlite3.connect(place / "root" / "mlruns" / "mlflow.db")) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:

@@ -49,7 +49,7 @@ def test_the_documented_lines_run(tmp_path: Path, ready_store: Path, capsys: pyt
     assert f"{run.name} {run.folder} {run.metrics['test/bits_per_byte']}" in told.out
     assert "True " in told.out
     assert f"run=last: run {run.id} ({run.name})\n" in told.err
-    command = run._tracked.tracker.tags()["command"]
+    command = run._opened.stored.state.tags["command"]
     assert command.startswith("medft train model=gpt2-nano dataset.size=60")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from medft import experiment
+from medft.cli.main import main
 from medft.config.schema import Config
 from medft.data.tokenizer import Gpt2Tokenizer
-from medft.errors import InputError
+from medft.errors import InputError, TrackerUnavailable
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.predictions import read_jsonl
 from medft.experiment import run
 from medft.metrics import registry
+from medft.runs.local_run import LocalRun
+from medft.runs.record import read_record
 from medft.runs.splits import read_splits
-from tests.finished import THIRTY, Finished
+from tests.finished import THIRTY, Finished, mlflow_id
 
 SIDE = {name for name, metric in registry.METRICS.items() if metric.is_installed}
 METRICS = (
@@ -35,7 +39,8 @@ def logged(config: Config) -> tuple[Any, mlflow.MlflowClient, Path]:
     """The MLflow run of a config's output folder, a client, and its artifacts."""
     facts = json.loads((config.paths.output / "run.json").read_text())
     client = mlflow.MlflowClient(facts["tracking_uri"])
-    found = client.get_run(facts["run_id"])
+    found = client.get_run(mlflow_id(config.paths.output))
+    assert found.data.tags["medft.id"] == facts["run_id"]
     assert found.data.tags["config_hash"] == facts["config_hash"]
     return found, client, Path(found.info.artifact_uri.removeprefix("file://"))
 
@@ -73,7 +78,7 @@ def test_everything_is_in_one_run(finished: Callable[..., Finished]) -> None:
     assert artifacts.is_relative_to(made.place / "root" / "mlruns" / "artifacts")
     last = made.printed.splitlines()
     assert last[-2] == f"read:          {config.paths.output}/report.html"
-    assert last[-1].startswith(f"results:       {config.paths.output} (MLflow run {found.info.run_id})")
+    assert last[-1].startswith(f"results:       {config.paths.output} (run {made.run_id})")
     assert f"mlflow ui --backend-store-uri sqlite:///{made.place / 'root' / 'mlruns' / 'mlflow.db'}" in last[-4]
 
 
@@ -304,7 +309,7 @@ def test_another_runs_rows_are_taken_whatever_the_split_says(
     finished: Callable[..., Finished], tiny: Callable[..., Config], tmp_path: Path
 ) -> None:
     found, _, artifacts = logged(finished().copied_to(tmp_path).config)
-    origin = f"dataset.split.from_run={found.info.run_id}"
+    origin = f"dataset.split.from_run={found.data.tags['medft.id']}"
     second = tiny(origin, "dataset.split.seed=1", "dataset.size=null", f"paths.output_dir={tmp_path / 'second'}")
     run(second)
     split = (artifacts / "split.json").read_bytes()
@@ -367,3 +372,47 @@ def test_jobs_of_one_process_keep_their_artifacts_in_one_place(tiny: Callable[..
         assert config.tracking.uri is None
         run(config)
         assert logged(config)[2].is_relative_to(tmp_path / "root" / "mlruns" / "artifacts")
+
+
+def test_a_run_without_mlflow_is_complete_and_is_delivered_once_later(
+    tiny: Callable[..., Config], tmp_path: Path, empty_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = tmp_path / "away" / "mlflow.db"
+    away.mkdir(parents=True)  # a folder, so that no database can be opened there
+    config = tiny(f"tracking.uri=sqlite:///{away}", "tracking.patience=1")
+    metrics = run(config)
+    told = capsys.readouterr()
+    assert told.err.count("MLflow cannot be had") == 1
+    assert "MLflow has not all of this run yet, its folder has" in told.err
+    record = read_record(LocalRun(config.paths.output))
+    assert record.metrics["test/loss"] == metrics["test/loss"]
+    assert record.curves["val/loss"]
+    assert record.curves["train/loss"]
+    assert {"config.yaml", "predictions.json", "report.html", "model"} <= {
+        each.name for each in config.paths.output.iterdir()
+    }
+    assert main(["compare", record.run_id, f"to={tmp_path / 'compared'}", f"tracking.uri=sqlite:///{away}"]) == 0
+    assert main(["sync", f"tracking.uri=sqlite:///{away}"]) == 1
+
+    away.rmdir()
+    shutil.copy(empty_store, away)
+    capsys.readouterr()
+    assert main(["sync", f"tracking.uri=sqlite:///{away}"]) == 0
+    assert f"delivered:     {record.name} (run {record.run_id}, FINISHED)" in capsys.readouterr().out
+    found, client, artifacts = logged(config)
+    assert found.info.status == "FINISHED"
+    assert {name: found.data.metrics[name] for name in record.metrics} == record.metrics
+    for name, curve in record.curves.items():
+        points = client.get_metric_history(found.info.run_id, name)
+        assert [(point.step, point.value) for point in points] == curve
+    assert (artifacts / "report.html").read_bytes() == (config.paths.output / "report.html").read_bytes()
+    assert main(["sync", f"tracking.uri=sqlite:///{away}"]) == 0
+    assert "nothing to deliver" in capsys.readouterr().out
+    assert len(client.search_runs([found.info.experiment_id])) == 1
+
+
+def test_a_run_that_needs_mlflow_is_refused_without_it(tiny: Callable[..., Config]) -> None:
+    config = tiny("tracking.uri=http://127.0.0.1:9", "tracking.required=true")
+    with pytest.raises(TrackerUnavailable, match="tracking.required=true"):
+        run(config)
+    assert not (config.paths.output / "run.json").exists()

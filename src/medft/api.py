@@ -17,38 +17,38 @@ if TYPE_CHECKING:  # each function imports what it needs: composing needs no tor
 
 
 class Run:
-    """A run that MLflow has, with its id there and the config that it has logged; the rest is read when asked for."""
+    """A run with its id and the config that it has logged; the rest is read when asked for."""
 
-    def __init__(self, tracked: "FinishedRun", places: Sequence[str]) -> None:
-        self._tracked = tracked
+    def __init__(self, opened: "FinishedRun", places: Sequence[str]) -> None:
+        self._opened = opened
         self._places = places  # overrides that say where runs are tracked
-        self.id: str = tracked.tracker.run_id
-        self.config: Config = tracked.config
+        self.id: str = opened.stored.run_id
+        self.config: Config = opened.config
 
     def __repr__(self) -> str:
         return f"Run({self.id!r}, {self.name!r})"
 
-    @cached_property
+    @property
     def name(self) -> str:
-        """The name it has in MLflow."""
-        return str(self._tracked.tracker.client.get_run(self.id).info.run_name)
+        """The name it has, in MLflow too."""
+        return self._opened.stored.state.name
 
-    @cached_property
+    @property
     def metrics(self) -> dict[str, float]:
         """The last value of each metric, such as `test/bits_per_byte`."""
-        return dict(self._tracked.tracker.client.get_run(self.id).data.metrics)
+        return dict(self._opened.stored.state.metrics)
 
     @cached_property
     def predictions(self) -> "list[Prediction]":
         """The test questions with expected, baseline and generated answers, measurements and verdicts."""
         from medft.runs.record import read_predictions
 
-        return read_predictions(self._tracked.tracker)
+        return read_predictions(self._opened.stored)
 
     @cached_property
     def folder(self) -> Path | None:
         """The folder of its files, where it lies on this machine."""
-        folder = Path(self._tracked.tracker.tags().get("output_dir", ""))
+        folder = Path(self._opened.stored.state.tags.get("output_dir", ""))
         return folder if folder.is_absolute() and folder.is_dir() else None
 
     def load_model(self) -> "TrainedModel":
@@ -59,7 +59,7 @@ class Run:
         """
         from medft.runs.trained_model import load_model
 
-        return load_model(self._tracked)
+        return load_model(self._opened)
 
 
 def compose(*overrides: str) -> Config:
@@ -105,15 +105,16 @@ def run(config: Config) -> Run:
 
     quieten()
     from medft.experiment import run as run_experiment
-    from medft.runs.resume import read_run_json
+    from medft.runs.local_run import LocalRun
 
     quieten_loggers()
     run_experiment(config)
     places = {"paths.root_dir": config.paths.root_dir, "paths.cache_dir": config.paths.cache_dir}
     if config.tracking.uri:
         places["tracking.uri"] = config.tracking.uri
-    run_id = read_run_json(config.paths.output)["run_id"]
-    return open_run(run_id, *(format_override(key, value) for key, value in places.items()))
+    return open_run(
+        LocalRun(config.paths.output).run_id, *(format_override(key, value) for key, value in places.items())
+    )
 
 
 def open_run(name: str, *overrides: str) -> Run:

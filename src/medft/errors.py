@@ -23,3 +23,11 @@ class ModelError(InputError):
 
 class JudgeUnavailable(MedftError):
     """The judge cannot be reached or has not the model; nothing was judged."""
+
+
+class DamagedFile(MedftError):
+    """A file of medft's own is not what was written."""
+
+
+class TrackerUnavailable(MedftError):
+    """MLflow cannot be had, or does not take what is sent; nothing is lost."""

@@ -33,13 +33,14 @@ from medft.model.loss import check_flat_attention
 from medft.model.sources.resolve import resolve
 from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
 from medft.report.run_page import print_summary, publish_report
-from medft.runs.logger import TrackerLogger
+from medft.runs.local_run import LocalRun
+from medft.runs.logger import RunLogger
 from medft.runs.metric_names import flatten_costs, flatten_results
 from medft.runs.record import log_model, log_results, log_verdicts
+from medft.runs.recorder import record_run
 from medft.runs.resume import find_earlier_run
 from medft.runs.splits import read_splits
 from medft.runs.store import ui_command
-from medft.runs.tracker import Tracker, tracked_run
 from medft.training.fit import check_devices, choose_device, fit, remove_checkpoints
 
 
@@ -67,14 +68,12 @@ def run(config: Config) -> dict[str, float]:
     device = choose_device(config.trainer)
     _preflight(config, network)
     test, encoded = list(splits.test), list(data.tokens["test"])
-    if not config.trainer.resume_from:
-        remove_checkpoints(config)  # what a failed attempt may have left in the same folder
-    with tracked_run(config, splits, device, earlier.run_id) as tracker:
-        _log_setup(tracker, data, network)
-        for file in write_audit(tracker.folder, audited, data, {audited.max_length: audited.at_max_length}):
-            tracker.log_file(file)
+    with record_run(config, splits, device, earlier.run) as run:
+        _log_setup(run, data, network)
+        for file in write_audit(run.folder, audited, data, {audited.max_length: audited.at_max_length}):
+            run.log_file(file)
         baseline = _measure_baseline(config, test, encoded, network, tokenizer, device)
-        fitted = fit(config, network, data, TrackerLogger(tracker))
+        fitted = fit(config, network, data, RunLogger(run))
         tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
         cuts = [answer.cut for answer in tuned.answers]
         say(
@@ -87,20 +86,20 @@ def run(config: Config) -> dict[str, float]:
         metrics = flatten_results(results, _unigram_loss(data, tuned, documents))
         metrics |= flatten_costs(fitted.costs) if fitted.costs else {}
         probes = {name: each.probes for name, each in (("before", baseline), ("after", tuned)) if each}
-        log_results(tracker, metrics, predictions, probes)
+        log_results(run, metrics, predictions, probes)
         if config.saves_model:
-            log_model(tracker, fitted.network, tokenizer)
+            log_model(run, fitted.network, tokenizer)
         if judge:
             verdicts = judge_predictions(judge, predictions, config.paths.cache)
-            metrics |= log_verdicts(tracker, judge, predictions, verdicts)
-        record = publish_report(tracker, predictions)
+            metrics |= log_verdicts(run, judge, predictions, verdicts)
+        record = publish_report(run, predictions)
     remove_checkpoints(config)
     print_summary(record)
     say(f"compare runs:  {ui_command(config)}")
     if not judge:
-        say(f"judge later:   medft judge run={tracker.run_id} judge=ollama")
+        say(f"judge later:   medft judge run={run.run_id} judge=ollama")
     say(f"read:          {config.paths.output / 'report.html'}")
-    say(f"results:       {config.paths.output} (MLflow run {tracker.run_id})")
+    say(f"results:       {config.paths.output} (run {run.run_id})")
     return metrics
 
 
@@ -154,11 +153,11 @@ def _load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
     return network, tokenizer
 
 
-def _log_setup(tracker: Tracker, data: MedicalQA, network: PreTrainedModel) -> None:
+def _log_setup(run: LocalRun, data: MedicalQA, network: PreTrainedModel) -> None:
     numbers: dict[str, object] = {"parameters": count_parameters(network)["total"]}
     for part, cuts in data.cuts.items():
         numbers |= {f"cuts.{part}.{name}": value for name, value in vars(cuts).items()}
-    tracker.set_tags({key: str(value) for key, value in numbers.items()})
+    run.set_tags({key: str(value) for key, value in numbers.items()})
 
 
 def _measure_baseline(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from medft.errors import InputError
+from medft.errors import DamagedFile, InputError
+
+_CHECKSUM = "checksum"
 
 
 def temporary_path(target: Path) -> Path:
@@ -53,6 +55,17 @@ def exclusive_lock(file: Path, busy: str | None = None) -> Iterator[None]:
         yield
 
 
+def is_locked(file: Path) -> bool:
+    """Whether a process holds a lock, on any machine that shares its folder."""
+    if not file.exists():
+        return False
+    try:
+        with FileLock(file, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def file_digest(file: Path) -> str:
     """SHA-256 (hex) of a file's content."""
     with file.open("rb") as content:
@@ -62,3 +75,27 @@ def file_digest(file: Path) -> str:
 def json_digest(facts: Any, length: int = 16) -> str:
     """SHA-256 of plain data, its first hex digits; the order of keys does not count."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:length]
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write an object with a checksum of it, whole or not at all."""
+    with write_atomically(file) as partial:
+        checked = {**content, _CHECKSUM: json_digest(content)}
+        partial.write_text(json.dumps(checked, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read what `write_json` has written.
+
+    Raises:
+        DamagedFile: it is something else by now.
+        FileNotFoundError: it is not there.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        checksum = content.pop(_CHECKSUM)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        checksum, content = "", {}
+    if checksum != json_digest(content):
+        raise DamagedFile(f"{file}: is not what was written (the disk, or an editor)")
+    return dict(content)

@@ -14,7 +14,7 @@ from medft.cli import commands
 from medft.cli.main import main
 from medft.config.paths import conf_dir
 from tests.composed import TINY
-from tests.finished import Finished
+from tests.finished import Finished, mlflow_id
 from tests.processes import call, medft, start
 
 Typed = Callable[..., tuple[int, str, str]]
@@ -226,7 +226,7 @@ def test_a_run_can_be_trained_and_asked(tmp_path: Path, typed: Typed, ready_stor
     assert code == 0, err
     (folder,) = (file.parent for file in (tmp_path / "root" / "outputs").rglob("run.json"))
     run_id = json.loads((folder / "run.json").read_text())["run_id"]
-    assert f"results:       {folder} (MLflow run {run_id})" in out
+    assert f"results:       {folder} (run {run_id})" in out
     assert (folder / "report.html").stat().st_size > 10_000
     code, out, err = typed("ask", f"run={run_id}", "What is gout?", "generation.max_new_tokens=3")
     assert code == 0, err
@@ -277,7 +277,7 @@ def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path
     code, out, err = call("-m", *TINY, "dataset.size=40,15", "dataset.max_length=64,128")
     assert code == 0, err
     assert out.count(": done after ") == 4
-    assert len(list((tmp_path / "root" / "outputs").rglob("run.json"))) == 4
+    assert len(list((tmp_path / "root" / "outputs").rglob("*/*/*/run.json"))) == 4
     assert not list((tmp_path / "root" / "outputs").rglob("*.safetensors"))
 
     code, out, err = call("-m", *TINY, "dataset=alpaca,sample", "++dataset.path=nowhere.csv")
@@ -294,7 +294,7 @@ def train_curve(folder: Path, *settings: str) -> list[float]:
     assert code == 0, err
     assert out.count("step 1/") == 1
     facts = json.loads((folder / "run.json").read_text())
-    points = mlflow.MlflowClient(facts["tracking_uri"]).get_metric_history(facts["run_id"], "train/loss")
+    points = mlflow.MlflowClient(facts["tracking_uri"]).get_metric_history(mlflow_id(folder), "train/loss")
     return [point.value for point in points]
 
 
@@ -326,7 +326,7 @@ def test_an_interrupted_run_is_130_and_killed_and_can_go_on(tmp_path: Path, numb
 
     facts = json.loads(run_json.read_text())
     client = mlflow.MlflowClient(facts["tracking_uri"])
-    assert client.get_run(facts["run_id"]).info.status == "KILLED"
+    assert client.get_run(mlflow_id(run_json.parent)).info.status == "KILLED"
     if number == signal.SIGTERM:
         return  # going on is the same after both
 
@@ -335,6 +335,6 @@ def test_an_interrupted_run_is_130_and_killed_and_can_go_on(tmp_path: Path, numb
     assert (code, "the interrupted run had other settings" in err) == (2, True)
     code, out, err = call(*command, f"trainer.resume_from={last}")
     assert code == 0, err
-    assert f"results:       {run_json.parent} (MLflow run {facts['run_id']})" in out
-    assert client.get_run(facts["run_id"]).info.status == "FINISHED"
+    assert f"results:       {run_json.parent} (run {facts['run_id']})" in out
+    assert client.get_run(mlflow_id(run_json.parent)).info.status == "FINISHED"
     assert not last.exists()

@@ -38,6 +38,12 @@ class Made:
     def client(self) -> Any:
         return mlflow.MlflowClient(f"sqlite:///{self.place.split('=')[1]}/mlruns/mlflow.db")
 
+    def run(self, run_id: str) -> Any:
+        """As MLflow has it; a clone has no id but MLflow's."""
+        experiments = [each.experiment_id for each in self.client.search_experiments()]
+        known = self.client.search_runs(experiments, f"tags.`medft.id` = '{run_id}'")
+        return known[0] if known else self.client.get_run(run_id)
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
@@ -62,7 +68,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def sweep(made: Made, children: Sequence[str]) -> str:
     """A parent as a sweep leaves it."""
     client = made.client
-    experiment = client.get_run(children[0]).info.experiment_id
+    experiment = made.run(children[0]).info.experiment_id
     parent = client.create_run(experiment, run_name="lengths").info.run_id
     tags = {
         "medft.kind": "sweep", "sweep.name": "lengths", "sweep.keys": '["dataset.max_length", "seed"]',
@@ -72,7 +78,7 @@ def sweep(made: Made, children: Sequence[str]) -> str:
     for key, value in tags.items():
         client.set_tag(parent, key, value)
     for child in children:
-        client.set_tag(child, "mlflow.parentRunId", parent)
+        client.set_tag(made.run(child).info.run_id, "mlflow.parentRunId", parent)
     client.set_terminated(parent)
     return str(parent)
 
@@ -82,11 +88,12 @@ def clone(
 ) -> str:
     """The same run once more, with other tags, other token counts, or fewer questions."""
     client = made.client
-    own = client.get_run(run_id)
+    own = made.run(run_id)
     new = client.create_run(own.info.experiment_id, run_name="clone").info.run_id
     params = own.data.params | ({"model.tokenizer": "other"} if token_factor > 1 else {})
     params |= {"dataset.split.test": str(rows)}
-    kept = {key: value for key, value in own.data.tags.items() if key != "mlflow.parentRunId"} | tags
+    left_out = ("mlflow.parentRunId", "medft.id")
+    kept = {key: value for key, value in own.data.tags.items() if key not in left_out} | tags
     client.log_batch(
         new,
         [Metric(key, value, 0, 0) for key, value in own.data.metrics.items()],
@@ -120,7 +127,7 @@ def test_runs_of_two_seeds_are_two_variants(made: Made, capsys: pytest.CaptureFi
     found = figures(made)
     assert {variant for variant, _ in found} == {"before fine-tuning", "max_length=64", "max_length=128"}
     line = found["max_length=64", "bits_per_byte"]
-    logged = [made.client.get_run(made.ids[name]).data.metrics["test/bits_per_byte"] for name in ("64-1", "64-2")]
+    logged = [made.run(made.ids[name]).data.metrics["test/bits_per_byte"] for name in ("64-1", "64-2")]
     assert float(line["value"]) == pytest.approx(sum(logged) / 2)
     assert sorted([float(line["seed_min"]), float(line["seed_max"])]) == pytest.approx(sorted(logged))
     assert line["run_ids"].split() == [made.ids["64-1"], made.ids["64-2"]]
@@ -129,7 +136,7 @@ def test_runs_of_two_seeds_are_two_variants(made: Made, capsys: pytest.CaptureFi
 
 def test_a_single_run_has_the_interval_that_it_logged(made: Made) -> None:
     assert made("compare", made.ids["64-1"], made.ids["64-2"], "seeds=apart", "baseline=false") == 0
-    found, logged = figures(made), made.client.get_run(made.ids["64-1"]).data.metrics
+    found, logged = figures(made), made.run(made.ids["64-1"]).data.metrics
     for metric in ("loss", "bits_per_byte", "rougeL", "length_ratio", "limit_share"):
         line = found["seed=1", metric]
         assert float(line["value"]) == pytest.approx(logged[f"test/{metric}"])
@@ -237,7 +244,7 @@ def test_a_report_of_a_sweep(made: Made, tmp_path: Path, capsys: pytest.CaptureF
     with (folder / "results.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert {line["run_id"] for line in lines} == set(list(made.ids.values())[:4])
-    logged = made.client.get_run(lines[0]["run_id"]).data
+    logged = made.run(lines[0]["run_id"]).data
     assert float(lines[0]["test/bits_per_byte_ci_low"]) == logged.metrics["test/bits_per_byte_ci_low"]
     assert lines[0]["config_hash"] == logged.tags["config_hash"]
     first = (folder / "results.csv").read_bytes()

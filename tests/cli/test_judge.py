@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -18,7 +19,7 @@ from medft.cli.main import main
 from medft.evaluation.predictions import Prediction, read_jsonl, write_jsonl
 from tests.comparison.helpers import answer
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
-from tests.finished import Finished
+from tests.finished import Finished, mlflow_id
 
 FAULTS: list[Answer] = [
     error(500, "out of memory"),
@@ -35,18 +36,22 @@ FAULTS: list[Answer] = [
 
 @pytest.fixture
 def copied(finished: Callable[..., Finished], tmp_path: Path) -> tuple[str, Path]:
-    """A finished run of the test's own: its id and its artifacts."""
+    """A finished run of the test's own: its id and its folder."""
     made = finished().copied_to(tmp_path)
-    return made.run_id, made.artifacts
+    return made.run_id, made.config.paths.output
 
 
-def replace_predictions(artifacts: Path, count: int) -> None:
+def as_mlflow_has_it(folder: Path) -> Any:
+    return mlflow.get_run(mlflow_id(folder)).data
+
+
+def replace_predictions(folder: Path, count: int) -> None:
     """Give a run as many rows as wanted: row n asks "question n."."""
     rows = [
         Prediction(f"id{n}", f"g{n // 3}", f"d{n // 3}", f"question {n}.", "", "right", None, answer(f"answer {n}"))
         for n in range(count)
     ]
-    write_jsonl(rows, artifacts / "predictions.jsonl")
+    write_jsonl(rows, folder / "predictions.jsonl")
 
 
 def number(request: Request) -> int:
@@ -78,8 +83,8 @@ def arguments(run_id: str, host: str) -> list[str]:
 def test_a_thousand_rows_with_faults_are_all_accounted_for_and_a_killed_judging_goes_on(
     copied: tuple[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run_id, artifacts = copied
-    replace_predictions(artifacts, 1000)
+    run_id, folder = copied
+    replace_predictions(folder, 1000)
     with server(faulty) as served:
         command = [sys.executable, "-m", "medft.cli.main", "judge", *arguments(run_id, served.host)]
         started = time.monotonic()
@@ -96,7 +101,7 @@ def test_a_thousand_rows_with_faults_are_all_accounted_for_and_a_killed_judging_
         seconds = time.monotonic() - started
         again = {number(request) for request in served.chats[first:]}
         assert again & known == set()
-    rows = read_jsonl(artifacts / "predictions.jsonl")
+    rows = read_jsonl(folder / "predictions.jsonl")
     verdicts = [row.verdicts["ollama"]["test"] for row in rows]
     counts = {status: sum(each.status == status for each in verdicts) for status in ("scored", "failed", "too_long")}
     print(f"{len(rows)} rows, {len(served.chats)} requests, {seconds:.1f} s, {counts}, {len(known)} known when killed")
@@ -104,7 +109,7 @@ def test_a_thousand_rows_with_faults_are_all_accounted_for_and_a_killed_judging_
     assert counts["scored"] > 900
     assert all(each.score == right_score(place) for place, each in enumerate(verdicts) if each.status == "scored")
     assert all(each.failure and each.score is None for each in verdicts if each.status == "failed")
-    found = mlflow.get_run(run_id).data.metrics
+    found = as_mlflow_has_it(folder).metrics
     assert {key: found[f"judge/ollama/{key}"] for key in counts} == counts
     with server(faulty) as served:  # the cache does not hang on the address
         assert main(["judge", *arguments(run_id, served.host)]) == 0
@@ -121,7 +126,7 @@ def in_cache() -> set[int]:
 
 
 def test_a_name_belongs_to_one_judge(copied: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    run_id, artifacts = copied
+    run_id, folder = copied
     with server(lambda *_: scored(40)) as served:
         common = ["judge", f"run={run_id}", "judge=ollama", "judge.model=m", f"judge.host={served.host}"]
         assert main(common) == 0
@@ -135,14 +140,14 @@ def test_a_name_belongs_to_one_judge(copied: tuple[str, Path], capsys: pytest.Ca
         )
         assert len(served.chats) == asked
         assert main([*common, "judge/prompt=rubric", "judge.name=second"]) == 0
-    tags = mlflow.get_run(run_id).data.tags
+    tags = as_mlflow_has_it(folder).tags
     assert tags["judge.second.prompt_version"] == "rubric-1"
     assert tags["judge.second.server_version"] == "9.9.9"
     assert tags["judge.second.num_ctx"]
     assert tags["judge.second.controls"] == "unknown: all its controls are of one document"
     out = capsys.readouterr().out
     assert "agreement/ollama_second/bias" in out
-    report = (artifacts / "report.html").read_text()
+    report = (folder / "report.html").read_text()
     assert "Judge ollama" in report
     assert "Judge second" in report
     assert "Agreement between judges" in report
@@ -157,7 +162,7 @@ def test_a_judge_that_scored_nothing_does_not_keep_its_name(copied: tuple[str, P
 
 
 def test_a_judge_that_comes_in_meanwhile_is_kept(copied: tuple[str, Path]) -> None:
-    run_id, artifacts = copied
+    run_id, folder = copied
     with server(lambda *_: scored(60)) as other:
         second = ["judge", f"run={run_id}", "judge=ollama", "judge.model=m", f"judge.host={other.host}",
                   "judge.name=second", "judge.cache=false"]  # fmt: skip
@@ -170,9 +175,9 @@ def test_a_judge_that_comes_in_meanwhile_is_kept(copied: tuple[str, Path]) -> No
         with server(reply) as served:
             first = [*second[:4], f"judge.host={served.host}", "judge.timeout=60"]
             assert main(first) == 0
-    for row in read_jsonl(artifacts / "predictions.jsonl"):
+    for row in read_jsonl(folder / "predictions.jsonl"):
         assert {name: sides["test"].score for name, sides in row.verdicts.items()} == {"ollama": 40, "second": 60}
-    assert mlflow.get_run(run_id).data.metrics["agreement/ollama_second/bias"] == -20
+    assert as_mlflow_has_it(folder).metrics["agreement/ollama_second/bias"] == -20
 
 
 def test_any_judge_can_be_named_in_any_order(copied: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,12 +198,12 @@ def test_any_judge_can_be_named_in_any_order(copied: tuple[str, Path], capsys: p
 def test_a_hundred_rows_on_a_real_server(
     copied: tuple[str, Path], ollama: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_id, artifacts = copied
-    replace_predictions(artifacts, 100)
+    run_id, folder = copied
+    replace_predictions(folder, 100)
     command = ["judge", f"run={run_id}", "judge=ollama", "judge.model=tiny-judge", f"judge.host={ollama}",
                "judge.controls=0", "judge/prompt=plain", "judge.max_context=2048"]  # fmt: skip
     assert main(command) == 0
-    verdicts = [row.verdicts["ollama"]["test"] for row in read_jsonl(artifacts / "predictions.jsonl")]
+    verdicts = [row.verdicts["ollama"]["test"] for row in read_jsonl(folder / "predictions.jsonl")]
     counts = {status: sum(each.status == status for each in verdicts) for status in ("scored", "failed", "too_long")}
     assert sum(counts.values()) == 100
     assert counts["scored"] >= 90
@@ -209,7 +214,7 @@ def test_a_hundred_rows_on_a_real_server(
     capsys.readouterr()
     assert main(command) == 0
     assert "judge ollama: 100 of 100 verdicts were known, 0 asked for" in capsys.readouterr().out
-    assert [row.verdicts["ollama"]["test"] for row in read_jsonl(artifacts / "predictions.jsonl")] == verdicts
+    assert [row.verdicts["ollama"]["test"] for row in read_jsonl(folder / "predictions.jsonl")] == verdicts
     assert main([*command, "judge.model=nosuch"]) == 1
     assert "has no model 'nosuch' (ollama pull nosuch)" in capsys.readouterr().err
     assert main([*command, "judge.host=http://127.0.0.1:9"]) == 1

@@ -1,4 +1,4 @@
-"""Jobs that no process runs: an executor whose jobs do in MLflow what real ones do there, and end as they are told."""
+"""Jobs that no process runs: an executor whose jobs log what real ones do, and end as they are told."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from medft.config.schema import Config
 from medft.jobs.plan import load_frozen
 from medft.jobs.process import Outcome
+from medft.runs.local_run import LocalRun
 from medft.runs.provenance import config_hash, judge_hash
 from medft.runs.splits import read_splits
-from medft.runs.store import connect, get_experiment_id
-from medft.runs.sweeps import make_job_tags, supersede
+from medft.runs.sweeps import make_job_tags
 
 METRIC = "test/bits_per_byte"
 
@@ -49,22 +49,17 @@ class FakeExecutor:
 
 def log_run(config: Config, status: str = "FINISHED", metrics: Mapping[str, float] | None = None, **tags: str) -> str:
     """Log what makes the run of a job known again, and end it."""
-    client = connect(config)
     known = {
         "config_hash": config_hash(config.resolved),
         "judge_hash": judge_hash(config.resolved),
         "dataset.fingerprint": read_splits(config).fingerprint,
         "output_dir": str(config.paths.output),
     }
-    run = client.create_run(
-        get_experiment_id(client, config), run_name=config.job.label, tags={**make_job_tags(config), **known, **tags}
-    )
-    for name, value in (metrics or {}).items():
-        client.log_metric(run.info.run_id, name, value)
-    supersede(config, run.info.run_id)
+    run = LocalRun.create(config, config.paths.output, config.job.label, {**make_job_tags(config), **known, **tags})
+    run.log_metrics(metrics or {})
     if status != "RUNNING":
-        client.set_terminated(run.info.run_id, status)
-    return str(run.info.run_id)
+        run.set_status(status)
+    return run.run_id
 
 
 def finish(config: Config) -> Outcome:

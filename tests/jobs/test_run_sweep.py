@@ -10,9 +10,10 @@ from medft.errors import InputError
 from medft.jobs.plan import plan
 from medft.jobs.process import Outcome
 from medft.jobs.run_sweep import lock_sweep, run_sweep
+from medft.runs.local_run import LocalRun
 from tests.composed import TINY
 from tests.jobs.fakes import FakeExecutor, finish, log_run
-from tests.jobs.sweeps import client, jobs, parents
+from tests.jobs.sweeps import jobs, parents
 
 Run = Callable[[Config], Outcome | None]
 
@@ -57,7 +58,8 @@ def test_a_repeat_starts_only_jobs_that_have_not_finished_and_no_process_for_the
     assert {label: run.data.tags["seed"] for label, run in first.items()} == {f"seed={n}": str(n) for n in (1, 2, 3, 4)}
     note = parent.data.tags["mlflow.note.content"]
     assert note.index("| seed=4 |") < note.index("| seed=1 |"), "the best first"
-    assert f"/runs?searchFilter=tags.%60mlflow.parentRunId%60%20%3D%20%27{parent.info.run_id}%27&orderByKey=" in note
+    own = parent.data.tags["medft.id"]
+    assert f"/runs?searchFilter=tags.%60medft.parent%60%20%3D%20%27{own}%27&orderByKey=" in note
 
     # more values are the same sweep
     code, started = sweep(["seed=1,2,3,4,5"])
@@ -87,9 +89,9 @@ def test_other_data_or_another_config_make_a_finished_job_run_again(
     data.unlink()
     assert sweep(settings, lambda config: Outcome("failed", 1.0, "no data"))[1] == ["seed=1", "seed=2"]
     data.write_text("\n".join(["instruction,output", *rows[::-1], "What is new?,This"]))
-    store, run = client(tmp_path / "root"), jobs(tmp_path / "root")["seed=1"]
     assert sweep(settings)[1] == [], "who could not look has taken nothing away"
-    store.set_tag(run.info.run_id, "config_hash", "another")
+    run = LocalRun(Path(jobs(tmp_path / "root")["seed=1"].data.tags["output_dir"]))
+    run.set_tags({"config_hash": "another"})
     assert sweep(settings) == (0, ["seed=1"])
 
 

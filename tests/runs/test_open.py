@@ -18,12 +18,12 @@ def test_a_run_is_read_whole_with_overrides(finished: Callable[..., Finished], t
     assert opened.config.generation == made.config.generation
     assert opened.config.dataset.long_answers == "split"
     assert opened.config.judge.name == "ollama"
-    record = read_record(opened.tracker)
+    record = read_record(opened.stored)
     assert record.results["loss"].after is not None
     assert record.results["loss"].after.value == pytest.approx(metrics["test/loss"])
     assert len(record.predictions) == 7
     assert record.audit is not None
     with pytest.raises(InputError, match="nothing.txt"):
-        opened.tracker.artifact("nothing.txt")
+        opened.stored.artifact("nothing.txt")
     with pytest.raises(InputError, match="dataset.nonsense: no such key in the run's config"):
         open_run(run_id, ["dataset.nonsense=1"])

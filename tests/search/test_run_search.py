@@ -14,7 +14,6 @@ from optuna.trial import TrialState
 
 from medft.config.schema import Config
 from medft.jobs.process import Outcome
-from medft.runs.store import connect
 from medft.runs.sweeps import find_job_run
 from medft.search.plan import plan_search
 from medft.search.run_search import run_search
@@ -34,11 +33,10 @@ def loss(config: Config) -> float:
 
 def log_losses(config: Config, losses: Sequence[float]) -> None:
     """What a trial that runs has logged."""
-    client, child = connect(config), find_job_run(config)
-    assert child
+    run = find_job_run(config)
+    assert run
     for step, value in enumerate(losses, start=1):
-        client.log_metric(child.run_id, "val/loss", value, step=step)
-    (config.paths.output / "run.json").write_text(json.dumps({"run_id": child.run_id}))
+        run.log_metrics({"val/loss": value}, step)
 
 
 def finish(config: Config) -> Outcome:

@@ -125,10 +125,10 @@ def test_the_best_is_told_and_kept(searched: Searched) -> None:
     assert (parent.info.status, tags["medft.kind"], tags["search.best.trial"]) == ("FINISHED", "search", "0")
     assert tags["search.best.command"] == command
     assert json.loads(tags["search.best.params"]) == {"optimizer.lr": 0.002}
-    assert tags["search.best.run_id"] == searched.runs[GOOD].info.run_id
+    assert tags["search.best.run_id"] == searched.runs[GOOD].data.tags["medft.id"]
     assert "| 0 | done |" in tags["mlflow.note.content"]
     assert list(root.glob("mlruns/artifacts/*/artifacts/optimization_history.png"))
-    assert f"MLflow run {parent.info.run_id}" in searched.out.splitlines()[-1]
+    assert f"run {parent.data.tags['medft.id']}" in searched.out.splitlines()[-1]
 
 
 @pytest.mark.slow

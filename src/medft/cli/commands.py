@@ -61,6 +61,8 @@ COMMANDS = (
     Command("ask", "ask the model of a finished run", "judge:ask",
             ('run=RUN "QUESTION" [generation.max_new_tokens=128 ...]',), (_OF_RUN,), words=1,
             notes=f"{_LOGGED}\n{_RUN}"),
+    Command("sync", "deliver to MLflow what runs have logged while it could not be had", "sync:sync", keys="places",
+            notes=f"The next run on the same store does so, too.\n{_PLACES}"),
     Command("fetch", "download a run's model and data to the cache, for machines without a network; train nothing",
             "data:fetch", notes=_CONFIG),
 )  # fmt: skip

@@ -24,11 +24,11 @@ def compare(arguments: Arguments) -> int:
     from medft.report.csv_files import write_compare_csv
     from medft.runs.query import RunStore
     from medft.runs.record import RunQuery, load_runs
-    from medft.runs.sweeps import is_sweep, read_sweep
+    from medft.runs.sweeps import SWEEP, read_sweep
 
     store = RunStore(compose_config(arguments.overrides))
     parent = store.find_parent(values["parent"]) if values["parent"] else None
-    sweep = read_sweep(parent) if parent and is_sweep(parent) else None
+    sweep = read_sweep(parent.state) if parent and parent.state.kind == SWEEP else None
     default = values["metrics"][0] if values["metrics"] else sweep.primary if sweep else PRIMARY
     options = Options(  # what was asked for; where that is left open, what the sweep says of itself
         reference=values["reference"] or (sweep.reference if sweep else ""),
@@ -41,7 +41,7 @@ def compare(arguments: Arguments) -> int:
         answers=values["answers"],
         swept=sweep.settings if sweep else (),
     )
-    runs, _ = load_runs(store, RunQuery(ids, parent.info.run_id if parent else "", values["filter"]))
+    runs, _ = load_runs(store, RunQuery(ids, parent.run_id if parent else "", values["filter"]))
     comparison = compare_runs(runs, options)
     outputs = Path(store.config.paths.root_dir) / "outputs" / "compare"
     folder = Path(values["to"] or outputs / f"{datetime.now():%Y-%m-%d/%H-%M-%S}").expanduser()
@@ -71,7 +71,8 @@ def report(arguments: Arguments) -> int:
 
     store = RunStore(compose_config(arguments.overrides))
     name = values["experiment"]
-    sweep = read_sweep(store.find_sweep(name) if name else store.find_parent(values["parent"]))
+    parent = store.find_sweep(name) if name else store.find_parent(values["parent"])
+    sweep = read_sweep(parent.state)
     if not values["to"] and not re.fullmatch(r"\w[\w.-]*", sweep.name):
         raise InputError(f"sweep.name={sweep.name}: no name for a folder; say to=FOLDER")
     folder = Path(values["to"] or Path(root_dir()) / "experiments" / sweep.name).expanduser()

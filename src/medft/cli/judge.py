@@ -5,8 +5,9 @@ import tempfile
 from pathlib import Path
 
 from medft.cli.parser import Arguments
-from medft.console import say
-from medft.errors import InputError, JudgeUnavailable
+from medft.config.schema import Config
+from medft.console import say, warn
+from medft.errors import InputError, JudgeUnavailable, TrackerUnavailable
 from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judging.judge_run import judge_predictions
@@ -14,27 +15,30 @@ from medft.evaluation.judging.metrics import JudgeResults
 from medft.evaluation.predictions import Prediction
 from medft.files import exclusive_lock
 from medft.report.run_page import print_judge, publish_report
+from medft.runs.delivery import deliver, find_mlflow_id
+from medft.runs.local_run import LocalRun
 from medft.runs.open import FinishedRun, open_run
 from medft.runs.record import IDENTITY, log_verdicts, read_predictions
+from medft.runs.remote_run import RemoteRun, adopt
+from medft.runs.store import connect
 
 
 def judge(arguments: Arguments) -> int:
     """Judge and log to the run; returns the exit code."""
     run = open_run(arguments.values["run"], arguments.overrides)
-    run_id = run.tracker.run_id
+    run_id = run.stored.run_id
     if isinstance(judge_of(run.config), NoJudge):
         raise InputError(f"the run has judge=none; name one: medft judge run={run_id} judge=ollama")
     ready = judge_of(run.config).prepare()
     if ready is None:
         raise JudgeUnavailable("nothing was judged")
-    predictions = read_predictions(run.tracker)
+    predictions = read_predictions(run.stored)
     _check_name(ready, run, predictions)
     results = judge_predictions(ready, predictions, run.config.paths.cache)
-    if not os.access(run.tracker.folder, os.W_OK):  # the run was made elsewhere
-        run.tracker.folder = Path(tempfile.mkdtemp(prefix="medft-judge-"))
-    print_judge(ready.name, _log(ready, run, predictions, results))
-    say(f"read:          {run.tracker.folder / 'report.html'}")
-    say(f"results:       {run.tracker.folder / 'predictions.jsonl'} (MLflow run {run_id})")
+    local = _open_for_writing(run)
+    print_judge(ready.name, _log(ready, local, run.config, predictions, results))
+    say(f"read:          {local.folder / 'report.html'}")
+    say(f"results:       {local.folder / 'predictions.jsonl'} (run {run_id})")
     return 0
 
 
@@ -47,22 +51,39 @@ def ask(arguments: Arguments) -> int:
     return 0
 
 
-def _log(judge: Judge, run: FinishedRun, predictions: list[Prediction], results: JudgeResults) -> dict[str, float]:
+def _open_for_writing(run: FinishedRun) -> LocalRun:
+    """The run itself, or a copy in a folder of its own where it was made elsewhere or by somebody else."""
+    stored = run.stored
+    if isinstance(stored, LocalRun):
+        if os.access(stored.folder, os.W_OK):
+            return stored
+        client = connect(run.config)
+        stored = RemoteRun(client, client.get_run(find_mlflow_id(stored, client)))
+    return adopt(stored, run.config, Path(tempfile.mkdtemp(prefix="medft-judge-")))
+
+
+def _log(
+    judge: Judge, run: LocalRun, config: Config, predictions: list[Prediction], results: JudgeResults
+) -> dict[str, float]:
     """Log the verdicts beside those of other judges, which may have come in meanwhile; returns the metrics."""
-    with exclusive_lock(run.config.paths.lock(f"judge-{run.tracker.run_id}")):
-        newest = read_predictions(run.tracker)
+    with exclusive_lock(config.paths.lock(f"judge-{run.run_id}")):
+        newest = read_predictions(run)
         for row, judged in zip(newest, predictions, strict=True):
             if judge.name in judged.verdicts:
                 row.verdicts[judge.name] = judged.verdicts[judge.name]
-        metrics = log_verdicts(run.tracker, judge, newest, results)
-        publish_report(run.tracker, newest)
+        metrics = log_verdicts(run, judge, newest, results)
+        publish_report(run, newest)
+        try:
+            deliver(run, connect(config))
+        except TrackerUnavailable as error:
+            warn(f"{error}: the verdicts are in {run.folder}; MLflow gets them from the next run, or by: medft sync")
     return metrics
 
 
 def _check_name(judge: Judge, run: FinishedRun, predictions: list[Prediction]) -> None:
     """One name, one judge: another model, prompt or option under it would overwrite the first one's scores."""
     verdicts = [verdict for row in predictions for verdict in row.verdicts.get(judge.name, {}).values()]
-    tags = run.tracker.tags()
+    tags = run.stored.state.tags
     same = tags.get(f"judge.{judge.name}.{IDENTITY}") == judge.identity()
     if same or all(verdict.score is None for verdict in verdicts):
         return

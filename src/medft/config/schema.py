@@ -162,6 +162,9 @@ class GenerationConfig(Section, role=Role.MEASURED):
 
 class TrackingConfig(Section, role=Role.SHOWN):
     uri: Annotated[str | None, Role.PLACE]
+    # a key that is younger than the first runs has a default, so that their configs can still be opened
+    required: Annotated[bool, Role.PLACE] = False
+    patience: Annotated[float, Field(ge=0), Role.PLACE] = 20.0
     experiment_name: Annotated[str, Field(min_length=1), Role.PLACE]
     run_name: str | None
     save_model: Literal["auto", "best", "none"]

@@ -61,11 +61,11 @@ def settle(config: Config, outcome: Outcome, started: float) -> Outcome:
     if outcome.status in ("finished", "known"):
         return outcome
     run = find_job_run(config)
-    if run and run.ended >= started:
-        if is_finished_run(config, run):
-            return Outcome("finished", outcome.seconds, metrics=run.metrics)  # killed after its last log
-        if outcome.status == run.status.lower() == "failed":
-            return replace(outcome, why=run.error)
+    if run and run.state.ended >= started:
+        if is_finished_run(config, run.state):
+            return Outcome("finished", outcome.seconds, metrics=run.state.metrics)  # killed after its last log
+        if outcome.status == run.state.status.lower() == "failed":
+            return replace(outcome, why=run.state.error)
     record_end(config, started, "KILLED" if outcome.status == "killed" else "FAILED", outcome.why)
     return outcome
 

@@ -10,7 +10,7 @@ from medft.config.schema import Config
 from medft.files import exclusive_lock
 from medft.jobs.executors import Executor, make_executor
 from medft.jobs.plan import Job, Plan, freeze
-from medft.jobs.process import Outcome, is_running
+from medft.jobs.process import Outcome
 from medft.jobs.scheduler import JobSource, Scheduler, SweepProgress
 from medft.report.sweep_summary import describe_sweep, print_summary
 from medft.runs.provenance import command_line
@@ -34,11 +34,11 @@ def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
         jobs = plan.make_jobs(sweep.run_id, sweep.folder)
         status = "KILLED"
         try:
-            sweep.describe(name, plan.keys, command_line("medft train", argv))
+            sweep.begin(name, plan.keys, command_line("medft train", argv))
             _run_jobs(jobs, executor)
             status = "FINISHED"
         finally:
-            code = _close(sweep, jobs, status, executor.outlives)
+            code = _close(sweep, jobs, status)
     return code
 
 
@@ -66,16 +66,17 @@ def _run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
         Scheduler(JobSource(left), executor, progress).run()
 
 
-def _close(sweep: Sweep, jobs: Sequence[Job], status: str, outlive: bool) -> int:
+def _close(sweep: Sweep, jobs: Sequence[Job], status: str) -> int:
     """End the parent run as its jobs have ended, and print the summary."""
-    record_lost(sweep, lambda run: outlive and is_running(Path(run.tags.get("output_dir", ""))))
+    record_lost(sweep)
     known = sweep.list_job_runs()
     runs = {job.label: known.get(job.label) for job in jobs}
     bad = [run for run in runs.values() if run is None or run.status != "FINISHED"]
     if status == "FINISHED" and bad:
         status = "FAILED"
-    link = f"[All jobs as a table, the best first]({sweep.format_link()})"
-    sweep.close(status, f"{link}\n\n{describe_sweep(sweep.config, runs)}")
+    link = sweep.format_link()
+    table = f"[All jobs as a table, the best first]({link})\n\n" if link else ""
+    sweep.close(status, f"{table}{describe_sweep(sweep.config, runs)}")
     commands = {job.label: job.config.job.command for job in jobs}
     print_summary(sweep.config, sweep.run_id, sweep.folder, runs, commands)
     return next((int(run.tags.get("exit_code", "1")) if run else 1 for run in bad), 0)

@@ -48,7 +48,7 @@ def _run(folder: Path) -> None:
         raise
     tracked = find_job_run(config)
     assert tracked
-    result = {"run_id": tracked.run_id, "skipped": tracked.ended < began, "metrics": metrics}
+    result = {"run_id": tracked.run_id, "skipped": tracked.state.ended < began, "metrics": metrics}
     with write_atomically(folder / RESULT) as partial:
         partial.write_text(json.dumps(result), encoding="utf-8")
 

@@ -24,9 +24,9 @@ from medft.report.table import (
     format_p,
     keep_together,
 )
+from medft.runs.local_run import LocalRun
 from medft.runs.metric_names import read_estimate
 from medft.runs.record import RunRecord, read_record
-from medft.runs.tracker import Tracker
 
 _COLUMNS = ("metric", "before", "after", "difference", "p")
 _ANSWERS = 3
@@ -116,17 +116,14 @@ def describe_run(record: RunRecord) -> str:
     return "\n\n".join(lines)
 
 
-def publish_report(tracker: Tracker, predictions: Sequence[Prediction]) -> RunRecord:
+def publish_report(run: LocalRun, predictions: Sequence[Prediction]) -> RunRecord:
     """The report stage: report.html, loss_curves.png and the description of a run, made of all that it has logged;
     returns the record of that.
     """
-    record = read_record(tracker, predictions)
-    page, curves = tracker.folder / "report.html", tracker.folder / "loss_curves.png"
-    page.write_text(render_run(record), encoding="utf-8")
-    plot_losses(record.curves, _collect_reference_losses(record)).savefig(curves)
-    tracker.log_file(page)
-    tracker.log_file(curves)
-    tracker.set_description(describe_run(record))
+    record = read_record(run, predictions)
+    run.log_text("report.html", render_run(record))
+    run.log_figure(plot_losses(record.curves, _collect_reference_losses(record)), "loss_curves.png")
+    run.set_description(describe_run(record))
     return record
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from medft.config.schema import Config
 from medft.console import say
 from medft.report.table import Table
+from medft.runs.state import RunState
 from medft.runs.store import ui_command
-from medft.runs.sweeps import JobRun
 
-Jobs = Mapping[str, JobRun | None]
+Jobs = Mapping[str, RunState | None]
 _NEVER = "NOT STARTED"
 
 
@@ -28,7 +28,7 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
         say(f"{len(bad)} of {len(jobs)} jobs did not finish; the same command again runs only these")
     say(f"compare:       medft compare parent={parent}")
     say(f"compare runs:  {ui_command(config)}")
-    say(f"results:       {folder} (MLflow run {parent})")
+    say(f"results:       {folder} (run {parent})")
 
 
 def describe_sweep(config: Config, jobs: Jobs) -> str:
@@ -46,13 +46,13 @@ def _table(title: str, jobs: Jobs, metric: str) -> Table:
     return Table(title, ("job", "state", metric), rows)
 
 
-def _why(child: JobRun | None) -> str:
+def _why(child: RunState | None) -> str:
     if child is None:
         return "had not begun when this command ended"
     return "runs on without this command" if child.status == "RUNNING" else child.error
 
 
-def _rank(child: JobRun | None, config: Config) -> float:
+def _rank(child: RunState | None, config: Config) -> float:
     value = child.metrics.get(config.sweep.metric) if child else None
     if value is None:
         return float("inf")

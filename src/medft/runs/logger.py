@@ -1,4 +1,4 @@
-"""Lightning's metrics to the tracker."""
+"""Lightning's metrics to the run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,15 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from typing_extensions import override
 
-from medft.runs.tracker import Tracker
+from medft.runs.local_run import LocalRun
 
 
-class TrackerLogger(Logger):
+class RunLogger(Logger):
     """Passes the documented metrics on, and nothing that Lightning adds of its own (such as `epoch`)."""
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, run: LocalRun) -> None:
         super().__init__()
-        self._tracker = tracker
+        self._run = run
 
     @property
     @override
@@ -25,14 +25,14 @@ class TrackerLogger(Logger):
     @property
     @override
     def version(self) -> str:
-        return self._tracker.run_id
+        return self._run.run_id
 
     @override
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         known = {key: value for key, value in metrics.items() if key.startswith(("train/", "val/"))}
         if known:
-            self._tracker.log_metrics(known, step=step or 0)
+            self._run.log_metrics(known, step=step or 0)
 
     @override
     @rank_zero_only

@@ -14,20 +14,19 @@ from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
 from medft.runs.query import LAST, PLACES, SPLIT_RUN, RunStore
-from medft.runs.tracker import Tracker
+from medft.runs.remote_run import StoredRun
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that MLflow knows.
+    """A run with its config.
 
     Attributes:
         config: as the run logged it, with overrides.
-        tracker: logs to the run without changing its status.
     """
 
     config: Config
-    tracker: Tracker
+    stored: StoredRun
 
 
 def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
@@ -41,12 +40,10 @@ def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
         InputError: there is no such run here, or an override does not fit.
     """
     store = RunStore(compose_config([each for each in overrides if each.startswith(PLACES)]))
-    tracker = Tracker(store.client, store.find_run(name).info.run_id, store.config.paths.output)
-    logged = OmegaConf.load(tracker.artifact("config.yaml"))
+    run = store.find_run(name)
+    logged = OmegaConf.load(run.artifact("config.yaml"))
     assert isinstance(logged, DictConfig)
-    config = check(override_config(logged, overrides))
-    tracker.folder = config.paths.output
-    return FinishedRun(config, tracker)
+    return FinishedRun(check(override_config(logged, overrides)), run)
 
 
 def read_logged_split(config: Config, name: str) -> dict[str, list[str]]:
@@ -57,9 +54,8 @@ def read_logged_split(config: Config, name: str) -> dict[str, list[str]]:
     """
     if name == LAST:
         raise InputError(f"{SPLIT_RUN}={LAST}: in a file it means another run each time; give the id of the run")
-    store = RunStore(config)
-    tracker = Tracker(store.client, store.find_run(name, SPLIT_RUN).info.run_id, config.paths.output)
-    split = json.loads(tracker.artifact("split.json", SPLIT_RUN).read_text(encoding="utf-8"))
+    run = RunStore(config).find_run(name, SPLIT_RUN)
+    split = json.loads(run.artifact("split.json", SPLIT_RUN).read_text(encoding="utf-8"))
     return {name: list(split[name]) for name in ("train", "validation", "test")}
 
 

@@ -1,32 +1,47 @@
-"""Runs by name: the last one, an id or the beginning of one, a name, a sweep's runs, or an MLflow filter."""
+"""Runs by name: the last one, an id or the beginning of one, a name, a folder, a sweep's runs, or an MLflow filter.
+
+Runs in folders of this machine come first, without asking MLflow; what is not here is looked up there.
+"""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from medft.config.compose import compose_config
 from medft.config.schema import Config
-from medft.console import note
-from medft.errors import InputError
-from medft.runs.store import connect, list_runs, tracking_uri
-from medft.runs.sweeps import KIND, PARENT, SUPERSEDED, SWEEP
+from medft.console import note, warn
+from medft.errors import DamagedFile, InputError
+from medft.runs.index import Entry, RunIndex
+from medft.runs.local_run import LocalRun, read_local_run
+from medft.runs.remote_run import RemoteRun, StoredRun
+from medft.runs.state import FINISHED, ID, KIND, SUPERSEDED, RunState
+from medft.runs.store import connect, list_runs, shown_uri
+from medft.runs.sweeps import SWEEP
 
 LAST = "last"
 SPLIT_RUN = "dataset.split.from_run"
 _FEWEST = 6  # characters of the beginning of a run id
 _PAGE = 20
+_NEWEST = 100  # runs among which the last one is looked for
 PLACES = ("tracking.uri=", "paths.")  # overrides that say where runs are tracked
 
 
 class RunStore:
-    """Finds runs where `config` says that they are tracked."""
+    """Finds runs where `config` says that they are kept."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.client = connect(config)
-        self.uri = tracking_uri(config)
+        self.config, self.uri = config, shown_uri(config)
+        self._index = RunIndex(Path(config.paths.root_dir))
 
-    def find_run(self, name: str, key: str = "run") -> Any:
+    @cached_property
+    def client(self) -> Any:
+        """MLflow's, for what is not in a folder here."""
+        return connect(self.config)
+
+    def find_run(self, name: str, key: str = "run") -> StoredRun:
         """A run of any status; `last` is the newest FINISHED one that is no sweep.
 
         Args:
@@ -37,108 +52,160 @@ class RunStore:
         """
         return self._find(name, key, "run", _is_single_run)
 
-    def find_parent(self, name: str) -> Any:
+    def find_parent(self, name: str) -> StoredRun:
         """The parent run of a sweep or a search; `last` is the newest that is FINISHED.
 
         Raises:
             InputError: there is none, or there are several.
         """
-        return self._find(name, "parent", "sweep", lambda run: KIND in run.data.tags)
+        return self._find(name, "parent", "sweep", lambda state: state.kind is not None)
 
-    def find_runs(self, names: Sequence[str]) -> list[Any]:
+    def find_runs(self, names: Sequence[str]) -> list[StoredRun]:
         """FINISHED runs, in the order they are named; one that is named twice is there once.
 
         Raises:
             InputError: there is no such run, there are several, or it is not FINISHED.
         """
-        runs = {run.info.run_id: run for run in map(self.find_run, names)}
+        runs = {run.run_id: run for run in map(self.find_run, names)}
         for run_id, run in runs.items():
-            if kind := run.data.tags.get(KIND):
+            if kind := run.state.kind:
                 raise InputError(f"run {run_id}: it is a {kind}; its runs are compared by parent={run_id}")
-            if run.info.status != "FINISHED":
-                raise InputError(f"run {run_id}: it is {run.info.status}, only FINISHED runs can be compared")
+            if run.state.status != FINISHED:
+                raise InputError(f"run {run_id}: it is {run.state.status}, only FINISHED runs can be compared")
         return list(runs.values())
 
-    def find_children(self, parent: str) -> list[Any]:
+    def find_children(self, parent: str) -> list[StoredRun]:
         """The runs of a sweep, oldest first, without those that were superseded by a later attempt.
 
         Raises:
             InputError: there is no such parent.
         """
-        runs = self._search(f"tags.`{PARENT}` = '{self.find_parent(parent).info.run_id}'")
-        return [run for run in runs if SUPERSEDED not in run.data.tags]
+        found = self.find_parent(parent)
+        if isinstance(found, RemoteRun):
+            runs = self._search(f"tags.`mlflow.parentRunId` = '{found.mlflow_id}'")
+        else:
+            runs = list(self._open(entry for entry in self._index.list_entries() if entry.parent == found.run_id))
+        return [run for run in runs if SUPERSEDED not in run.state.tags]
 
-    def search_runs(self, filter_string: str) -> list[Any]:
+    def search_runs(self, filter_string: str) -> list[StoredRun]:
         """The runs that an MLflow filter finds, oldest first, without parents of sweeps.
 
         Raises:
             InputError: MLflow cannot read the filter.
         """
-        return list(filter(_is_single_run, self._search(filter_string)))
+        return [run for run in self._search(filter_string) if _is_single_run(run.state)]
 
-    def find_sweep(self, name: str) -> Any:
+    def find_sweep(self, name: str) -> StoredRun:
         """The newest sweep of a name.
 
         Raises:
             InputError: there is none.
         """
+        entries = [entry for entry in self._index.list_entries() if entry.kind == SWEEP]
+        if named := [entry for entry in entries if entry.name == name]:
+            return LocalRun(Path(named[-1].folder))
         sweeps = self._search(f"tags.`{KIND}` = '{SWEEP}'")
-        named = [run for run in sweeps if run.data.tags.get("sweep.name") == name]
-        if not named:
-            known = ", ".join(sorted({run.data.tags.get("sweep.name", "?") for run in sweeps})) or "none"
-            raise InputError(f"experiment={name}: no sweep of that name in {self.uri} (there are: {known})")
-        return named[-1]
+        if there := [run for run in sweeps if run.state.tags.get("sweep.name") == name]:
+            return there[-1]
+        known = {entry.name for entry in entries} | {run.state.tags.get("sweep.name", "?") for run in sweeps}
+        raise InputError(
+            f"experiment={name}: no sweep of that name in {self.uri} (there are: {', '.join(sorted(known)) or 'none'})"
+        )
 
-    def _find(self, name: str, key: str, kind: str, is_meant: Callable[[Any], bool]) -> Any:
+    def _find(self, name: str, key: str, kind: str, is_meant: Callable[[RunState], bool]) -> StoredRun:
         """A run by name; of `last`, the newest FINISHED one of a kind, this prints which one it is."""
         if name != LAST:
-            return self._find_named(name, key)
+            return self._find_here(name, key) or self._find_in_mlflow(name, key)
+        for run in chain(self._list_newest(), self._list_newest_in_mlflow()):
+            if run.state.status == FINISHED and is_meant(run.state):
+                note(f"{key}={LAST}: {kind} {run.run_id} ({run.state.name})")
+                return run
+        raise InputError(f"{key}={LAST}: no finished {kind} in {self.uri}")
+
+    def _list_newest(self) -> list[LocalRun]:
+        """The runs in folders here that were started last, the one that ended last first."""
+        newest = list(self._open(self._index.list_entries()[-_NEWEST:]))
+        return sorted(newest, key=lambda run: run.state.ended, reverse=True)
+
+    def _list_newest_in_mlflow(self) -> Iterator[StoredRun]:
         experiments, token = self._experiments(), None
         while True:
             page = self.client.search_runs(
                 experiments, "attributes.status = 'FINISHED'", max_results=_PAGE,
                 order_by=["attributes.end_time DESC"], page_token=token,
             )  # fmt: skip
-            for run in filter(is_meant, page):
-                note(f"{key}={LAST}: {kind} {run.info.run_id} ({run.info.run_name})")
-                return run
+            yield from map(self._wrap, page)
             token = page.token
             if not token:
-                raise InputError(f"{key}={LAST}: no finished {kind} in {self.uri}")
+                return
 
-    def _find_named(self, name: str, key: str) -> Any:
+    def _find_here(self, name: str, key: str) -> StoredRun | None:
+        if Path(name).is_dir() and (run := read_local_run(Path(name))):
+            return run
+        entries, what = self._index.list_entries(), "begin so"
+        found = [each for each in entries if _is_beginning(name) and each.run_id.startswith(name)]
+        if not found:
+            found, what = [each for each in entries if each.name == name], "have this name"
+        if not found:
+            return None
+        return _only(list(self._open(found)), name, key, what)
+
+    def _find_in_mlflow(self, name: str, key: str) -> StoredRun:
         runs, what = [], "begin so"
-        if name.isalnum() and len(name) >= _FEWEST:
-            runs = self._search(f"attributes.run_id LIKE '{name}%'")
+        if _is_beginning(name):
+            runs = self._search(f"attributes.run_id LIKE '{name}%'") or self._search(f"tags.`{ID}` LIKE '{name}%'")
         quote = '"' if "'" in name else "'"
         if not runs and quote not in name:
             runs, what = self._search(f"attributes.run_name = {quote}{name}{quote}"), "have this name"
         if not runs:
             raise InputError(
                 f"{key}={name}: no such run in {self.uri}; a run is named by {LAST}, by its id, by the first "
-                f"{_FEWEST} or more characters of it, or by its name"
+                f"{_FEWEST} or more characters of it, by its name, or by its folder"
             )
-        if len(runs) > 1:
-            ids = ", ".join(run.info.run_id for run in runs[-3:])
-            raise InputError(f"{key}={name}: {len(runs)} runs {what}, the newest {ids}; give more of the id")
-        return runs[0]
+        return _only(runs, name, key, what)
 
-    def _search(self, filter_string: str) -> list[Any]:
-        """All runs that match, oldest first."""
+    def _search(self, filter_string: str) -> list[StoredRun]:
+        """All runs that MLflow finds, oldest first."""
         import mlflow
 
         try:
             runs = list_runs(self.client, self._experiments(), filter_string)
         except mlflow.exceptions.MlflowException as error:
             raise InputError(f"filter={filter_string}: {' '.join(str(error).split())}") from None
-        return sorted(runs, key=lambda run: run.info.start_time)
+        return [self._wrap(run) for run in sorted(runs, key=lambda run: run.info.start_time)]
+
+    def _wrap(self, run: Any) -> StoredRun:
+        """A run that MLflow has, read from its folder where that is here."""
+        entry = self._index.get(run.data.tags.get(ID, ""))
+        return next(self._open([entry] if entry else []), None) or RemoteRun(self.client, run)
+
+    def _open(self, entries: Iterable[Entry]) -> Iterator[LocalRun]:
+        """The runs of these entries; one that is damaged is told, and left out."""
+        for entry in entries:
+            try:
+                if run := read_local_run(Path(entry.folder)):
+                    yield run
+            except DamagedFile as error:
+                warn(str(error))
 
     def _experiments(self) -> list[str]:
         return [each.experiment_id for each in self.client.search_experiments()]
 
 
-def _is_single_run(run: Any) -> bool:
-    return not {KIND, SUPERSEDED} & run.data.tags.keys()
+def _only(runs: Sequence[StoredRun], name: str, key: str, what: str) -> StoredRun:
+    if len(runs) > 1:
+        ids = ", ".join(run.run_id for run in runs[-3:])
+        raise InputError(f"{key}={name}: {len(runs)} runs {what}, the newest {ids}; give more of the id")
+    return runs[0]
+
+
+def _is_beginning(name: str) -> bool:
+    """Whether a name may be the beginning of an id."""
+    return name.isalnum() and len(name) >= _FEWEST
+
+
+def _is_single_run(state: RunState) -> bool:
+    return not {KIND, SUPERSEDED} & state.tags.keys()
 
 
 def resolve_split_run(overrides: Sequence[str]) -> list[str]:
@@ -153,6 +220,6 @@ def resolve_split_run(overrides: Sequence[str]) -> list[str]:
         if key.lstrip("+") == SPLIT_RUN and name and name != "null" and not re.fullmatch(r"[0-9a-f]{32}", name):
             store = RunStore(compose_config([each for each in overrides if each.startswith(PLACES)]))
             run = store.find_run(name.strip("'\""), SPLIT_RUN)
-            override = f"{key}={run.info.run_id}"
+            override = f"{key}={run.run_id}"
         resolved.append(override)
     return resolved

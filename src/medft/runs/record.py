@@ -1,9 +1,9 @@
-"""What a run leaves: results are logged to MLflow here, and read back typed."""
+"""What a run leaves: results are logged here, and read back typed."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -13,11 +13,14 @@ from medft.errors import InputError
 from medft.evaluation.judges.base import Judge
 from medft.evaluation.judging.metrics import JudgeResults, compare_judges, summarize_judge
 from medft.evaluation.predictions import Prediction, list_judges, read_jsonl, write_jsonl, write_notebook_json
+from medft.files import write_atomically
 from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Estimate
+from medft.runs.local_run import LocalRun
 from medft.runs.metric_names import LOSS_CURVES, UNIGRAM_LOSS, flatten_judge, read_costs, read_estimate, read_results
 from medft.runs.query import RunStore
-from medft.runs.tracker import Tracker
+from medft.runs.remote_run import StoredRun
+from medft.runs.state import FINISHED, Curve
 
 IDENTITY = "identity"  # the tag judge.<name>.identity tells two judges of one name apart
 _RELIABLE = {True: "reliable", False: "unreliable", None: "unknown"}
@@ -41,7 +44,7 @@ class RunRecord:
     metrics: dict[str, float]
     tags: dict[str, str]
     params: dict[str, str]
-    curves: dict[str, list[tuple[int, float]]]
+    curves: dict[str, Curve]
     predictions: Sequence[Prediction]
     config: str
     audit: dict[str, Any] | None
@@ -77,16 +80,16 @@ class RunRecord:
         return self.params.get("seed", "?")
 
 
-def read_predictions(tracker: Tracker) -> list[Prediction]:
+def read_predictions(run: StoredRun) -> list[Prediction]:
     """The test questions with their answers and verdicts, as the run has logged them.
 
     Raises:
         InputError: it has logged none.
     """
-    return read_jsonl(tracker.artifact("predictions.jsonl"))
+    return read_jsonl(run.artifact("predictions.jsonl"))
 
 
-def read_record(tracker: Tracker, predictions: Sequence[Prediction] | None = None) -> RunRecord:
+def read_record(run: StoredRun, predictions: Sequence[Prediction] | None = None) -> RunRecord:
     """Read what the run has logged.
 
     Args:
@@ -95,21 +98,21 @@ def read_record(tracker: Tracker, predictions: Sequence[Prediction] | None = Non
     Raises:
         InputError: it has logged no predictions or no config.
     """
-    run = tracker.client.get_run(tracker.run_id)
     try:
-        audit = json.loads(tracker.artifact("audit.json").read_text(encoding="utf-8"))
+        audit = json.loads(run.artifact("audit.json").read_text(encoding="utf-8"))
     except InputError:
         audit = None
+    state = run.state
     return RunRecord(
-        run_id=tracker.run_id,
-        name=run.info.run_name,
-        started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
-        metrics=dict(run.data.metrics),
-        tags=dict(run.data.tags),
-        params=dict(run.data.params),
-        curves={name: tracker.read_history(name) for name in LOSS_CURVES},
-        predictions=read_predictions(tracker) if predictions is None else predictions,
-        config=tracker.artifact("config.yaml").read_text(encoding="utf-8"),
+        run_id=run.run_id,
+        name=state.name,
+        started=state.started_at,
+        metrics=dict(state.metrics),
+        tags=dict(state.tags),
+        params=dict(state.params),
+        curves={name: run.history(name) for name in LOSS_CURVES},
+        predictions=read_predictions(run) if predictions is None else predictions,
+        config=run.artifact("config.yaml").read_text(encoding="utf-8"),
         audit=audit,
     )
 
@@ -136,19 +139,19 @@ def load_runs(store: RunStore, query: RunQuery) -> tuple[list[RunRecord], dict[s
         runs = store.find_children(query.parent)
     else:
         runs = store.search_runs(query.filter) if query.filter else store.find_runs(query.ids)
-    left_out = {run.info.run_id: f"it is {run.info.status}" for run in runs if run.info.status != "FINISHED"}
-    runs = [run for run in runs if run.info.run_id not in left_out]
+    left_out = {run.run_id: f"it is {run.state.status}" for run in runs if run.state.status != FINISHED}
+    runs = [run for run in runs if run.run_id not in left_out]
     records = []
     for run in track(runs, "reading runs", len(runs)):
         try:
-            record = read_record(Tracker(store.client, run.info.run_id, store.config.paths.output))
+            record = read_record(run)
             if not record.predictions:
                 raise InputError(f"run={record.run_id}: its predictions.jsonl has no rows")
             records.append(record)
         except InputError as error:
             if query.ids:
                 raise
-            left_out[run.info.run_id] = str(error).split(": ", 1)[-1]
+            left_out[run.run_id] = str(error).split(": ", 1)[-1]
     for run_id, why in left_out.items():
         warn(f"run {run_id} is left out: {why}")
     if not records:
@@ -158,43 +161,43 @@ def load_runs(store: RunStore, query: RunQuery) -> tuple[list[RunRecord], dict[s
 
 
 def log_results(
-    tracker: Tracker, metrics: Mapping[str, float], predictions: Sequence[Prediction], probes: dict[str, dict[str, str]]
+    run: LocalRun, metrics: Mapping[str, float], predictions: Sequence[Prediction], probes: dict[str, dict[str, str]]
 ) -> None:
     """Log final metrics, predictions, and the answers to the probes, before and after."""
-    tracker.log_metrics(metrics)
+    run.log_metrics(metrics)
     cuts = [row.test.cut for row in predictions]
     lost = {"cuts.test.answers_cut": sum(cut > 0 for cut in cuts), "cuts.test.answer_tokens_lost": sum(cuts)}
-    tracker.set_tags({key: str(number) for key, number in lost.items()})
-    tracker.log_text("probes.json", json.dumps(probes, indent=2, ensure_ascii=False))
-    _log_predictions(tracker, predictions)
+    run.set_tags({key: str(number) for key, number in lost.items()})
+    run.log_text("probes.json", json.dumps(probes, indent=2, ensure_ascii=False))
+    _log_predictions(run, predictions)
 
 
 def log_verdicts(
-    tracker: Tracker, judge: Judge, predictions: Sequence[Prediction], results: JudgeResults
+    run: LocalRun, judge: Judge, predictions: Sequence[Prediction], results: JudgeResults
 ) -> dict[str, float]:
     """Log the description of a judge, its scores, and the predictions with its verdicts; returns the metrics: the
     judge's, and those of its agreement with others that have judged the run.
     """
     facts = {**judge.describe(), IDENTITY: judge.identity()}
     facts["controls"] = f"{_RELIABLE[results.reliability.reliable]}: {results.reliability.why}"
-    tracker.set_tags({f"judge.{judge.name}.{key}": value for key, value in facts.items()})
+    run.set_tags({f"judge.{judge.name}.{key}": value for key, value in facts.items()})
     metrics = flatten_judge(results, [each for each in compare_judges(predictions) if judge.name in each.judges])
-    tracker.log_metrics(metrics)
-    _log_predictions(tracker, predictions)
+    run.log_metrics(metrics)
+    _log_predictions(run, predictions)
     return metrics
 
 
-def log_model(tracker: Tracker, network: Any, tokenizer: Tokenizer) -> None:
+def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer) -> None:
     """Log the tuned model and its tokenizer as a directory that transformers loads."""
-    folder = tracker.folder / "model"
+    folder = run.folder / "model"
     network.to("cpu").save_pretrained(folder)
     tokenizer.save(folder)
-    tracker.log_file(folder, "model")
+    run.log_file(folder, "model")
 
 
-def _log_predictions(tracker: Tracker, predictions: Sequence[Prediction]) -> None:
+def _log_predictions(run: LocalRun, predictions: Sequence[Prediction]) -> None:
     """Log predictions.jsonl and, in the notebook's format, predictions.json."""
-    tracker.folder.mkdir(parents=True, exist_ok=True)
     for name, write in (("predictions.jsonl", write_jsonl), ("predictions.json", write_notebook_json)):
-        write(predictions, tracker.folder / name)
-        tracker.log_file(tracker.folder / name)
+        with write_atomically(run.folder / name) as partial:
+            write(predictions, partial)
+        run.log_file(run.folder / name)

@@ -2,15 +2,20 @@
 
 import logging
 import os
+import re
 import shlex
 import shutil
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from medft.config.schema import Config
-from medft.errors import InputError
+from medft.console import warn
+from medft.errors import InputError, TrackerUnavailable
 from medft.files import exclusive_lock, write_atomically
 
 # MLflow reports usage to its makers unless told not to; medical users would not expect that.
@@ -19,6 +24,12 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # Artifacts are mostly copied from one local directory to another: no bar for that.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# The run goes on without the server, so it need not be asked for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+_PATIENCE = 3.0  # seconds for a connection
 
 
 def tracking_uri(config: Config) -> str:
@@ -29,7 +40,7 @@ def tracking_uri(config: Config) -> str:
     """
     uri = config.tracking.uri
     if uri is None:
-        return f"sqlite:///{_folder(config) / 'mlflow.db'}"
+        return _local_uri(Path(config.paths.root_dir))
     if "://" not in uri or uri.startswith("file:"):
         raise InputError(
             f"tracking.uri={uri}: MLflow no longer writes plain directories; use sqlite:////path/mlflow.db or a server"
@@ -42,6 +53,8 @@ def connect(config: Config) -> Any:
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # each of many tries; what comes of them is said
+        logging.getLogger(name).setLevel(logging.ERROR)
     uri = tracking_uri(config)
     given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
@@ -82,13 +95,37 @@ def read_history(client: Any, run_id: str, metric: str) -> list[tuple[int, float
     return sorted({point.step: point.value for point in points}.items())
 
 
-def get_experiment_id(client: Any, config: Config) -> str:
-    """The id of `tracking.experiment_name`, made if it is not there; local artifacts go under `mlruns/`."""
-    name = config.tracking.experiment_name
-    location = (_folder(config) / "artifacts").as_uri() if config.tracking.uri is None else None
-    with exclusive_lock(config.paths.lock("experiment")):
+def get_experiment_id(client: Any, name: str, uri: str, root: Path) -> str:
+    """The id of an experiment, made if it is not there; the artifacts of a local database go under `mlruns/`."""
+    folder = root.resolve() / "mlruns"
+    location = (folder / "artifacts").as_uri() if uri == _local_uri(root) else None
+    with exclusive_lock(folder / "experiment.lock"):
         known = client.get_experiment_by_name(name)
         return str(known.experiment_id if known else client.create_experiment(name, artifact_location=location))
+
+
+def shown_uri(config: Config) -> str:
+    """Where runs are tracked, without a password: what may be shown and written down."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", tracking_uri(config))
+
+
+def check_reachable(config: Config) -> None:
+    """Say within seconds if the tracking server cannot be reached; a run can do without it for a while.
+
+    Raises:
+        TrackerUnavailable: it cannot, and `tracking.required` is set.
+    """
+    address = urlsplit(tracking_uri(config))
+    if not address.hostname or (address.scheme.startswith("http") and getproxies().get(address.scheme)):
+        return  # a file, or a way that only the client knows
+    try:
+        port = address.port or _PORTS.get(address.scheme.split("+")[0], 443)
+        socket.create_connection((address.hostname, port), _PATIENCE).close()
+    except OSError as error:
+        where = f"tracking.uri={shown_uri(config)}: cannot be reached ({error.strerror or error})"
+        if config.tracking.required:
+            raise TrackerUnavailable(f"{where}, and tracking.required=true") from None
+        warn(f"{where}: the run is recorded in its folder, and delivered by the next run or by: medft sync")
 
 
 def ui_command(config: Config) -> str:
@@ -99,6 +136,10 @@ def ui_command(config: Config) -> str:
     beside = Path(sys.executable).with_name("mlflow")
     program = "mlflow" if shutil.which("mlflow") or not beside.exists() else str(beside)
     return f"{shlex.quote(program)} ui --backend-store-uri {shlex.quote(uri)}"
+
+
+def _local_uri(root: Path) -> str:
+    return f"sqlite:///{root.resolve() / 'mlruns' / 'mlflow.db'}"
 
 
 def _folder(config: Config) -> Path:

@@ -47,7 +47,7 @@ def load_model(run: FinishedRun) -> TrainedModel:
     Raises:
         InputError: it has saved no model (tracking.save_model=none).
     """
-    config, folder = run.config, run.tracker.artifact("model")
+    config, folder = run.config, run.stored.artifact("model")
     model = config.model
     tokenizer = load_tokenizer(model.tokenizer, folder, model.end_token_id, model.pad_token_id)
     return TrainedModel(build_model(model, folder, tokenizer, config.seed), tokenizer, config)

@@ -16,9 +16,10 @@ from medft.jobs.scheduler import Scheduler, SweepProgress
 from medft.report.plots import plot_trials
 from medft.report.table import Table
 from medft.runs.provenance import command_line
+from medft.runs.state import RunState
 from medft.runs.status import record_lost
 from medft.runs.store import ui_command
-from medft.runs.sweeps import JobRun, Sweep, open_sweep
+from medft.runs.sweeps import Sweep, open_sweep
 from medft.search.config import format_value
 from medft.search.plan import SearchPlan, format_overrides
 from medft.search.study import COMPLETE, FAIL, PRUNED, RUNNING, TRIAL, SearchStudy, TrialJobs, label_trial, open_storage
@@ -46,7 +47,7 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         sweep = open_sweep(config, plan.identity, home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}", "search")
         shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
         name = config.sweep.name or f"search {' x '.join(shorten_keys(list(plan.ranges)).values())}"
-        sweep.describe(name, list(plan.ranges), command_line("medft search", shown))
+        sweep.begin(name, list(plan.ranges), command_line("medft search", shown))
         status, study = "KILLED", None
         try:
             study_name = f"medft-{plan.identity}-{sweep.run_id[:8]}"  # `sweep.fresh`: another parent, another study
@@ -81,8 +82,8 @@ def _close(study: SearchStudy | None, sweep: Sweep, status: str) -> int:
         sweep.close("FAILED", "")
         return 1
     runs = {int(run.tags[TRIAL]): run for run in sweep.list_job_runs().values() if TRIAL in run.tags}
-    sweep.set_tags(_make_best_tags(study, runs))
-    sweep.log_figure(_plot_history(study), "optimization_history.png")
+    sweep.run.set_tags(_make_best_tags(study, runs))
+    sweep.run.log_figure(_plot_history(study), "optimization_history.png")
     sweep.close(status, _describe(study))
     _print_summary(study, runs, sweep)
     if any(runs[each.number].tags.get("exit_code") == "2" for each in study.list_trials(FAIL) if each.number in runs):
@@ -90,7 +91,7 @@ def _close(study: SearchStudy | None, sweep: Sweep, status: str) -> int:
     return 0 if study.list_trials(COMPLETE) else 1
 
 
-def _print_summary(study: SearchStudy, runs: Mapping[int, JobRun], sweep: Sweep) -> None:
+def _print_summary(study: SearchStudy, runs: Mapping[int, RunState], sweep: Sweep) -> None:
     """Print the best trials, the importance of each key, and the command that trains with the best settings."""
     ranked = _rank_trials(study)
     title = f"{min(_SHOWN, len(ranked))} best of {len(ranked)} trials ({_count_states(study)})"
@@ -108,7 +109,7 @@ def _print_summary(study: SearchStudy, runs: Mapping[int, JobRun], sweep: Sweep)
     if command := _format_best_command(study):
         say(f"train the best: {command}")
     say(f"compare runs:  {ui_command(study.plan.config)}")
-    say(f"results:       {sweep.folder} (MLflow run {sweep.run_id})")
+    say(f"results:       {sweep.folder} (run {sweep.run_id})")
 
 
 def _describe(study: SearchStudy) -> str:
@@ -119,7 +120,7 @@ def _describe(study: SearchStudy) -> str:
     return "\n".join(lines)
 
 
-def _make_best_tags(study: SearchStudy, runs: Mapping[int, JobRun]) -> dict[str, str]:
+def _make_best_tags(study: SearchStudy, runs: Mapping[int, RunState]) -> dict[str, str]:
     """The best trial as tags of the parent run; none where no trial has completed."""
     if (best := study.get_best_trial()) is None:
         return {}

@@ -24,8 +24,7 @@ from medft.jobs.executors import Handle
 from medft.jobs.plan import Job, Value, freeze, job_command, make_job, swept_values
 from medft.jobs.process import Outcome
 from medft.jobs.scheduler import INTERRUPTED, JobSource
-from medft.runs.resume import read_run_json
-from medft.runs.store import read_history
+from medft.runs.local_run import read_local_run
 from medft.runs.sweeps import Sweep
 from medft.search.config import SamplerConfig, format_value, suggest
 from medft.search.plan import SearchPlan, format_overrides
@@ -177,16 +176,16 @@ class TrialJobs(JobSource):
         if running.pruned or time.monotonic() - running.looked < _PAUSE:
             return
         running.looked = time.monotonic()
-        if run_id := read_run_json(job.folder).get("run_id"):
-            self._report(running, read_history(self._sweep.client, run_id, self._plan.settings.metric))
+        if run := read_local_run(job.folder):
+            self._report(running, run.history(self._plan.settings.metric))
         if running.pruned:
             handle.stop(running.pruned)
 
     @override
     def finish_job(self, job: Job, outcome: Outcome) -> Outcome:
         running, settings = self._running.pop(job.number), self._plan.settings
-        run = self._sweep.list_job_runs().get(job.label)
-        points = read_history(self._sweep.client, run.run_id, settings.metric) if run else []
+        run = read_local_run(job.folder)
+        points = run.history(settings.metric) if run else []
         was_pruned = bool(running.pruned)
         self._report(running, points)
         numbers = [value for _, value in points if _is_number(value)]
@@ -202,7 +201,7 @@ class TrialJobs(JobSource):
         elif outcome.status == "killed" and outcome.why == INTERRUPTED:
             return shown  # the same command resumes it
         if run:
-            self._sweep.set_tags({TRIAL: str(job.number), "search.state": state.name.lower()}, run.run_id)
+            run.set_tags({TRIAL: str(job.number), "search.state": state.name.lower()})
         # last: a search that is killed before does it all again
         self._study.tell(running.trial, state, best)
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)

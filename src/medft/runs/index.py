@@ -1,0 +1,75 @@
+"""Which runs there are under a root, and in which folders: a small file for each under `mlruns/runs`.
+
+A second file, under `mlruns/pending`, stands for each run that MLflow does not have whole yet.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from medft.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a run lies, and what it is looked up by.
+
+    Attributes:
+        started: seconds since 1970.
+        kind: `sweep` or `search`; empty = a run that trains.
+        parent: the run of its sweep; empty = a run of its own.
+        identity: of a sweep or a search, by which the same command finds it again.
+    """
+
+    run_id: str
+    folder: str
+    name: str
+    started: float
+    kind: str = ""
+    parent: str = ""
+    identity: str = ""
+
+
+class RunIndex:
+    """The runs under `paths.root_dir`."""
+
+    def __init__(self, root: Path) -> None:
+        self._runs, self._pending = root / "mlruns" / "runs", root / "mlruns" / "pending"
+
+    def add(self, entry: Entry) -> None:
+        """Add a run that MLflow has not yet, or say that it lies elsewhere now."""
+        with write_atomically(self._runs / f"{entry.run_id}.json") as partial:
+            partial.write_text(json.dumps(asdict(entry), ensure_ascii=False), encoding="utf-8")
+        self.mark_pending(entry.run_id)
+
+    def get(self, run_id: str) -> Entry | None:
+        """The entry of a run whose folder is there."""
+        return next(self._read(self._runs / f"{run_id}.json"), None)
+
+    def list_entries(self) -> list[Entry]:
+        """All runs whose folders are there, the oldest first."""
+        entries = (entry for file in self._runs.glob("*.json") for entry in self._read(file))
+        return sorted(entries, key=lambda entry: entry.started)
+
+    def mark_pending(self, run_id: str) -> None:
+        """Say that MLflow has not all of a run."""
+        self._pending.mkdir(parents=True, exist_ok=True)
+        (self._pending / run_id).touch()
+
+    def mark_delivered(self, run_id: str) -> None:
+        """Say that MLflow has a run whole."""
+        (self._pending / run_id).unlink(missing_ok=True)
+
+    def list_pending(self) -> list[Entry]:
+        """The runs that MLflow has not whole, the oldest first."""
+        entries = (self.get(file.name) for file in self._pending.glob("*"))
+        return sorted((entry for entry in entries if entry), key=lambda entry: entry.started)
+
+    def _read(self, file: Path) -> Iterator[Entry]:
+        try:
+            entry = Entry(**json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):  # removed, or damaged: the run's folder can still be named
+            return
+        if Path(entry.folder).is_dir():
+            yield entry

@@ -1,0 +1,96 @@
+"""Starting a run, ending it with the right status, and logging what is known before it trains."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import yaml
+
+from medft.config.roles import flatten
+from medft.config.schema import Config
+from medft.console import warn
+from medft.data.splits import Splits
+from medft.runs.delivery import Courier
+from medft.runs.local_run import LocalRun, hold_folder
+from medft.runs.provenance import collect_code_tags, command_line, config_hash, make_identity_tags
+from medft.runs.state import ERROR, EXIT_CODE, FINISHED, RUNNING
+from medft.runs.status import record_error
+from medft.runs.store import check_reachable
+from medft.runs.sweeps import make_job_tags
+from medft.runs.system_metrics import system_metrics
+
+
+@contextmanager
+def record_run(config: Config, splits: Splits, device: str, interrupted: LocalRun | None = None) -> Iterator[LocalRun]:
+    """A run that is RUNNING inside the context, and FINISHED, FAILED or KILLED after it.
+
+    All is written into the run's folder; meanwhile it is delivered to MLflow, which may be away.
+
+    Args:
+        interrupted: the run to go on with; None = a new one.
+
+    Raises:
+        InputError: another process runs in the folder.
+        TrackerUnavailable: MLflow cannot be had, and `tracking.required` is set.
+    """
+    check_reachable(config)
+    with hold_folder(config.paths.output):
+        run = interrupted or _open(config, splits)
+        if interrupted:
+            run.set_status(RUNNING)
+            run.remove_tags([ERROR, EXIT_CODE])  # why it had been interrupted
+        courier = Courier(run, config)
+        courier.start()
+        try:
+            _log_setup(run, config, splits, device)
+            with system_metrics(run) if config.tracking.system_metrics else contextlib.nullcontext():
+                yield run
+        except BaseException as error:
+            record_error(run, error)
+            courier.close(0)
+            raise
+        run.set_status(FINISHED)
+        if not courier.close(config.tracking.patience):
+            warn("MLflow has not all of this run yet, its folder has: the next run delivers it, or: medft sync")
+
+
+def _open(config: Config, splits: Splits) -> LocalRun:
+    size = config.dataset.size or "all"
+    name = f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"
+    identity = {**make_identity_tags(config.resolved), "dataset.fingerprint": splits.fingerprint}
+    return LocalRun.create(
+        config,
+        config.paths.output,
+        config.tracking.run_name or config.job.label or name,
+        {**make_job_tags(config), **identity},
+        {"config_hash": config_hash(config.resolved), "dataset_fingerprint": splits.fingerprint},
+    )
+
+
+def _log_setup(run: LocalRun, config: Config, splits: Splits, device: str) -> None:
+    """Log what is known before training: config, tags, data. What an interrupted run has logged of it stays."""
+    tags = {
+        "device": device,
+        "leaking": str(splits.leaking).lower(),
+        "output_dir": str(run.folder),
+        "command": config.job.command or command_line("medft train", sys.argv[1:]),
+    }
+    own = {key: str(value) for key, value in config.tracking.tags.items()}
+    run.set_tags({**collect_code_tags(), **tags, **own})
+    settings = {key: value for key, value in config.resolved.items() if key not in ("sweep", "launcher")}
+    params = {**dict(flatten(settings)), "dataset.size_used": splits.size_used}
+    # paths.output_dir is a tag; as a parameter it would differ in every comparison of runs
+    run.log_params({key: str(value) for key, value in params.items() if key != "paths.output_dir"})
+    source = str(config.dataset.path or config.dataset.name)
+    run.log_inputs(
+        {
+            part: {"name": f"{config.dataset.name}-{part}", "digest": rows.fingerprint[:36], "source": source}
+            for part, rows in splits.parts().items()
+        }
+    )
+    run.log_text("config.yaml", yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True))
+    splits.write_ids(run.folder / "split.json")
+    run.log_file(run.folder / "split.json")
+    if splits.skipped.file:
+        run.log_file(splits.skipped.file)

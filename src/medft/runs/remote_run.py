@@ -1,0 +1,93 @@
+"""A run that MLflow has and no folder here: it was made on another machine, or its folder is gone."""
+
+import contextlib
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+from medft.config.schema import Config
+from medft.errors import InputError
+from medft.files import write_json
+from medft.runs.delivery import DELIVERED
+from medft.runs.journal import Journal
+from medft.runs.local_run import RUN_JSON, LocalRun
+from medft.runs.metric_names import LOSS_CURVES
+from medft.runs.state import ID, Curve, RunState
+from medft.runs.store import read_history, shown_uri
+
+
+class RemoteRun:
+    """A run as MLflow has it.
+
+    Args:
+        run: MLflow's.
+    """
+
+    def __init__(self, client: Any, run: Any) -> None:
+        self._client, self.mlflow_id = client, str(run.info.run_id)
+        self.run_id = str(run.data.tags.get(ID, self.mlflow_id))
+        is_open = run.info.end_time is None or run.info.status == "RUNNING"  # MLflow keeps an old end of a resumed run
+        self.state = RunState(
+            run_id=self.run_id,
+            name=run.info.run_name,
+            status=run.info.status,
+            started=run.info.start_time / 1000,
+            ended=math.inf if is_open else run.info.end_time / 1000,
+            metrics=dict(run.data.metrics),
+            params=dict(run.data.params),
+            tags=dict(run.data.tags),
+        )
+
+    def history(self, metric: str) -> Curve:
+        """(step, value) of a metric so far, by step."""
+        return read_history(self._client, self.mlflow_id, metric)
+
+    def artifact(self, name: str, key: str = "run") -> Path:
+        """A local path to a file or directory that it has logged; one that is not here is downloaded.
+
+        Raises:
+            InputError: it has logged none of that name.
+        """
+        import mlflow
+
+        try:
+            path: Any = mlflow.artifacts.download_artifacts(run_id=self.mlflow_id, artifact_path=name)
+        except (OSError, mlflow.exceptions.MlflowException):
+            raise InputError(f"{key}={self.run_id}: it logged no {name}") from None
+        return Path(path)
+
+
+StoredRun = LocalRun | RemoteRun  # a run that can be read, wherever it is
+
+
+def adopt(run: RemoteRun, config: Config, folder: Path) -> LocalRun:
+    """A folder for a run that was made elsewhere, so that more can be logged to it: without its model.
+
+    Args:
+        folder: a new one.
+
+    Raises:
+        InputError: it has logged no predictions or no config.
+    """
+    state, journal = run.state, Journal(folder)
+    places = {"tracking_uri": shown_uri(config), "root_dir": config.paths.root_dir, "output_dir": str(folder)}
+    write_json(
+        folder / RUN_JSON,
+        {"run_id": run.run_id, "name": state.name, "experiment": config.tracking.experiment_name, **places},
+    )
+    journal.append("opened", {"name": state.name, "user": ""}, time=round(state.started * 1000))
+    journal.append("tags", state.tags)
+    journal.append("params", state.params)
+    journal.append("metrics", {name: value for name, value in state.metrics.items() if name not in LOSS_CURVES})
+    for name in LOSS_CURVES:
+        for step, value in run.history(name):
+            journal.append("metrics", {name: value}, step)
+    ended = None if math.isinf(state.ended) else round(state.ended * 1000)
+    journal.append("status", {"status": state.status}, time=ended)
+    for name in ("config.yaml", "predictions.jsonl", "audit.json"):
+        with contextlib.suppress(InputError) if name == "audit.json" else contextlib.nullcontext():
+            shutil.copy(run.artifact(name), folder / name)
+    end = journal.file.stat().st_size
+    write_json(folder / DELIVERED, {"mlflow_run_id": run.mlflow_id, "experiment_id": None, "end": end})
+    return LocalRun(folder)

@@ -1,0 +1,102 @@
+"""What the events of a run come to: its status, its numbers, its settings."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from medft.runs.journal import Event
+
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+UNFINISHED = (RUNNING, "SCHEDULED", KILLED)  # a later start goes on with these
+
+# tags
+ID = "medft.id"
+KIND = "medft.kind"  # of a parent: sweep or search
+PARENT = "medft.parent"
+IDENTITY = "sweep.identity"  # of a sweep: the same command finds it again
+SUPERSEDED = "superseded_by"  # a later run of the same job replaces it
+LABEL = "sweep.label"
+NOTE = "mlflow.note.content"
+ERROR, EXIT_CODE = "error", "exit_code"
+
+Curve = list[tuple[int, float]]  # (optimizer step, value)
+
+
+@dataclass
+class RunState:
+    """A run as it stands.
+
+    Attributes:
+        run_id: medft's own.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        started, ended: seconds since 1970; it has not ended while it runs.
+        metrics: the last value of each, under its MLflow name.
+        curves: all values of each.
+        inputs: the splits whose data it has logged.
+    """
+
+    run_id: str
+    name: str = ""
+    status: str = RUNNING
+    started: float = 0.0
+    ended: float = math.inf
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    inputs: set[str] = field(default_factory=set)
+
+    @property
+    def kind(self) -> str | None:
+        """`sweep` or `search` of a parent; None of a run that trains."""
+        return self.tags.get(KIND)
+
+    @property
+    def label(self) -> str:
+        """Its name in its sweep."""
+        return self.tags.get(LABEL, self.name)
+
+    @property
+    def error(self) -> str:
+        """Why it did not finish, in a line."""
+        return " ".join(self.tags.get(ERROR, "").split())
+
+    @property
+    def started_at(self) -> datetime:
+        """When it was started first."""
+        return datetime.fromtimestamp(self.started, tz=UTC)
+
+    def curve(self, metric: str) -> Curve:
+        """(step, value) of a metric, by step."""
+        return sorted(self.curves.get(metric, {}).items())
+
+    def apply(self, event: Event) -> None:
+        """Take in one more event."""
+        data = event.data
+        if event.kind == "opened":
+            self.name, self.started = data["name"], event.time / 1000
+        elif event.kind == "metrics":
+            self.metrics |= data
+            for name, value in data.items():
+                self.curves.setdefault(name, {})[event.step] = value
+        elif event.kind == "params":
+            self.params |= data
+        elif event.kind == "tags":
+            self.tags |= data
+        elif event.kind == "untag":
+            for key in data:
+                self.tags.pop(key, None)
+        elif event.kind == "inputs":
+            self.inputs |= data.keys()
+        elif event.kind == "status":
+            self.status = data["status"]
+            self.ended = math.inf if self.status == RUNNING else event.time / 1000
+
+
+def replay(run_id: str, events: Iterable[Event]) -> RunState:
+    """The state that the events of a run have led to."""
+    state = RunState(run_id)
+    for event in events:
+        state.apply(event)
+    return state
