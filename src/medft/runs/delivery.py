@@ -15,13 +15,12 @@ from medft.config.schema import Config
 from medft.console import note, warn
 from medft.errors import DamagedFile, TrackerUnavailable
 from medft.files import exclusive_lock, read_json, write_json
-from medft.runs.index import RunIndex
+from medft.runs.index import DELIVERED, RunIndex
 from medft.runs.journal import Event
 from medft.runs.local_run import LocalRun
 from medft.runs.state import ID, PARENT, RUNNING
 from medft.runs.store import connect, get_experiment_id, shown_uri
 
-DELIVERED = "delivered.json"
 MLFLOW_PARENT = "mlflow.parentRunId"
 _AT_ONCE = {"metrics": 900, "params": 90, "tags": 90}  # MLflow takes 1000, 100 and 100 in one request
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")

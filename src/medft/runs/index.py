@@ -10,6 +10,8 @@ from pathlib import Path
 
 from medft.files import write_atomically
 
+DELIVERED = "delivered.json"  # in a run's folder: how far it has been delivered
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -60,6 +62,12 @@ class RunIndex:
     def mark_delivered(self, run_id: str) -> None:
         """Say that MLflow has a run whole."""
         (self._pending / run_id).unlink(missing_ok=True)
+
+    def mark_all_undelivered(self) -> None:
+        """Have all runs delivered anew: their database had to be set aside."""
+        for entry in self.list_entries():
+            (Path(entry.folder) / DELIVERED).unlink(missing_ok=True)
+            self.mark_pending(entry.run_id)
 
     def list_pending(self) -> list[Entry]:
         """The runs that MLflow has not whole, the oldest first."""

@@ -9,7 +9,7 @@ from typing import Any
 from medft.config.schema import Config
 from medft.errors import InputError
 from medft.files import write_json
-from medft.runs.delivery import DELIVERED
+from medft.runs.index import DELIVERED
 from medft.runs.journal import Journal
 from medft.runs.local_run import RUN_JSON, LocalRun
 from medft.runs.metric_names import LOSS_CURVES

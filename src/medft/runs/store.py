@@ -16,7 +16,9 @@ from urllib.request import getproxies
 from medft.config.schema import Config
 from medft.console import warn
 from medft.errors import InputError, TrackerUnavailable
-from medft.files import exclusive_lock, write_atomically
+from medft.files import exclusive_lock
+from medft.runs.database import prepare_database
+from medft.runs.index import RunIndex
 
 # MLflow reports usage to its makers unless told not to; medical users would not expect that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -49,7 +51,11 @@ def tracking_uri(config: Config) -> str:
 
 
 def connect(config: Config) -> Any:
-    """An MLflow client; a new local database is set up under a lock, so that parallel jobs do not race."""
+    """An MLflow client; a database in a file is made, brought up to date or set aside first, where it needs that.
+
+    Raises:
+        TrackerUnavailable: such a database cannot be used now.
+    """
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -63,13 +69,9 @@ def connect(config: Config) -> Any:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     if given is not None:
         os.environ["MLFLOW_TRACKING_URI"] = given
-    if config.tracking.uri is None:
-        database = _folder(config) / "mlflow.db"
-        # made under another name: a process that is killed meanwhile, or several at once, leave no half of one
-        with exclusive_lock(database.with_suffix(".db.lock")):
-            if not database.exists():
-                with write_atomically(database) as new:
-                    mlflow.MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}").search_experiments(max_results=1)
+    # before MLflow opens it
+    if uri.startswith("sqlite:///") and prepare_database(Path(uri.removeprefix("sqlite:///"))):
+        RunIndex(Path(config.paths.root_dir)).mark_all_undelivered()
     return mlflow.MlflowClient()
 
 
@@ -140,7 +142,3 @@ def ui_command(config: Config) -> str:
 
 def _local_uri(root: Path) -> str:
     return f"sqlite:///{root.resolve() / 'mlruns' / 'mlflow.db'}"
-
-
-def _folder(config: Config) -> Path:
-    return Path(config.paths.root_dir).resolve() / "mlruns"

@@ -12,8 +12,8 @@ from medft.console import warn
 from medft.errors import InputError
 from medft.files import read_json
 from medft.metrics.registry import METRICS, PRIMARY
-from medft.runs.delivery import DELIVERED, Courier
-from medft.runs.index import RunIndex
+from medft.runs.delivery import Courier
+from medft.runs.index import DELIVERED, RunIndex
 from medft.runs.local_run import EARLIER, RUN_JSON, LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags
 from medft.runs.state import (
