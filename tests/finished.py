@@ -5,7 +5,6 @@ import json
 import shutil
 import sqlite3
 import uuid
-import zlib
 from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 import pytest
 
 from medft.config.schema import Config
-from medft.files import write_json
+from medft.files import file_digest, write_json
+from medft.runs.journal import checksum_line
 from medft.runs.store import connect
 from tests.composed import TINY, composed
 
@@ -88,14 +88,15 @@ class Finished:
 def relocate(place: Path, changes: dict[str, str]) -> None:
     """Replace texts (paths, ids) in all files of a run and in its store, which lie under `place`."""
     files = (*place.glob("root/**/*.*"), *place.glob("out/**/*.*"))
-    for file in sorted(files, key=lambda file: file.name == "delivered.json"):  # which knows how long the journal is
+    # the journal knows what the other files are, and delivered.json how long it is
+    order = ("journal.jsonl", "delivered.json")
+    for file in sorted(files, key=lambda file: order.index(file.name) if file.name in order else -1):
         if file.suffix in (".yaml", ".json", ".jsonl", ".html"):
             text = file.read_text(encoding="utf-8")
             for old, new in changes.items():
                 text = text.replace(old, new)
             if file.name == "journal.jsonl":
-                bodies = [line[9:] for line in text.split("\n")[:-1]]
-                text = "".join(f"{zlib.crc32(body.encode()):08x} {body}\n" for body in bodies)
+                text = rewrite_journal(file.parent, text)
             file.write_text(text, encoding="utf-8")
             if file.name in ("run.json", "delivered.json"):
                 content = json.loads(text)
@@ -114,6 +115,19 @@ def relocate(place: Path, changes: dict[str, str]) -> None:
                         )  # fmt: skip
         database.commit()
         database.execute("VACUUM")  # nothing of the old texts stays in the file
+
+
+def rewrite_journal(folder: Path, text: str) -> str:
+    """The same events with the checksums that they must have now."""
+    lines, place = [], 0
+    for line in text.split("\n")[:-1]:
+        event = json.loads(line[9:])
+        if event["kind"] == "digests":
+            event["data"] = {name: file_digest(folder / name) for name in event["data"] if (folder / name).is_file()}
+        body = json.dumps(event, ensure_ascii=False).encode()
+        lines.append(f"{checksum_line(place, body)} ".encode() + body + b"\n")
+        place += len(lines[-1])
+    return b"".join(lines).decode()
 
 
 def placed(patch: pytest.MonkeyPatch, place: Path, overrides: tuple[str, ...]) -> Config:

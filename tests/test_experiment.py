@@ -153,12 +153,24 @@ def test_one_seed_is_one_run_and_another_seed_has_the_same_test_questions(
     assert first[2] == other[2]
 
 
-def test_a_cached_baseline_changes_nothing(tiny: Callable[..., Config], tmp_path: Path) -> None:
+def test_a_cached_baseline_changes_nothing_and_a_damaged_one_is_measured_anew(
+    tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     configs = [tiny("model.dropout=0.2", f"paths.output_dir={tmp_path / name}") for name in ("cold", "warm")]
     for config in configs:
         run(config)
     cold, warm = map(curves_and_answers, configs)
     assert cold == warm
+    (file,) = (tmp_path / "cache" / "baselines").glob("*.json")
+    file.write_text(re.sub(r'("nats": )\d', r"\g<1>1", file.read_text()))
+    capsys.readouterr()
+    config = tiny("model.dropout=0.2", f"paths.output_dir={tmp_path / 'damaged'}")
+    metrics = run(config)
+    assert f"{file}: is not what was written (the disk, or an editor): the baseline" in capsys.readouterr().err
+    known = logged(configs[0])[0].data.metrics
+    assert {name: known[name] for name in metrics if name.startswith("baseline/")} == {
+        name: value for name, value in metrics.items() if name.startswith("baseline/")
+    }
 
 
 def test_a_finished_run_is_not_opened_again(finished: Callable[..., Finished], tiny: Callable[..., Config]) -> None:

@@ -37,11 +37,12 @@ from medft.runs.local_run import LocalRun
 from medft.runs.logger import RunLogger
 from medft.runs.metric_names import flatten_costs, flatten_results
 from medft.runs.record import log_model, log_results, log_verdicts
-from medft.runs.recorder import record_run
-from medft.runs.resume import find_earlier_run
+from medft.runs.recorder import deliver_finished, record_run
+from medft.runs.resume import claim_run
 from medft.runs.splits import read_splits
 from medft.runs.store import ui_command
-from medft.training.fit import check_devices, choose_device, fit, remove_checkpoints
+from medft.training.checkpoints import remove_checkpoints
+from medft.training.fit import check_devices, choose_device, fit
 
 
 def run(config: Config) -> dict[str, float]:
@@ -54,10 +55,18 @@ def run(config: Config) -> dict[str, float]:
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return _join(config)
     splits = read_splits(config, config.paths.output)
-    earlier = find_earlier_run(config, splits)
-    if earlier.metrics is not None:
-        return earlier.metrics
-    config = earlier.config
+    with claim_run(config, splits) as earlier:
+        if earlier.metrics is not None:
+            if earlier.run and config.job.parent is None:
+                deliver_finished(config, earlier.run)
+                remove_checkpoints(earlier.config)
+                say(f"results:       {earlier.run.folder} (run {earlier.run.run_id})")
+            return earlier.metrics
+        return _run(earlier.config, splits, earlier.run)
+
+
+def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[str, float]:
+    """The stages of a run whose data are read and whose folder no other process has."""
     _announce_data(config, splits)
     judge = judge_of(config).prepare()
     network, tokenizer = _load_model(config)
@@ -68,7 +77,7 @@ def run(config: Config) -> dict[str, float]:
     device = choose_device(config.trainer)
     _preflight(config, network)
     test, encoded = list(splits.test), list(data.tokens["test"])
-    with record_run(config, splits, device, earlier.run) as run:
+    with record_run(config, splits, device, interrupted) as run:
         _log_setup(run, data, network)
         for file in write_audit(run.folder, audited, data, {audited.max_length: audited.at_max_length}):
             run.log_file(file)

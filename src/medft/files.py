@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 from medft.errors import DamagedFile, InputError
 
 _CHECKSUM = "checksum"
+_REMEMBERED = 6  # checksums of a file and of those before it
 
 
 def temporary_path(target: Path) -> Path:
@@ -99,3 +101,46 @@ def read_json(file: Path) -> dict[str, Any]:
     if checksum != json_digest(content):
         raise DamagedFile(f"{file}: is not what was written (the disk, or an editor)")
     return dict(content)
+
+
+@contextmanager
+def write_checked(target: Path, keep: Path | None = None) -> Iterator[Path]:
+    """`write_atomically` for what takes hours to make: on the disk before it gets its name, with a checksum beside it.
+
+    Args:
+        keep: what was there under the name before goes here.
+    """
+    with write_atomically(target) as partial:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        # a kill may come between any two of these lines: those before this file are known until the next one is whole
+        known = _read_checksums(target)
+        remember_checksum(target, partial)
+        if keep and target.exists():
+            _write_checksums(keep, [*known, *_read_checksums(keep)])
+            target.replace(keep)
+
+
+def remember_checksum(target: Path, content: Path) -> None:
+    """Put the checksum of what is about to become `target` beside it; those that it had before still count."""
+    _write_checksums(target, [file_digest(content), *_read_checksums(target)])
+
+
+def is_as_written(file: Path) -> bool:
+    """Whether a file is there, and is what was written."""
+    return file.is_file() and file_digest(file) in _read_checksums(file)
+
+
+def _read_checksums(file: Path) -> list[str]:
+    sums = _checksum_file(file)
+    return sums.read_text().split() if sums.exists() else []
+
+
+def _write_checksums(file: Path, digests: Sequence[str]) -> None:
+    with write_atomically(_checksum_file(file)) as partial:
+        partial.write_text("\n".join(digests[:_REMEMBERED]))
+
+
+def _checksum_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sha256")

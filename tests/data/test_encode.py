@@ -75,3 +75,17 @@ def test_tokenizing_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         tokenize(rows, Failing(), "alpaca", tmp_path)
     assert [path.suffix for path in (tmp_path / "data").iterdir()] == [".lock"]
+
+
+def test_tokens_that_the_disk_has_changed_are_made_anew(tmp_path: Path) -> None:
+    examples = [make_example(f"What is {n}?", f"It is {n}.") for n in range(20)]
+    rows = store_rows(examples, tmp_path)
+    first = tokenize(rows, Gpt2Tokenizer(), "alpaca", tmp_path)
+    expected = list(first.iterate_answers())
+    (file,) = (tmp_path / "data").glob("tokens-*.arrow")
+    whole = file.read_bytes()
+    for damage in (whole[: len(whole) // 2], b"", whole[:-200] + bytes(200), bytes([whole[0] ^ 1]) + whole[1:]):
+        file.unlink()  # who has it open reads on
+        file.write_bytes(damage)
+        assert list(tokenize(rows, Gpt2Tokenizer(), "alpaca", tmp_path).iterate_answers()) == expected
+        assert file.read_bytes() == whole

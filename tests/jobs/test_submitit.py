@@ -30,7 +30,7 @@ def test_failing_jobs_end_alone_and_say_where_their_log_is(tmp_path: Path) -> No
     assert "FAILED: fault=exit: the job called sys.exit(0)" in out
     assert parents(root)[0].info.status == "FAILED"
     (folder,) = (root / "outputs").glob("*/*-sweep")
-    names = {each.name for each in folder.iterdir()}
+    names = {each.name for each in folder.iterdir() if each.is_dir()}
     assert names == {".submitit", "fault=none", "fault=raise", "fault=exit"}
     log = folder / "fault=raise" / "job.log"
     assert f"its log:  {log}" in out

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from medft.config.compose import compose_raw
 from medft.config.paths import conf_dir
 from medft.errors import InputError
+from medft.runs.index import RunIndex
 from medft.search.config import list_ends, read_search
 from medft.search.plan import format_overrides, plan_search
 from tests.composed import TINY
@@ -35,7 +36,7 @@ class Searched:
     """A search that was killed in its first trial, then repeated."""
 
     root: Path
-    before: dict[str, Any]
+    before: dict[str, str]  # ids
     code: int
     out: str
 
@@ -77,7 +78,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     wait_for(root, "outputs/search/*/*/checkpoints/last.ckpt", since=0, process=process)
     process.kill()
     process.communicate(timeout=60)
-    before = runs_by_name(root)
+    before = {"parent" if entry.kind else entry.name: entry.run_id for entry in RunIndex(root).list_entries()}
     code, out = search(folder, *ARGUMENTS)
     return Searched(root, before, code, out)
 
@@ -87,9 +88,7 @@ def test_a_killed_search_goes_on_with_the_same_trial_in_the_same_run(searched: S
     assert searched.code == 0, searched.out
     assert "0 trials have ended, 1 were interrupted" in searched.out
     assert set(searched.before) == {"parent", GOOD}
-    assert {name: searched.runs[name].info.run_id for name in searched.before} == {
-        name: run.info.run_id for name, run in searched.before.items()
-    }
+    assert {name: searched.runs[name].data.tags["medft.id"] for name in searched.before} == searched.before
     (log,) = searched.root.glob("outputs/search/*/trial=0,*/job.log")
     assert "interrupted earlier: goes on from" in log.read_text()
     done = steps(searched.root, searched.runs[GOOD])

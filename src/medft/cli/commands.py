@@ -16,7 +16,7 @@ _OF_RUN = Option("run", "RUN", "the run", required=True)
 
 COMMANDS = (
     Command("train", "run an experiment, or with -m one for every combination of A,B (the same as python train.py)",
-            "train:train", ("[KEY=VALUE ...]", "-m KEY=A,B ..."), keys="raw"),
+            "train:train", ("[KEY=VALUE ...]", "-m KEY=A,B ...", "resume=last|ID"), keys="raw"),
     Command("search", "search hyper-parameters with Optuna", "train:search",
             ("[search=NAME-or-FILE] [KEY=VALUE ...]",), keys="raw"),
     Command("data", "look at the data, train nothing", usage=("preview|audit|export [KEY=VALUE ...]",), commands=(

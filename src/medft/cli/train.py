@@ -5,6 +5,7 @@ The command line is planned and checked, then runs here or as jobs.
 
 import importlib.util
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -13,16 +14,18 @@ from pathlib import Path
 from textwrap import indent
 
 import hydra
+import yaml
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
-from medft.config.compose import compose_raw
+from medft.config.compose import compose_config, compose_raw, validate
 from medft.config.paths import conf_dir, register_resolvers
-from medft.config.schema import Config
-from medft.console import quieten, quieten_loggers
+from medft.config.schema import Config, JobInfo
+from medft.console import note, quieten, quieten_loggers
 from medft.errors import InputError
 from medft.jobs.plan import plan
 
+_NAMES_A_RUN = ("resume=", "run=")
 _SEARCH_HELP = """\
 medft search [search=NAME-or-FILE] [KEY=VALUE ...]
 
@@ -53,6 +56,9 @@ def train(argv: list[str]) -> int:
     if asked.config_dir:
         overrides.append(f"hydra.searchpath=['file://{Path(asked.config_dir).resolve()}']")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
+    for each in overrides:
+        if each.startswith(_NAMES_A_RUN) and not each.endswith(("=auto", "=never")):
+            return _resume(each, [other for other in overrides if other != each])
     planned = plan(overrides, asked.multirun)
     if asked.cfg:
         _show(argv)
@@ -62,6 +68,30 @@ def train(argv: list[str]) -> int:
 
         return run_sweep(planned, argv)
     return _run(planned.configs[0], argv)
+
+
+def _resume(named: str, overrides: Sequence[str]) -> int:
+    """Go on with a run or a sweep that was interrupted, without its command; returns the exit code.
+
+    Raises:
+        InputError: there is no such run, it has finished, or it is to have other settings.
+    """
+    from medft.runs.query import PLACES, RunStore
+
+    places = [each for each in overrides if each.startswith(PLACES)]
+    if len(places) < len(overrides):
+        raise InputError(f"{named} goes on with a run as it was; with other settings start a new one: {overrides[-1]}")
+    key, _, name = named.partition("=")
+    run = RunStore(compose_config(places)).find_interrupted(name, key)
+    command = run.state.tags.get("command", "")
+    note(f"{key}={name}: {run.state.kind or 'run'} {run.run_id} ({run.state.name}): {command}")
+    if run.state.kind:  # its jobs follow from its command
+        from medft.cli.main import main
+
+        return main(shlex.split(command)[1:])
+    logged = yaml.safe_load(run.artifact("config.yaml").read_text(encoding="utf-8"))
+    config = validate({**logged, "resume": run.run_id})
+    return _run(config.as_job(JobInfo(command=command), run.folder), shlex.split(command)[2:])
 
 
 def search(argv: list[str]) -> int:
@@ -88,6 +118,7 @@ def _help(overrides: Sequence[str]) -> str:
     lines = [
         "usage: medft train [KEY=VALUE ...]",
         "       medft train -m KEY=A,B ...       one run for every combination",
+        "       medft train resume=last|ID       go on with a run or a sweep that was interrupted",
         "       medft train --cfg job ...        print the composed config, run nothing",
         "       medft train --hydra-help         what else the command line takes",
         "",

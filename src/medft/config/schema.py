@@ -262,6 +262,7 @@ class Config(Section):
     sweep: SweepConfig
     launcher: Annotated[LauncherConfig, Field(discriminator="name")]
     paths: PathsConfig
+    resume: Annotated[str, Role.PLACE] = "auto"
 
     _resolved: dict[str, Any] = PrivateAttr(default_factory=dict)
     _job: JobInfo = PrivateAttr(default_factory=JobInfo)

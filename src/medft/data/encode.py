@@ -18,7 +18,7 @@ from medft.console import track
 from medft.data.example import Example
 from medft.data.rows import CHUNK_ROWS, Rows, iterate_column, open_mapped, store_on_disk, write_arrow
 from medft.data.tokenizer import Tokenizer
-from medft.files import exclusive_lock
+from medft.files import exclusive_lock, is_as_written, remember_checksum
 
 Lengths = NDArray[np.int32]
 
@@ -118,8 +118,9 @@ def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -
     name = f"tokens-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:32]}.arrow"
     folder = cache / "data"
     with exclusive_lock(folder / f"{name}.lock"):
-        if not (folder / name).exists():
+        if not is_as_written(folder / name):  # not there, or changed by the disk
             chunks = track(rows.iterate_chunks(), "Tokenizing", -(-len(rows) // CHUNK_ROWS))
             encoded = (vars(row) for chunk in chunks for row in encode_examples(chunk, tokenizer, prompt_style))
-            write_arrow(folder, _SCHEMA, encoded, lambda: name)
+            file = write_arrow(folder, _SCHEMA, encoded, lambda: name)
+            remember_checksum(file, file)
     return Tokens(open_mapped(folder / name), folder)

@@ -5,7 +5,6 @@ fine-tuning is cached: the jobs of a sweep share it.
 """
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -20,13 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from medft.config.paths import PACKAGE, conf_dir
 from medft.config.schema import Config, GenerationConfig
-from medft.console import say, track
+from medft.console import say, track, warn
 from medft.data.encode import Encoded, decode_answer, encode_prompts
 from medft.data.example import Example
 from medft.data.samples import Sample, pad
 from medft.data.tokenizer import Tokenizer
-from medft.errors import DataError
-from medft.files import exclusive_lock, file_digest, json_digest, write_atomically
+from medft.errors import DamagedFile, DataError
+from medft.files import exclusive_lock, file_digest, json_digest, read_json, write_json
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import list_missing_metrics, measure_answers
 from medft.model.build import get_context_length
@@ -239,10 +238,13 @@ def load_or_compute(key: str, cache: Path, compute: Callable[[], Measurement]) -
     file = cache / "baselines" / f"{key}.json"
     with exclusive_lock(file.with_suffix(".json.lock")):
         if file.exists():
-            say(f"baseline: taken from {file}")
-            known = json.loads(file.read_text(encoding="utf-8"))
-            return Measurement([AnswerScores(**row) for row in known["answers"]], known["probes"])
+            try:
+                known = read_json(file)
+            except DamagedFile as error:
+                warn(f"{error}: the baseline is measured anew")
+            else:
+                say(f"baseline: taken from {file}")
+                return Measurement([AnswerScores(**row) for row in known["answers"]], known["probes"])
         measured = compute()
-        with write_atomically(file) as partial:
-            partial.write_text(json.dumps(asdict(measured)), encoding="utf-8")
+        write_json(file, asdict(measured))
     return measured

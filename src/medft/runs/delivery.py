@@ -183,6 +183,8 @@ def _send(run: LocalRun, client: Any, group: Sequence[Event], done: dict[str, An
             client.delete_tag(run_id, key)
     elif kind == "inputs":
         client.log_inputs(run_id, [_make_input(split, **facts) for _, split, facts in pairs])
+    elif kind == "digests":
+        pass  # for this machine
     elif kind == "file":
         _send_file(run, client, run_id, **first.data)
     elif first.data["status"] == RUNNING:

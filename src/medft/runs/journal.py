@@ -1,7 +1,7 @@
 """What a run logs, line by line, in its own folder before anything is sent anywhere.
 
-A line is the CRC-32 (8 hex digits) of the JSON behind it, a blank, and the JSON: what changed on the disk is told, and
-a line that a kill has cut short counts as never written.
+A line is a CRC-32 (8 hex digits), a blank, and JSON. The CRC is of the line's place in the file and of the JSON: lines
+that are changed, exchanged or gone are told; a line that a kill has cut short counts as never written.
 """
 
 import json
@@ -17,7 +17,7 @@ from medft.errors import DamagedFile
 
 JOURNAL = "journal.jsonl"
 
-Kind = Literal["opened", "metrics", "params", "tags", "untag", "inputs", "file", "status"]
+Kind = Literal["opened", "metrics", "params", "tags", "untag", "inputs", "digests", "file", "status"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Event:
 
     Attributes:
         kind: `opened` (name, user), `metrics` (name: value), `params`, `tags` (key: value), `untag` (key: ""), `inputs`
-            (split: its data), `file` (path, folder), `status` (status).
+            (split: its data), `digests` (path: SHA-256 of what is about to be there), `file` (path, folder), `status`.
         time: milliseconds since 1970.
         step: optimizer step, of metrics.
         end: the byte after it in the journal.
@@ -37,6 +37,11 @@ class Event:
     time: int
     step: int = 0
     end: int = 0
+
+
+def checksum_line(place: int, body: bytes) -> str:
+    """The checksum of a line that begins at byte `place`."""
+    return f"{zlib.crc32(body, zlib.crc32(str(place).encode())):08x}"
 
 
 class Journal:
@@ -65,7 +70,7 @@ class Journal:
                 self._end = file.read().rfind(b"\n") + 1
                 file.truncate(self._end)
                 file.seek(self._end)
-            line = f"{zlib.crc32(body):08x} ".encode() + body + b"\n"
+            line = f"{checksum_line(self._end, body)} ".encode() + body + b"\n"
             try:
                 if file.write(line) != len(line):  # the rest did not fit
                     raise OSError(28, os.strerror(28), str(self.file))
@@ -90,9 +95,10 @@ class Journal:
             lines = file.read().split(b"\n")[:-1]  # what follows the last line break was cut short
         events = []
         for line in lines:
-            start += len(line) + 1
             checksum, _, body = line.partition(b" ")
-            if checksum != f"{zlib.crc32(body):08x}".encode():
+            is_right = checksum == checksum_line(start, body).encode()
+            start += len(line) + 1
+            if not is_right:
                 raise DamagedFile(
                     f"{self.file}: what ends at byte {start} is not what was written (the disk, or an editor); "
                     "move the folder away and start the run anew"

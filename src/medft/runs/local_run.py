@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import platform
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ from uuid import uuid4
 from medft.config.schema import Config
 from medft.console import warn
 from medft.data.rows import SKIPPED_ROWS
-from medft.errors import InputError
-from medft.files import exclusive_lock, is_locked, read_json, write_atomically, write_json
+from medft.errors import DamagedFile, InputError
+from medft.files import exclusive_lock, file_digest, is_locked, read_json, write_atomically, write_json
 from medft.runs.index import Entry, RunIndex
 from medft.runs.journal import JOURNAL, Journal, Kind
 from medft.runs.state import ID, IDENTITY, NOTE, PARENT, RUNNING, SUPERSEDED, Curve, RunState
@@ -69,7 +70,7 @@ class LocalRun:
         run, user = cls(folder), ""
         with contextlib.suppress(KeyError, OSError):  # an id without a name, as in containers
             user = getpass.getuser()
-        run._log("opened", {"name": name, "user": user})
+        run._log("opened", {"name": name, "user": user, "host": platform.node()})
         run.set_tags({**tags, ID: run_id})
         run.index.add(run.make_entry())
         return run
@@ -139,14 +140,22 @@ class LocalRun:
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Log a file or a whole directory, which lies in the run's folder, as an artifact."""
+        self._log_digests(path)
         place = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
         self._log("file", {"path": str(place), "folder": folder})
 
+    @contextmanager
+    def write_file(self, name: str) -> Iterator[Path]:
+        """Give a path to write to; when the block ends it becomes a file of the run's folder, and is logged."""
+        with write_atomically(self.folder / name) as partial:
+            yield partial
+            self._log("digests", {name: file_digest(partial)})
+        self.log_file(self.folder / name)
+
     def log_text(self, name: str, text: str) -> None:
         """Write a file into the run's folder and log it."""
-        with write_atomically(self.folder / name) as partial:
+        with self.write_file(name) as partial:
             partial.write_text(text, encoding="utf-8")
-        self.log_file(self.folder / name)
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Draw a picture into the run's folder and log it."""
@@ -155,7 +164,7 @@ class LocalRun:
 
     def set_status(self, status: str) -> None:
         """Say that it runs again, or how it ended."""
-        self._log("status", {"status": status})
+        self._log("status", {"status": status, "host": platform.node()})
 
     def history(self, metric: str) -> Curve:
         """(step, value) of a metric so far, by step."""
@@ -169,15 +178,29 @@ class LocalRun:
 
         Raises:
             InputError: it has logged none of that name.
+            DamagedFile: it is not what was written.
         """
-        if not (self.folder / name).exists():
+        place = self.folder / name
+        if not place.exists():
             raise InputError(f"{key}={self.run_id}: it logged no {name}")
-        return self.folder / name
+        for path, known in self.state.digests.items():
+            file = self.folder / path
+            is_meant = file == place or place in file.parents
+            if is_meant and (not file.is_file() or file_digest(file) not in known):
+                raise DamagedFile(f"{file}: is not what was written (the disk, or an editor)")
+        return place
+
+    def _log_digests(self, path: Path) -> None:
+        files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+        own = {str(each.relative_to(self.folder)): each for each in files if each.is_relative_to(self.folder)}
+        digests = {place: file_digest(each) for place, each in own.items()}
+        known = self.state.digests
+        self._log("digests", {place: each for place, each in digests.items() if each not in known.get(place, [])[-1:]})
 
     def _log(self, kind: Kind, data: dict[str, Any], step: int = 0) -> None:
         if data:
             self.journal.append(kind, data, step)
-            if self.state.status != RUNNING:  # MLflow had it whole, perhaps
+            if kind == "status" or self.state.status != RUNNING:  # MLflow had it whole, perhaps
                 self.index.mark_pending(self.run_id)
 
 

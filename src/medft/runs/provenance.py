@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import psutil
 
 from medft.config import roles
-from medft.config.paths import checkout_root
+from medft.config.paths import PACKAGE, checkout_root
 from medft.config.section import Role
 from medft.files import json_digest
+from medft.runs.state import CODE
 
 _PACKAGES = ("medft", "torch", "transformers", "pytorch-lightning", "peft", "tiktoken", "mlflow", "hydra-core")
 
@@ -42,6 +44,7 @@ def command_line(program: str, arguments: Sequence[str]) -> str:
 def collect_code_tags() -> dict[str, str]:
     """Git commit and whether the tree had changes (of a checkout), versions of what matters, and the machine."""
     tags = {f"version.{name}": version(name) for name in _PACKAGES}
+    tags[CODE] = _digest_source()
     tags |= {"version.python": platform.python_version(), "machine": _describe_machine()}
     if checkout_root() and (commit := _git("rev-parse", "HEAD")):
         tags["git.commit"] = commit
@@ -55,6 +58,13 @@ def _describe_machine() -> str:
     processor = models[0] if models else platform.processor() or platform.machine()
     memory = psutil.virtual_memory().total / 2**30
     return f"{platform.system()}, {processor}, {psutil.cpu_count()} cores, {memory:.0f} GiB"
+
+
+@cache
+def _digest_source() -> str:
+    """SHA-256 (16 hex digits) of medft's own source; of a checkout with changes no commit tells it."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    return json_digest([(file.relative_to(PACKAGE).as_posix(), file.read_text(encoding="utf-8")) for file in files])
 
 
 def _git(*arguments: str) -> str | None:

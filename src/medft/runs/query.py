@@ -17,7 +17,7 @@ from medft.errors import DamagedFile, InputError
 from medft.runs.index import Entry, RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.remote_run import RemoteRun, StoredRun
-from medft.runs.state import FINISHED, ID, KIND, SUPERSEDED, RunState
+from medft.runs.state import FINISHED, ID, KIND, PARENT, SUPERSEDED, RunState
 from medft.runs.store import connect, list_runs, shown_uri
 from medft.runs.sweeps import SWEEP
 
@@ -51,6 +51,26 @@ class RunStore:
             InputError: there is none, or there are several.
         """
         return self._find(name, key, "run", _is_single_run)
+
+    def find_interrupted(self, name: str, key: str) -> LocalRun:
+        """A run or a sweep in a folder here that has not finished and that no process runs; `last` is the newest.
+
+        Raises:
+            InputError: there is none.
+        """
+        if name != LAST:
+            run = self._find_here(name, key)
+            if not isinstance(run, LocalRun):
+                raise InputError(f"{key}={name}: no such run in a folder here")
+            if run.state.status == FINISHED:
+                raise InputError(f"{key}={name}: this run has finished")
+            if parent := run.state.tags.get(PARENT):
+                raise InputError(f"{key}={name}: it is a job of a sweep, which goes on with {key}={parent}")
+            return run
+        for run in self._open(reversed([each for each in self._index.list_entries() if not each.parent])):
+            if run.state.status != FINISHED and SUPERSEDED not in run.state.tags and not run.is_alive():
+                return run
+        raise InputError(f"{key}={LAST}: no run here was interrupted")
 
     def find_parent(self, name: str) -> StoredRun:
         """The parent run of a sweep or a search; `last` is the newest that is FINISHED.

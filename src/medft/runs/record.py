@@ -13,7 +13,6 @@ from medft.errors import InputError
 from medft.evaluation.judges.base import Judge
 from medft.evaluation.judging.metrics import JudgeResults, compare_judges, summarize_judge
 from medft.evaluation.predictions import Prediction, list_judges, read_jsonl, write_jsonl, write_notebook_json
-from medft.files import write_atomically
 from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Estimate
 from medft.runs.local_run import LocalRun
@@ -198,6 +197,5 @@ def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer) -> None:
 def _log_predictions(run: LocalRun, predictions: Sequence[Prediction]) -> None:
     """Log predictions.jsonl and, in the notebook's format, predictions.json."""
     for name, write in (("predictions.jsonl", write_jsonl), ("predictions.json", write_notebook_json)):
-        with write_atomically(run.folder / name) as partial:
+        with run.write_file(name) as partial:
             write(predictions, partial)
-        run.log_file(run.folder / name)

@@ -9,16 +9,17 @@ import yaml
 
 from medft.config.roles import flatten
 from medft.config.schema import Config
-from medft.console import warn
+from medft.console import note, warn
 from medft.data.splits import Splits
 from medft.runs.delivery import Courier
-from medft.runs.local_run import LocalRun, hold_folder
+from medft.runs.local_run import LocalRun
 from medft.runs.provenance import collect_code_tags, command_line, config_hash, make_identity_tags
 from medft.runs.state import ERROR, EXIT_CODE, FINISHED, RUNNING
-from medft.runs.status import record_error
+from medft.runs.status import close_lost, record_error
 from medft.runs.store import check_reachable
 from medft.runs.sweeps import make_job_tags
 from medft.runs.system_metrics import system_metrics
+from medft.training.checkpoints import has_checkpoint
 
 
 @contextmanager
@@ -31,28 +32,40 @@ def record_run(config: Config, splits: Splits, device: str, interrupted: LocalRu
         interrupted: the run to go on with; None = a new one.
 
     Raises:
-        InputError: another process runs in the folder.
         TrackerUnavailable: MLflow cannot be had, and `tracking.required` is set.
     """
     check_reachable(config)
-    with hold_folder(config.paths.output):
-        run = interrupted or _open(config, splits)
-        if interrupted:
-            run.set_status(RUNNING)
-            run.remove_tags([ERROR, EXIT_CODE])  # why it had been interrupted
-        courier = Courier(run, config)
-        courier.start()
-        try:
-            _log_setup(run, config, splits, device)
-            with system_metrics(run) if config.tracking.system_metrics else contextlib.nullcontext():
-                yield run
-        except BaseException as error:
-            record_error(run, error)
-            courier.close(0)
-            raise
-        run.set_status(FINISHED)
-        if not courier.close(config.tracking.patience):
-            warn("MLflow has not all of this run yet, its folder has: the next run delivers it, or: medft sync")
+    run = interrupted or _open(config, splits)
+    if interrupted:
+        run.set_status(RUNNING)
+        run.remove_tags([ERROR, EXIT_CODE])  # why it had been interrupted
+    close_lost(config, run)
+    courier = Courier(run, config)
+    courier.start()
+    try:
+        _log_setup(run, config, splits, device)
+        with system_metrics(run) if config.tracking.system_metrics else contextlib.nullcontext():
+            yield run
+    except BaseException as error:
+        record_error(run, error)
+        if config.job.parent is None and (isinstance(error, KeyboardInterrupt) or has_checkpoint(run.folder)):
+            note(f"go on with it: the same command again, or: medft train resume={run.run_id}")
+        courier.close(0)
+        raise
+    run.set_status(FINISHED)
+    _end_delivery(courier, config)
+
+
+def deliver_finished(config: Config, run: LocalRun) -> None:
+    """Deliver what is left of a run that was killed when all but that was done."""
+    courier = Courier(run, config)
+    courier.start()
+    _end_delivery(courier, config)
+
+
+def _end_delivery(courier: Courier, config: Config) -> None:
+    if not courier.close(config.tracking.patience):
+        warn("MLflow has not all of this run yet, its folder has: the next run delivers it, or: medft sync")
 
 
 def _open(config: Config, splits: Splits) -> LocalRun:

@@ -1,21 +1,25 @@
 """What an earlier attempt at a run has left: nothing, an interrupted run to resume, or a finished one."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from medft.config.schema import Config
 from medft.console import say, warn
 from medft.data.splits import Splits
-from medft.errors import InputError
-from medft.runs.local_run import LocalRun, read_local_run
+from medft.errors import DamagedFile, InputError
+from medft.runs.index import RunIndex
+from medft.runs.local_run import LocalRun, hold_folder, read_local_run
 from medft.runs.provenance import collect_code_tags, config_hash
 from medft.runs.splits import read_splits
-from medft.runs.state import FINISHED, UNFINISHED, RunState
+from medft.runs.state import CODE, FINISHED, UNFINISHED, RunState
 from medft.runs.status import is_finished_run, is_same_job
 from medft.runs.sweeps import find_job_run
+from medft.training.checkpoints import find_checkpoint, has_checkpoint
 
+AUTO, NEVER = "auto", "never"  # of the key `resume`; else it is the id of a run
 FINGERPRINT = "dataset.fingerprint"
 
 
@@ -26,7 +30,7 @@ class EarlierRun:
     Attributes:
         config: to run with; of an interrupted run with its checkpoint and its folder.
         run: the one to go on with; None = a new one.
-        metrics: of a sweep's job that has finished; there is nothing left to do.
+        metrics: of one that has finished; there is nothing left to do.
     """
 
     config: Config
@@ -34,17 +38,53 @@ class EarlierRun:
     metrics: dict[str, float] | None = None
 
 
-def find_earlier_run(config: Config, splits: Splits) -> EarlierRun:
-    """Look up an earlier attempt at this run: by `trainer.resume_from`, or by the job's config and data in its sweep.
+@contextmanager
+def claim_run(config: Config, splits: Splits) -> Iterator[EarlierRun]:
+    """Look up an earlier attempt at this run, and keep other processes from its folder while the context lasts.
+
+    It is found by `trainer.resume_from`, by the job's place in its sweep, by its id in `resume`, or else by config,
+    data and code among the runs that were interrupted; one whose process lives is left alone.
 
     Raises:
-        InputError: the checkpoint to resume from is not there, or is one of another config or of other data.
+        InputError: what is to be resumed is not there, or is of another config or of other data; or another process
+            runs in the folder.
+        DamagedFile: the interrupted run has checkpoints, and none is what was written.
     """
-    if config.trainer.resume_from:
-        run = _find_run_of_checkpoint(config, config.trainer.resume_from, splits)
+    with ExitStack() as held:
+        yield _claim(config, splits, held)
+
+
+def _claim(config: Config, splits: Splits, held: ExitStack) -> EarlierRun:
+    if config.trainer.resume_from or config.job.parent or config.resume not in (AUTO, NEVER):
+        earlier = _find_named(config, splits)
+        held.enter_context(hold_folder(earlier.config.paths.output))
+        return earlier
+    for run in _list_interrupted(config, splits) if config.resume == AUTO else ():
+        with suppress(InputError):  # its process lives
+            held.enter_context(hold_folder(run.folder))
+            if run.state.status != FINISHED:  # it may have, meanwhile
+                return _go_on(config, run)
+            if has_checkpoint(run.folder):
+                say(f"finished already (run {run.run_id}), and killed before it said so: nothing is left to do")
+                return EarlierRun(_in_folder(config, run.folder), run, run.state.metrics)
+            held.pop_all().close()
+    held.enter_context(hold_folder(config.paths.output))
+    return EarlierRun(config)
+
+
+def _find_named(config: Config, splits: Splits) -> EarlierRun:
+    if checkpoint := config.trainer.resume_from:
+        run = _find_run_of_checkpoint(config, checkpoint, splits)
         return EarlierRun(_in_folder(config, run.folder), run)
+    if config.job.parent is None:
+        entry = RunIndex(Path(config.paths.root_dir)).get(config.resume)
+        named = read_local_run(Path(entry.folder)) if entry else None
+        if named is None:
+            raise InputError(f"resume={config.resume}: no such run in a folder here")
+        _check_same(f"resume={config.resume}", config, named, splits)
+        return _go_on(config, named)
     # a run of this job only: another job of equal settings may be running it at this moment
-    job_run = find_job_run(config) if config.job.parent else None
+    job_run = find_job_run(config)
     if job_run is None or job_run.state.status not in (FINISHED, *UNFINISHED):
         return EarlierRun(config)
     state = job_run.state
@@ -54,13 +94,46 @@ def find_earlier_run(config: Config, splits: Splits) -> EarlierRun:
     if state.status == FINISHED:
         say(f"finished already (run {state.run_id}): nothing is left to do")
         return EarlierRun(config, job_run, state.metrics)
-    checkpoint = job_run.folder / "checkpoints" / "last.ckpt"
-    if not checkpoint.is_file():
-        say(f"interrupted before its first checkpoint (run {state.run_id}): begun anew in the same run")
-        return EarlierRun(config, job_run)
-    say(f"interrupted earlier: goes on from {checkpoint} in run {state.run_id}")
+    return _go_on(config, job_run)
+
+
+def _list_interrupted(config: Config, splits: Splits) -> Iterator[LocalRun]:
+    """The runs of this config, of these data and of this code that have not finished, the newest first."""
+    wanted, code = (config_hash(config.resolved), splits.fingerprint), collect_code_tags()[CODE]
+    for entry in reversed(RunIndex(Path(config.paths.root_dir)).list_entries()):
+        if entry.kind or entry.parent:
+            continue
+        try:
+            run = read_local_run(Path(entry.folder))
+            if run is None or (run.card["config_hash"], run.card["dataset_fingerprint"]) != wanted:
+                continue
+            state = run.state
+        except DamagedFile as error:
+            warn(f"{error}; the run is left alone")
+            continue
+        if not is_same_job(config, state):
+            continue
+        if state.status == FINISHED and has_checkpoint(run.folder):  # they go last
+            yield run
+        elif state.status == FINISHED:
+            say(f"done before, as run {run.run_id} ({run.folder}): begun anew")
+            return
+        elif state.tags.get(CODE) != code:
+            say(f"an interrupted run of these settings had other code: begun anew; that one stays in {run.folder}")
+        elif state.status in UNFINISHED or find_checkpoint(run.folder):
+            yield run
+
+
+def _go_on(config: Config, run: LocalRun) -> EarlierRun:
+    """Go on with a run, from its checkpoint if it has one."""
+    config = _in_folder(config, run.folder)
+    checkpoint = find_checkpoint(run.folder)
+    if checkpoint is None:
+        say(f"interrupted before its first checkpoint (run {run.run_id}): begun anew in the same run")
+        return EarlierRun(config, run)
+    say(f"interrupted earlier: goes on from {checkpoint} in run {run.run_id}")
     trainer = config.trainer.model_copy(update={"resume_from": str(checkpoint)})
-    return EarlierRun(_in_folder(config.model_copy(update={"trainer": trainer}), job_run.folder), job_run)
+    return EarlierRun(config.model_copy(update={"trainer": trainer}), run)
 
 
 def _in_folder(config: Config, folder: Path) -> Config:
@@ -105,11 +178,17 @@ def _find_run_of_checkpoint(config: Config, checkpoint: str, splits: Splits) -> 
     run = read_local_run(folder)
     if run is None:
         raise InputError(f"{key}: no run.json beside it, so it is not a run's checkpoint")
+    _check_same(key, config, run, splits)
+    return run
+
+
+def _check_same(key: str, config: Config, run: LocalRun, splits: Splits) -> None:
+    if run.state.status == FINISHED:
+        raise InputError(f"{key}: this run has finished")
     if run.card["config_hash"] != config_hash(config.resolved):
         raise InputError(
-            f"{key}: the interrupted run had other settings (see config.yaml in {os.path.relpath(folder)}); "
+            f"{key}: the interrupted run had other settings (see config.yaml in {os.path.relpath(run.folder)}); "
             "use the same command line, or start a new run"
         )
     if run.card["dataset_fingerprint"] != splits.fingerprint:
         raise InputError(f"{key}: the data is not what it was when the run was interrupted")
-    return run

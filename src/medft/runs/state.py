@@ -17,6 +17,7 @@ PARENT = "medft.parent"
 IDENTITY = "sweep.identity"  # of a sweep: the same command finds it again
 SUPERSEDED = "superseded_by"  # a later run of the same job replaces it
 LABEL = "sweep.label"
+CODE = "code"  # digest of medft's own source
 NOTE = "mlflow.note.content"
 ERROR, EXIT_CODE = "error", "exit_code"
 
@@ -34,6 +35,8 @@ class RunState:
         metrics: the last value of each, under its MLflow name.
         curves: all values of each.
         inputs: the splits whose data it has logged.
+        digests: of each file that it has logged, by its path in the folder: what it is, and what it was before.
+        host: the machine that it runs on, or ran on last.
     """
 
     run_id: str
@@ -46,6 +49,8 @@ class RunState:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     inputs: set[str] = field(default_factory=set)
+    digests: dict[str, list[str]] = field(default_factory=dict)
+    host: str = ""
 
     @property
     def kind(self) -> str | None:
@@ -75,7 +80,7 @@ class RunState:
         """Take in one more event."""
         data = event.data
         if event.kind == "opened":
-            self.name, self.started = data["name"], event.time / 1000
+            self.name, self.started, self.host = data["name"], event.time / 1000, data.get("host", "")
         elif event.kind == "metrics":
             self.metrics |= data
             for name, value in data.items():
@@ -87,10 +92,13 @@ class RunState:
         elif event.kind == "untag":
             for key in data:
                 self.tags.pop(key, None)
+        elif event.kind == "digests":
+            for path, digest in data.items():
+                self.digests[path] = [*self.digests.get(path, []), digest][-2:]
         elif event.kind == "inputs":
             self.inputs |= data.keys()
         elif event.kind == "status":
-            self.status = data["status"]
+            self.status, self.host = data["status"], data.get("host", self.host)
             self.ended = math.inf if self.status == RUNNING else event.time / 1000
 
 

@@ -1,13 +1,19 @@
 """How runs end: what ends one is logged, whatever it was and whenever it came."""
 
 import contextlib
+import platform
 import traceback
+from pathlib import Path
 
 from medft.config.schema import Config
-from medft.runs.local_run import LocalRun
+from medft.errors import DamagedFile
+from medft.runs.index import RunIndex
+from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags, make_identity_tags
 from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, RunState
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
+
+LOST = "its process ended without a word"
 
 
 def is_finished_run(config: Config, state: RunState) -> bool:
@@ -48,8 +54,23 @@ def record_lost(sweep: Sweep) -> None:
     """End the runs of jobs whose process is gone and has logged no end."""
     for run in sweep.list_runs():
         if run.state.status == RUNNING and not run.is_alive():
-            _log_reason(run, "its process ended without a word", "", 1)
+            _log_reason(run, LOST, "", 1)
             run.set_status(KILLED)
+
+
+def close_lost(config: Config, but: LocalRun) -> None:
+    """End the runs on this machine whose process is gone: a killed one could not say that it ended.
+
+    Args:
+        but: the run that is being started.
+    """
+    for entry in RunIndex(Path(config.paths.root_dir)).list_pending():
+        if entry.run_id != but.run_id:
+            with contextlib.suppress(DamagedFile, OSError):  # whoever opens it is told
+                run = read_local_run(Path(entry.folder))
+                if run and run.state.status == RUNNING and run.state.host == platform.node() and not run.is_alive():
+                    _log_reason(run, LOST, "", 1)
+                    run.set_status(KILLED)
 
 
 def describe_exception(error: BaseException) -> tuple[str, str, str, int]:

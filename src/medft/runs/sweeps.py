@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from medft.files import read_json
 from medft.metrics.registry import METRICS, PRIMARY
 from medft.runs.delivery import Courier
 from medft.runs.index import DELIVERED, RunIndex
-from medft.runs.local_run import EARLIER, RUN_JSON, LocalRun, read_local_run
+from medft.runs.local_run import EARLIER, RUN_JSON, LocalRun, hold_folder, read_local_run
 from medft.runs.provenance import collect_code_tags
 from medft.runs.state import (
     ERROR,
@@ -44,7 +45,7 @@ class Sweep:
 
     def __init__(self, config: Config, run: LocalRun) -> None:
         self.config, self.run = config, run
-        self._courier = Courier(run, config)
+        self._courier, self._held = Courier(run, config), ExitStack()
 
     @property
     def run_id(self) -> str:
@@ -58,6 +59,7 @@ class Sweep:
 
     def begin(self, name: str, keys: Sequence[str], command: str) -> None:
         """Log the question of a sweep, the keys it varies and the command that started it."""
+        self._held.enter_context(hold_folder(self.folder))
         sweep = self.config.sweep
         texts = {"question": sweep.question, "reference": sweep.reference, "limits": sweep.limits}
         tags = {
@@ -77,6 +79,7 @@ class Sweep:
         """End the parent run, with a description in Markdown, and have MLflow get what it misses."""
         self.run.set_description(description[:_NOTE_LIMIT])
         self.run.set_status(status)
+        self._held.close()
         if not self._courier.close(self.config.tracking.patience):
             warn("MLflow has not all of these runs yet: the next run delivers them, or: medft sync")
 

@@ -11,11 +11,14 @@ import psutil
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import load_file, save_file
 from typing_extensions import override
 
 from medft.console import say, warn
-from medft.files import write_atomically
+from medft.errors import DamagedFile
+from medft.files import is_as_written, write_checked
+from medft.training.checkpoints import PREVIOUS
 
 
 class ValidationPoints(Callback):
@@ -58,15 +61,27 @@ class BestWeights(Callback):
             if trainer.is_global_zero:
                 parameters = pl_module.network.named_parameters()  # tied ones come once
                 trained = {name: each.detach().contiguous() for name, each in parameters if each.requires_grad}
-                with write_atomically(self.path) as partial:
+                with write_checked(self.path) as partial:
                     save_file(trained, partial)
 
     def load(self, network: torch.nn.Module) -> None:
-        """Restore the best weights; if no validation loss was a number the last ones stay, with a warning."""
+        """Restore the best weights; if no validation loss was a number the last ones stay, with a warning.
+
+        Raises:
+            DamagedFile: they are not what was written, or not of this model.
+        """
         if self.loss == float("inf"):
             warn("val/loss was never a number: the last weights are kept, not the best")
-        else:
-            network.load_state_dict(load_file(self.path), strict=False)
+            return
+        if not self.path.is_file() or not is_as_written(self.path):
+            raise DamagedFile(
+                f"{self.path}: is not what was written (the disk, or an editor); resume=never starts anew"
+            )
+        weights = load_file(self.path)
+        trained = {name for name, each in network.named_parameters() if each.requires_grad}
+        if weights.keys() != trained:
+            raise DamagedFile(f"{self.path}: has the weights of another model; resume=never starts anew")
+        network.load_state_dict(weights, strict=False)  # what was not trained is not in it
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -75,6 +90,18 @@ class BestWeights(Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.loss, self.step = state_dict["loss"], state_dict["step"]
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints beside their final name, not in TMPDIR: on another disk than that a rename is a copy.
+
+    The one before is kept until the next is whole.
+    """
+
+    @override
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        with write_checked(Path(path), keep=Path(path).with_name(PREVIOUS)) as partial:
+            torch.save(checkpoint, partial)
 
 
 class RandomState(Callback):

@@ -18,7 +18,16 @@ from medft.errors import InputError
 from medft.model.build import merge_adapters, prepare
 from medft.model.loss import use_flat_attention
 from medft.model.module import CausalLM
-from medft.training.callbacks import BestWeights, Costs, PeakMemory, Progress, RandomState, ValidationPoints
+from medft.training.callbacks import (
+    BestWeights,
+    Costs,
+    PeakMemory,
+    Progress,
+    RandomState,
+    ValidationPoints,
+    WholeCheckpoints,
+)
+from medft.training.checkpoints import BEST, get_checkpoint_folder
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,8 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     tuned = prepare(network, config.finetune)
     module = CausalLM(tuned, config.optimizer, config.scheduler)
-    folder = _get_checkpoint_folder(config)
-    best = BestWeights(folder / "best.safetensors")
+    folder = get_checkpoint_folder(config)
+    best = BestWeights(folder / BEST)
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
     memory = PeakMemory(choose_device(config.trainer))
     costs = Costs(memory)
@@ -86,12 +95,6 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     )
 
 
-def remove_checkpoints(config: Config) -> None:
-    """Remove the checkpoints of a finished run, whose results are logged."""
-    for name in ("last.ckpt", "best.safetensors"):
-        (_get_checkpoint_folder(config) / name).unlink(missing_ok=True)
-
-
 def check_devices(config: TrainerConfig) -> None:
     """Check that the machine has the devices that a run asks for.
 
@@ -112,12 +115,6 @@ def choose_device(config: TrainerConfig) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _get_checkpoint_folder(config: Config) -> Path:
-    """Return where checkpoints are; a resumed run continues in the folder of the interrupted one."""
-    resumed = config.trainer.resume_from
-    return Path(resumed).parent if resumed else config.paths.output / "checkpoints"
 
 
 def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
@@ -141,6 +138,7 @@ def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callbac
         use_distributed_sampler=False,  # EpochOrder does that
         logger=logger or False,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         default_root_dir=config.paths.output,
         enable_model_summary=False,
         deterministic=device == "cpu",
