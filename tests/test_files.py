@@ -4,8 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from medft.errors import InputError
-from medft.files import exclusive_lock, file_digest, json_digest, temporary_path, write_atomically
+from medft.errors import DamagedFile, InputError
+from medft.files import (
+    exclusive_lock,
+    file_digest,
+    json_digest,
+    read_json,
+    temporary_path,
+    write_atomically,
+    write_json,
+)  # fmt: skip
 
 
 def test_a_file_appears_whole_in_a_folder_that_is_made(tmp_path: Path) -> None:
@@ -55,3 +63,14 @@ def test_digests_are_those_of_the_content(tmp_path: Path) -> None:
     assert file_digest(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert json_digest({"a": 1, "b": 2}) == json_digest({"b": 2, "a": 1}) != json_digest({"a": 2, "b": 1})
     assert len(json_digest([], 32)) == 32
+
+
+def test_an_object_comes_back_and_a_changed_one_is_told(tmp_path: Path) -> None:
+    file, content = tmp_path / "facts.json", {"b": 1.5, "a": ["é", None], "nan": {"x": 1e300}}
+    write_json(file, content)
+    assert read_json(file) == content
+    whole = file.read_bytes()
+    for damage in (whole[:-3], b"", b"[1]", b'{"a": 1}', whole.replace(b"1.5", b"1.6"), whole.replace(b'"b"', b'"c"')):
+        file.write_bytes(damage)
+        with pytest.raises(DamagedFile, match=f"^{file}: is not what was written"):
+            read_json(file)

@@ -102,6 +102,8 @@ def run(config: Config) -> Run:
         raise InputError("the config was changed after compose(); give the change to compose() as an override")
     new = Path(config.paths.root_dir).resolve() / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
     config = config.as_job(config.job, choose_folder(config, new))
+    if not config.trainer.resume_from:  # an interrupted run goes on in its own folder: that is for the command line
+        config = config.model_copy(update={"resume": "never"})
 
     quieten()
     from medft.experiment import run as run_experiment

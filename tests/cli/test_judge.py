@@ -17,6 +17,7 @@ import pytest
 
 from medft.cli.main import main
 from medft.evaluation.predictions import Prediction, read_jsonl, write_jsonl
+from medft.runs.local_run import LocalRun
 from tests.comparison.helpers import answer
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
 from tests.finished import Finished, mlflow_id
@@ -51,7 +52,8 @@ def replace_predictions(folder: Path, count: int) -> None:
         Prediction(f"id{n}", f"g{n // 3}", f"d{n // 3}", f"question {n}.", "", "right", None, answer(f"answer {n}"))
         for n in range(count)
     ]
-    write_jsonl(rows, folder / "predictions.jsonl")
+    with LocalRun(folder).write_file("predictions.jsonl") as partial:
+        write_jsonl(rows, partial)
 
 
 def number(request: Request) -> int:

@@ -89,3 +89,41 @@ def test_a_run_whose_folder_is_gone_is_not_listed(run: LocalRun) -> None:
 
     shutil.rmtree(run.folder)
     assert run.index.get(run.run_id) is None and run.index.list_entries() == [] == run.index.list_pending()
+
+
+def test_a_folder_whose_run_was_killed_before_it_logged_anything_is_used_again(
+    run: LocalRun, compose: Callable[..., Config]
+) -> None:
+    (run.folder / "journal.jsonl").unlink()
+    new = LocalRun.create(compose(), run.folder, "another", {})
+    assert [entry.run_id for entry in new.index.list_entries() if read_local_run(Path(entry.folder))][-1] == new.run_id
+    assert LocalRun(run.folder).run_id == new.run_id
+    assert not (run.folder / "earlier" / run.run_id[:8] / "run.json").exists()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "model/weights", "model/gone"])
+def test_a_file_that_was_changed_after_it_was_logged_is_told(run: LocalRun, name: str) -> None:
+    run.log_text("config.yaml", "seed: 1\n")
+    (run.folder / "model").mkdir()
+    for each in ("weights", "gone"):
+        (run.folder / "model" / each).write_bytes(b"weights")
+    run.log_file(run.folder / "model", "model")
+    asked = name.split("/")[0]
+    assert run.artifact(asked) == run.folder / asked
+    file = run.folder / name
+    file.unlink()
+    if name != "model/gone":
+        file.write_bytes(b"seed: 2\n")
+    with pytest.raises(DamagedFile, match=f"{file}: is not what was written"):
+        LocalRun(run.folder).artifact(asked)
+
+
+def test_a_file_is_right_before_and_after_a_kill_between_writing_and_logging_it(run: LocalRun) -> None:
+    run.log_text("predictions.jsonl", "old")
+    before = (run.folder / "predictions.jsonl").read_bytes()
+    with pytest.raises(KeyboardInterrupt), run.write_file("predictions.jsonl") as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert LocalRun(run.folder).artifact("predictions.jsonl").read_bytes() == before
+    run._log("digests", {"predictions.jsonl": "what was to come when it was killed"})
+    assert LocalRun(run.folder).artifact("predictions.jsonl").read_bytes() == before

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from textwrap import indent
 
@@ -153,6 +154,9 @@ def _run(config: Config, argv: list[str]) -> int:
         quieten_loggers()
         run(config)
     except Exception:
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         raise
+    with suppress(OSError):  # empty where an earlier run went on, in its own folder
+        folder.rmdir()
     return 0

@@ -4,6 +4,7 @@ How far that has come stands in `delivered.json`. What was sent and could not be
 a metric that it has with the same step and time, and all else replaces itself.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -121,16 +122,18 @@ class Courier(threading.Thread):
                     return
             self._closing.wait(pause) if not ends else time.sleep(min(pause, 2.0))
 
-    def close(self, patience: float) -> bool:
+    def close(self, patience: float, longest: float = math.inf) -> bool:
         """Wait until all is delivered; returns whether it is.
 
         Args:
             patience: seconds to wait for a tracker that fails. One that is only slow is waited for.
+            longest: seconds to wait for any.
         """
         self._closing.set()
         told = time.monotonic()
         while not self._whole.wait(0.1):
-            if self._failure and time.monotonic() - max(self._last_success, told) > patience:
+            now = time.monotonic()
+            if now - told > longest or (self._failure and now - max(self._last_success, told) > patience):
                 return False
         return True
 

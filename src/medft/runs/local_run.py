@@ -54,16 +54,16 @@ class LocalRun:
             tags: its first, by which it is found.
             facts: for run.json.
         """
+        folder, run_id = folder.resolve(), uuid4().hex  # it is looked up from other working directories
         folder.mkdir(parents=True, exist_ok=True)
-        run_id = uuid4().hex
         if (folder / RUN_JSON).exists():
             earlier = _set_aside(folder)
-            if PARENT in tags and earlier.state.tags.get(PARENT) == tags[PARENT]:
+            if earlier and PARENT in tags and earlier.state.tags.get(PARENT) == tags[PARENT]:
                 earlier.set_tags({SUPERSEDED: run_id})
         where = {
             "tracking_uri": shown_uri(config),
             "experiment": config.tracking.experiment_name,
-            "root_dir": config.paths.root_dir,
+            "root_dir": str(Path(config.paths.root_dir).resolve()),
             "output_dir": str(folder),
         }
         write_json(folder / RUN_JSON, {"run_id": run_id, "name": name, **where, **(facts or {})})
@@ -221,14 +221,21 @@ def read_local_run(folder: Path) -> LocalRun | None:
     return LocalRun(folder) if (folder / RUN_JSON).is_file() and (folder / JOURNAL).is_file() else None
 
 
-def _set_aside(folder: Path) -> LocalRun:
-    """Move an earlier run out of the way, where it keeps its id and all its files; a kill meanwhile is made good."""
+def _set_aside(folder: Path) -> LocalRun | None:
+    """Move an earlier run out of the way, where it keeps its id and all its files; a kill meanwhile is made good.
+
+    Returns:
+        The run; None where it was killed before it had logged anything.
+    """
     card = read_json(folder / RUN_JSON)
     home = folder / EARLIER / card["run_id"][:8]
     home.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if not path.name.startswith((*_STAYS, RUN_JSON)):
             path.rename(home / path.name)
+    if not (home / JOURNAL).exists():
+        (folder / RUN_JSON).unlink()
+        return None
     write_json(home / RUN_JSON, {**card, "output_dir": str(home)})
     (folder / RUN_JSON).unlink()
     moved = LocalRun(home)

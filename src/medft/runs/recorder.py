@@ -1,9 +1,11 @@
 """Starting a run, ending it with the right status, and logging what is known before it trains."""
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import yaml
 
@@ -50,7 +52,7 @@ def record_run(config: Config, splits: Splits, device: str, interrupted: LocalRu
         record_error(run, error)
         if config.job.parent is None and (isinstance(error, KeyboardInterrupt) or has_checkpoint(run.folder)):
             note(f"go on with it: the same command again, or: medft train resume={run.run_id}")
-        courier.close(0)
+        courier.close(0, longest=10)  # who interrupts does not want to wait
         raise
     run.set_status(FINISHED)
     _end_delivery(courier, config)
@@ -105,5 +107,7 @@ def _log_setup(run: LocalRun, config: Config, splits: Splits, device: str) -> No
     run.log_text("config.yaml", yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True))
     splits.write_ids(run.folder / "split.json")
     run.log_file(run.folder / "split.json")
-    if splits.skipped.file:
-        run.log_file(splits.skipped.file)
+    if file := splits.skipped.file:
+        if file.parent != run.folder:  # of a run that goes on, in the folder it had
+            file = Path(shutil.copy(file, run.folder))
+        run.log_file(file)

@@ -34,7 +34,8 @@ def _watch(run: LocalRun, ended: threading.Event) -> None:
     monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
     with contextlib.suppress(ImportError, RuntimeError):  # no NVIDIA GPU
         monitors.append(GPUMonitor())
-    logged = [step for name, curve in run.state.curves.items() if name.startswith(_PREFIX) for step in curve]
+    curves = list(run.state.curves.items())  # others log meanwhile
+    logged = [step for name, curve in curves if name.startswith(_PREFIX) for step in curve]
     interval = float(os.environ.get("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "10"))  # seconds, as for MLflow
     for step in itertools.count(max(logged, default=-1) + 1):
         if ended.wait(interval):
