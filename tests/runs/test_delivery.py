@@ -150,7 +150,7 @@ def test_a_locked_database_delays_and_loses_nothing(
 def test_a_run_without_a_tracker_waits_for_its_patience_and_is_delivered_by_the_next(
     compose: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = f"http://127.0.0.1:{free_port()}"
+    address = f"http://me:SECRET@127.0.0.1:{free_port()}"
     config = compose(f"tracking.uri={address}")
     run = make(config, tmp_path / "out")
     run.set_status("FINISHED")
@@ -158,7 +158,9 @@ def test_a_run_without_a_tracker_waits_for_its_patience_and_is_delivered_by_the_
     courier.start()
     assert not courier.close(1.0)
     assert time.monotonic() - began < 15
-    assert capsys.readouterr().err.count("MLflow cannot be had") == 1
+    told = capsys.readouterr().err
+    assert told.count("MLflow cannot be had") == 1
+    assert "SECRET" not in told
     local = connect(compose())
     whole, elsewhere = deliver_pending(compose(), local)
     assert (whole, [each.run_id for each in elsewhere]) == ([], [run.run_id])

@@ -20,7 +20,7 @@ from medft.runs.index import DELIVERED, RunIndex
 from medft.runs.journal import Event
 from medft.runs.local_run import LocalRun
 from medft.runs.state import ID, PARENT, RUNNING
-from medft.runs.store import connect, get_experiment_id, shown_uri
+from medft.runs.store import connect, get_experiment_id, hide_password, shown_uri
 
 MLFLOW_PARENT = "mlflow.parentRunId"
 _AT_ONCE = {"metrics": 900, "params": 90, "tags": 90}  # MLflow takes 1000, 100 and 100 in one request
@@ -48,8 +48,8 @@ def deliver(run: LocalRun, client: Any) -> int:
                 _send(run, client, group, done)
             except Exception as error:  # of any database driver or of HTTP
                 if getattr(error, "error_code", None) not in _REFUSALS:
-                    raise TrackerUnavailable(" ".join(str(error).split())[:300]) from error
-                warn(f"MLflow refuses {group[0].kind} of run {run.run_id}: {' '.join(str(error).split())[:300]}")
+                    raise TrackerUnavailable(_describe(error)) from error
+                warn(f"MLflow refuses {group[0].kind} of run {run.run_id}: {_describe(error)}")
             done["end"] = group[-1].end
             write_json(run.folder / DELIVERED, done)
         if run.state.status != RUNNING and not run.journal.read(done["end"]):
@@ -139,7 +139,7 @@ class Courier(threading.Thread):
 
     def _fail(self, error: Exception) -> None:
         first = not self._failure
-        self._failure = " ".join(str(error).split())[:300]
+        self._failure = _describe(error)
         if first:
             warn(f"MLflow cannot be had ({self._failure}): the run goes on; what MLflow misses is delivered later")
 
@@ -147,6 +147,11 @@ class Courier(threading.Thread):
         if self._failure:
             note("MLflow is back, and has what it missed")
         self._failure, self._last_success = "", time.monotonic()
+
+
+def _describe(error: Exception) -> str:
+    """An error of MLflow in a line that may be shown."""
+    return hide_password(" ".join(str(error).split()))[:300]
 
 
 def _group(events: Sequence[Event]) -> Iterator[list[Event]]:

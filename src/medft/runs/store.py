@@ -108,7 +108,12 @@ def get_experiment_id(client: Any, name: str, uri: str, root: Path) -> str:
 
 def shown_uri(config: Config) -> str:
     """Where runs are tracked, without a password: what may be shown and written down."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", tracking_uri(config))
+    return hide_password(tracking_uri(config))
+
+
+def hide_password(text: str) -> str:
+    """A text without the passwords of the addresses in it."""
+    return re.sub(r"(://[^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
 
 
 def check_reachable(config: Config) -> None:
