@@ -21,7 +21,7 @@ from medft.runs.splits import read_splits
 from medft.runs.status import close_lost
 
 STAGES = [
-    pytest.param(stage, marks=() if stage in ("fit", "publish_report") else pytest.mark.slow)
+    pytest.param(stage, marks=() if stage == "fit" else pytest.mark.slow)
     for stage in ("write_audit", "_measure_baseline", "fit", "evaluate", "log_results", "log_model", "publish_report")
 ]
 
