@@ -1,10 +1,9 @@
 """An MLflow server on PostgreSQL that is killed and comes back while a run runs, and is away when it ends."""
 
-import sys
+import functools
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +14,22 @@ from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun
 from tests.composed import TINY
 from tests.jobs.sweeps import finish, start
-from tests.processes import free_port, running
-from tests.runs.test_server import postgres
+from tests.processes import free_port
+from tests.runs.test_server import postgres, serve_mlflow
 
 __all__ = ["postgres"]  # a fixture
+Serve = Callable[[], AbstractContextManager[str]]
 LONG = ("trainer.max_epochs=12", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2")
 
 
 @pytest.fixture
-def serve(tmp_path: Path, postgres: str) -> Callable[[], Any]:
+def serve(tmp_path: Path, postgres: str) -> Serve:
     """Starts the server, always at the same address."""
-    port = free_port()
-
-    def is_up() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    @contextmanager
-    def serve() -> Iterator[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-        ]
-        command += ["--artifacts-destination", str(tmp_path / "artifacts")]
-        with running(command, tmp_path / "mlflow.log", is_up, MLFLOW_BACKEND_STORE_URI=postgres):
-            yield f"http://127.0.0.1:{port}"
-
-    return serve
+    return functools.partial(serve_mlflow, tmp_path, free_port(), postgres)
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_again_and_again_costs_nothing(tmp_path: Path, serve: Callable[[], Any]) -> None:
+def test_a_server_that_is_killed_again_and_again_costs_nothing(tmp_path: Path, serve: Serve) -> None:
     with serve() as address:
         process = start("train", *TINY, *LONG, "tracking.patience=2", MLFLOW_TRACKING_URI=address)
         wait_for_step(tmp_path / "root", 1, process)

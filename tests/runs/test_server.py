@@ -10,6 +10,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -51,10 +52,10 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def server(tmp_path: Path, postgres: str) -> Iterator[str]:
-    """The address of an MLflow server on that database which keeps artifacts too."""
-    address = f"http://127.0.0.1:{free_port()}"
+@contextmanager
+def serve_mlflow(folder: Path, port: int, database: str) -> Iterator[str]:
+    """The address of an MLflow server on a database which keeps artifacts too, while the context lasts."""
+    address = f"http://127.0.0.1:{port}"
 
     def is_up() -> bool:
         try:
@@ -63,9 +64,16 @@ def server(tmp_path: Path, postgres: str) -> Iterator[str]:
         except OSError:
             return False
 
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", address.rsplit(":", 1)[1]]
-    command += ["--workers", "1", "--artifacts-destination", str(tmp_path / "artifacts")]
-    with running(command, tmp_path / "mlflow.log", is_up, MLFLOW_BACKEND_STORE_URI=postgres):
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--artifacts-destination", str(folder / "artifacts")]
+    with running(command, folder / "mlflow.log", is_up, MLFLOW_BACKEND_STORE_URI=database):
+        yield address
+
+
+@pytest.fixture
+def server(tmp_path: Path, postgres: str) -> Iterator[str]:
+    """A server on that database."""
+    with serve_mlflow(tmp_path, free_port(), postgres) as address:
         yield address
 
 
