@@ -2,7 +2,7 @@ import pytest
 
 from medft.errors import DamagedFile
 from medft.runs.journal import Journal
-from medft.runs.state import replay
+from medft.runs.state import RunState
 
 
 def test_what_was_appended_is_read_in_order(tmp_path):
@@ -77,6 +77,8 @@ def test_state_after_an_interruption(tmp_path):
         journal.append(kind, data)
     journal.append("metrics", {"val/loss": 2.0}, 4)
     journal.append("metrics", {"val/loss": 1.0}, 8)
-    state = replay("id", journal.read())
+    state = RunState("id")
+    for event in journal.read():
+        state.apply(event)
     assert (state.name, state.status, state.tags, state.ended) == ("a run", "RUNNING", {"device": "cpu"}, float("inf"))
     assert state.curve("val/loss") == [(4, 2.0), (8, 1.0)] and state.metrics == {"val/loss": 1.0}

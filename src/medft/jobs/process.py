@@ -15,13 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from medft.config.schema import Config
 from medft.jobs.plan import load_frozen
-from medft.jobs.worker import LOCK, RESULT
+from medft.jobs.worker import RESULT
 from medft.runs.status import is_finished_run, record_end
-from medft.runs.store import preload_mlflow
 from medft.runs.sweeps import find_job_run
 
 LOG = "job.log"
@@ -42,19 +39,8 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def is_running(folder: Path) -> bool:
-    """Whether a process runs the job that was frozen in a folder, on any machine that shares the folder."""
-    if not (folder / LOCK).exists():
-        return False
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
 def settle(config: Config, outcome: Outcome, started: float) -> Outcome:
-    """Make an outcome and MLflow agree: MLflow knows the error of a failed job, and a killed job could not log its end.
+    """Make an outcome and the job's run agree: the run knows why a job failed, a killed job could not log its end.
 
     `started` is when its process was, in seconds since 1970.
     """
@@ -146,7 +132,7 @@ class JobProcess:
 
 
 def supervise(folder: str, time_limit: float | None = None, grace: float = _GRACE) -> Outcome:
-    """Run the job that was frozen in a folder and wait for it; its errors are in MLflow and in the outcome.
+    """Run the job that was frozen in a folder and wait for it; its errors are in its run and in the outcome.
 
     Raises:
         SystemExit: Slurm has put the job back into its queue; it is resumed later.
@@ -156,7 +142,6 @@ def supervise(folder: str, time_limit: float | None = None, grace: float = _GRAC
     process = JobProcess(Path(folder), {**os.environ, "PYTHONUNBUFFERED": "1"}, time_limit, grace)
     try:
         with _sigterm_interrupts():
-            preload_mlflow()  # takes long, and there is no time for that at the end
             return settle(config, process.wait(), process.started)
     except BaseException as error:  # submitit raises its own when time is up or the job is preempted
         process.stop(f"stopped by the launcher ({str(error) or 'cancelled, or out of time'})")

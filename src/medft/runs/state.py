@@ -1,7 +1,6 @@
 """What the events of a run come to: its status, its numbers, its settings."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -100,11 +99,3 @@ class RunState:
         elif event.kind == "status":
             self.status, self.host = data["status"], data.get("host", self.host)
             self.ended = math.inf if self.status == RUNNING else event.time / 1000
-
-
-def replay(run_id: str, events: Iterable[Event]) -> RunState:
-    """The state that the events of a run have led to."""
-    state = RunState(run_id)
-    for event in events:
-        state.apply(event)
-    return state

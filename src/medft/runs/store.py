@@ -75,11 +75,6 @@ def connect(config: Config) -> Any:
     return mlflow.MlflowClient()
 
 
-def preload_mlflow() -> None:
-    """Import MLflow now, which takes seconds, rather than when there is something to log."""
-    import mlflow  # noqa: F401
-
-
 def list_runs(client: Any, experiments: Sequence[str], filter_string: str) -> list[Any]:
     """All runs that a filter finds, the newest first."""
     runs, token = [], None
