@@ -29,5 +29,8 @@ class DamagedFile(MedftError):
     """A file of medft's own is not what was written."""
 
 
+NOT_AS_WRITTEN = "is not what was written (the disk, or an editor)"  # said of such a file
+
+
 class TrackerUnavailable(MedftError):
     """MLflow cannot be had, or does not take what is sent; nothing is lost."""

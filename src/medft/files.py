@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from medft.errors import DamagedFile, InputError
+from medft.errors import NOT_AS_WRITTEN, DamagedFile, InputError
 
 _CHECKSUM = "checksum"
 _REMEMBERED = 6  # checksums of a file and of those before it
@@ -99,7 +99,7 @@ def read_json(file: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError):
         checksum, content = "", {}
     if checksum != json_digest(content):
-        raise DamagedFile(f"{file}: is not what was written (the disk, or an editor)")
+        raise DamagedFile(f"{file}: {NOT_AS_WRITTEN}")
     return dict(content)
 
 

@@ -237,14 +237,15 @@ def load_or_compute(key: str, cache: Path, compute: Callable[[], Measurement]) -
     """The measurement of this key from the cache, computed first if it is not there."""
     file = cache / "baselines" / f"{key}.json"
     with exclusive_lock(file.with_suffix(".json.lock")):
-        if file.exists():
-            try:
-                known = read_json(file)
-            except DamagedFile as error:
-                warn(f"{error}: the baseline is measured anew")
-            else:
-                say(f"baseline: taken from {file}")
-                return Measurement([AnswerScores(**row) for row in known["answers"]], known["probes"])
+        try:
+            known = read_json(file)
+        except FileNotFoundError:
+            pass
+        except DamagedFile as error:
+            warn(f"{error}: the baseline is measured anew")
+        else:
+            say(f"baseline: taken from {file}")
+            return Measurement([AnswerScores(**row) for row in known["answers"]], known["probes"])
         measured = compute()
         write_json(file, asdict(measured))
     return measured

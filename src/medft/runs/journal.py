@@ -13,7 +13,7 @@ from pathlib import Path
 from time import time_ns
 from typing import Any, Literal
 
-from medft.errors import DamagedFile
+from medft.errors import NOT_AS_WRITTEN, DamagedFile
 
 JOURNAL = "journal.jsonl"
 
@@ -100,7 +100,7 @@ class Journal:
             start += len(line) + 1
             if not is_right:
                 raise DamagedFile(
-                    f"{self.file}: what ends at byte {start} is not what was written (the disk, or an editor); "
+                    f"{self.file}: what ends at byte {start} {NOT_AS_WRITTEN}; "
                     "move the folder away and start the run anew"
                 )
             events.append(Event(**json.loads(body), end=start))

@@ -13,7 +13,7 @@ from uuid import uuid4
 from medft.config.schema import Config
 from medft.console import warn
 from medft.data.rows import SKIPPED_ROWS
-from medft.errors import DamagedFile, InputError
+from medft.errors import NOT_AS_WRITTEN, DamagedFile, InputError
 from medft.files import exclusive_lock, file_digest, is_locked, read_json, write_atomically, write_json
 from medft.runs.index import Entry, RunIndex
 from medft.runs.journal import JOURNAL, Journal, Kind
@@ -60,13 +60,7 @@ class LocalRun:
             earlier = _set_aside(folder)
             if earlier and PARENT in tags and earlier.state.tags.get(PARENT) == tags[PARENT]:
                 earlier.set_tags({SUPERSEDED: run_id})
-        where = {
-            "tracking_uri": shown_uri(config),
-            "experiment": config.tracking.experiment_name,
-            "root_dir": str(Path(config.paths.root_dir).resolve()),
-            "output_dir": str(folder),
-        }
-        write_json(folder / RUN_JSON, {"run_id": run_id, "name": name, **where, **(facts or {})})
+        write_card(config, folder, run_id, name, facts)
         run, user = cls(folder), ""
         with contextlib.suppress(KeyError, OSError):  # an id without a name, as in containers
             user = getpass.getuser()
@@ -106,7 +100,8 @@ class LocalRun:
             step: optimizer step; what a resumed run repeats of its steps is not logged twice. 0 = a final value, which
                 may be measured anew.
         """
-        logged = {name: self.state.curves.get(name, {}) for name in metrics}
+        curves = self.state.curves
+        logged = {name: curves.get(name, {}) for name in metrics}
         new = {
             name: value
             for name, value in metrics.items()
@@ -140,9 +135,10 @@ class LocalRun:
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Log a file or a whole directory, which lies in the run's folder, as an artifact."""
-        self._log_digests(path)
-        place = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
-        self._log("file", {"path": str(place), "folder": folder})
+        files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+        own = [each for each in files if each.is_relative_to(self.folder)]
+        self._log("digests", {str(each.relative_to(self.folder)): file_digest(each) for each in own})
+        self._log_written(path, folder)
 
     @contextmanager
     def write_file(self, name: str) -> Iterator[Path]:
@@ -150,7 +146,7 @@ class LocalRun:
         with write_atomically(self.folder / name) as partial:
             yield partial
             self._log("digests", {name: file_digest(partial)})
-        self.log_file(self.folder / name)
+        self._log_written(self.folder / name)
 
     def log_text(self, name: str, text: str) -> None:
         """Write a file into the run's folder and log it."""
@@ -187,15 +183,12 @@ class LocalRun:
             file = self.folder / path
             is_meant = file == place or place in file.parents
             if is_meant and (not file.is_file() or file_digest(file) not in known):
-                raise DamagedFile(f"{file}: is not what was written (the disk, or an editor)")
+                raise DamagedFile(f"{file}: {NOT_AS_WRITTEN}")
         return place
 
-    def _log_digests(self, path: Path) -> None:
-        files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
-        own = {str(each.relative_to(self.folder)): each for each in files if each.is_relative_to(self.folder)}
-        digests = {place: file_digest(each) for place, each in own.items()}
-        known = self.state.digests
-        self._log("digests", {place: each for place, each in digests.items() if each not in known.get(place, [])[-1:]})
+    def _log_written(self, path: Path, folder: str | None = None) -> None:
+        place = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
+        self._log("file", {"path": str(place), "folder": folder})
 
     def _log(self, kind: Kind, data: dict[str, Any], step: int = 0) -> None:
         if data:
@@ -214,6 +207,21 @@ def hold_folder(folder: Path) -> Iterator[None]:
     busy = f"{folder}: another process runs in this folder; give this run its own paths.output_dir"
     with exclusive_lock(folder / _LOCK, busy):
         yield
+
+
+def write_card(config: Config, folder: Path, run_id: str, name: str, facts: Mapping[str, str] | None = None) -> None:
+    """Write run.json: which run a folder is of, and where it is tracked.
+
+    Args:
+        facts: what else it says.
+    """
+    where = {
+        "tracking_uri": shown_uri(config),
+        "experiment": config.tracking.experiment_name,
+        "root_dir": str(Path(config.paths.root_dir).resolve()),
+        "output_dir": str(folder),
+    }
+    write_json(folder / RUN_JSON, {"run_id": run_id, "name": name, **where, **(facts or {})})
 
 
 def read_local_run(folder: Path) -> LocalRun | None:

@@ -11,10 +11,10 @@ from medft.errors import InputError
 from medft.files import write_json
 from medft.runs.index import DELIVERED
 from medft.runs.journal import Journal
-from medft.runs.local_run import RUN_JSON, LocalRun
+from medft.runs.local_run import LocalRun, write_card
 from medft.runs.metric_names import LOSS_CURVES
 from medft.runs.state import ID, Curve, RunState
-from medft.runs.store import read_history, shown_uri
+from medft.runs.store import read_history
 
 
 class RemoteRun:
@@ -71,11 +71,7 @@ def adopt(run: RemoteRun, config: Config, folder: Path) -> LocalRun:
         InputError: it has logged no predictions or no config.
     """
     state, journal = run.state, Journal(folder)
-    places = {"tracking_uri": shown_uri(config), "root_dir": config.paths.root_dir, "output_dir": str(folder)}
-    write_json(
-        folder / RUN_JSON,
-        {"run_id": run.run_id, "name": state.name, "experiment": config.tracking.experiment_name, **places},
-    )
+    write_card(config, folder, run.run_id, state.name)
     journal.append("opened", {"name": state.name, "user": ""}, time=round(state.started * 1000))
     journal.append("tags", state.tags)
     journal.append("params", state.params)

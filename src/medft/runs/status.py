@@ -13,7 +13,7 @@ from medft.runs.provenance import collect_code_tags, make_identity_tags
 from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, RunState
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
 
-LOST = "its process ended without a word"
+_LOST = "its process ended without a word"
 
 
 def is_finished_run(config: Config, state: RunState) -> bool:
@@ -53,9 +53,7 @@ def record_end(config: Config, since: float, status: str, why: str, trace: str =
 def record_lost(sweep: Sweep) -> None:
     """End the runs of jobs whose process is gone and has logged no end."""
     for run in sweep.list_runs():
-        if run.state.status == RUNNING and not run.is_alive():
-            _log_reason(run, LOST, "", 1)
-            run.set_status(KILLED)
+        _close_if_lost(run)
 
 
 def close_lost(config: Config, but: LocalRun) -> None:
@@ -68,9 +66,14 @@ def close_lost(config: Config, but: LocalRun) -> None:
         if entry.run_id != but.run_id:
             with contextlib.suppress(DamagedFile, OSError):  # whoever opens it is told
                 run = read_local_run(Path(entry.folder))
-                if run and run.state.status == RUNNING and run.state.host == platform.node() and not run.is_alive():
-                    _log_reason(run, LOST, "", 1)
-                    run.set_status(KILLED)
+                if run and run.state.host == platform.node():
+                    _close_if_lost(run)
+
+
+def _close_if_lost(run: LocalRun) -> None:
+    if run.state.status == RUNNING and not run.is_alive():
+        _log_reason(run, _LOST, "", 1)
+        run.set_status(KILLED)
 
 
 def describe_exception(error: BaseException) -> tuple[str, str, str, int]:

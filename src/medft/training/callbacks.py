@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from typing_extensions import override
 
 from medft.console import say, warn
-from medft.errors import DamagedFile
+from medft.errors import NOT_AS_WRITTEN, DamagedFile
 from medft.files import is_as_written, write_checked
 from medft.training.checkpoints import PREVIOUS
 
@@ -73,10 +73,8 @@ class BestWeights(Callback):
         if self.loss == float("inf"):
             warn("val/loss was never a number: the last weights are kept, not the best")
             return
-        if not self.path.is_file() or not is_as_written(self.path):
-            raise DamagedFile(
-                f"{self.path}: is not what was written (the disk, or an editor); resume=never starts anew"
-            )
+        if not is_as_written(self.path):
+            raise DamagedFile(f"{self.path}: {NOT_AS_WRITTEN}; resume=never starts anew")
         weights = load_file(self.path)
         trained = {name for name, each in network.named_parameters() if each.requires_grad}
         if weights.keys() != trained:

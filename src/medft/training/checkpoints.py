@@ -4,12 +4,11 @@ from pathlib import Path
 
 from medft.config.schema import Config
 from medft.console import warn
-from medft.errors import DamagedFile
+from medft.errors import NOT_AS_WRITTEN, DamagedFile
 from medft.files import is_as_written
 
 FOLDER = "checkpoints"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.safetensors"
-_DAMAGED = "is not what was written (the disk, or an editor)"
 
 
 def find_checkpoint(folder: Path) -> Path | None:
@@ -23,11 +22,11 @@ def find_checkpoint(folder: Path) -> Path | None:
         if file.is_file():
             if is_as_written(file):
                 for each in damaged:
-                    warn(f"{each}: {_DAMAGED}: {file.name} is taken, which is older")
+                    warn(f"{each}: {NOT_AS_WRITTEN}: {file.name} is taken, which is older")
                 return file
             damaged.append(file)
     if damaged:
-        raise DamagedFile(f"{damaged[0]}: {_DAMAGED}; resume=never starts anew")
+        raise DamagedFile(f"{damaged[0]}: {NOT_AS_WRITTEN}; resume=never starts anew")
     return None
 
 
