@@ -1,5 +1,9 @@
 """The errors that users see: one line each, and what the process then exits with."""
 
+import errno
+import re
+from collections.abc import Iterator
+
 
 class MedftError(Exception):
     """A run failed for a reason we can name. The process exits with 1."""
@@ -34,3 +38,41 @@ NOT_AS_WRITTEN = "is not what was written (the disk, or an editor)"  # said of s
 
 class TrackerUnavailable(MedftError):
     """MLflow cannot be had, or does not take what is sent; nothing is lost."""
+
+
+class OutOfSpace(MedftError):
+    """A disk is full; what was written before is whole."""
+
+
+class OutOfMemory(MedftError):
+    """The machine or its GPU has too little memory for these settings."""
+
+
+LESS_MEMORY = (
+    "less is needed with a smaller dataset.batch_size (trainer.accumulate_grad_batches makes up for it) or "
+    "dataset.max_length, finetune=lora, a smaller model; where answers are written, a smaller evaluation.batch_size"
+)
+# as torch, safetensors, sqlite, Rust and the C library say it: few of them raise an OSError with its number
+_NO_SPACE = re.compile(r"no space left on device|database or disk is full|disk quota exceeded", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"out of memory|(can't|cannot) allocate memory|failed to map segment", re.IGNORECASE)
+
+
+def explain(error: BaseException) -> BaseException:
+    """The error that a user is to see: of a full disk or of memory that ran out what helps, else the error itself."""
+    for each in _list_causes(error):
+        if isinstance(each, MedftError):
+            return error
+        number = each.errno if isinstance(each, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT) or _NO_SPACE.search(str(each)):
+            where = f" ({each.filename})" if isinstance(each, OSError) and each.filename else ""
+            return OutOfSpace(f"no space left on the disk{where}: make room, then start it again")
+        if isinstance(each, MemoryError) or number == errno.ENOMEM or _NO_MEMORY.search(str(each)):
+            return OutOfMemory(f"out of memory: {LESS_MEMORY}")
+    return error
+
+
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, then those that it came from."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__

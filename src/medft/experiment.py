@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -40,9 +41,10 @@ from medft.runs.record import log_model, log_results, log_verdicts
 from medft.runs.recorder import deliver_finished, record_run
 from medft.runs.resume import claim_run
 from medft.runs.splits import read_splits
-from medft.runs.store import ui_command
+from medft.runs.store import find_artifacts, tracking_uri, ui_command
 from medft.training.checkpoints import remove_checkpoints
 from medft.training.fit import check_devices, choose_device, fit
+from medft.training.space import check_space
 
 _RESUMED = "MEDFT_RESUMED_FROM"  # the checkpoint that the first process of a distributed run goes on from
 
@@ -152,6 +154,7 @@ def _preflight(config: Config, network: PreTrainedModel) -> None:
     check_targets(network, config.finetune)
     if config.dataset.collate == "flatten":
         check_flat_attention(network)
+    check_space(config, network, find_artifacts(tracking_uri(config), Path(config.paths.root_dir)))
 
 
 def _load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:

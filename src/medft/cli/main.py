@@ -9,7 +9,7 @@ from typing import Any
 from medft import __version__
 from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
 from medft.cli.parser import make_parser, suggest
-from medft.errors import InputError, MedftError
+from medft.errors import InputError, MedftError, explain
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,10 +50,11 @@ def _run(argv: list[str]) -> int:
     return int(getattr(importlib.import_module(f"medft.cli.{module}"), function)(arguments))
 
 
-def _report(error: Exception) -> int:
+def _report(error: BaseException) -> int:
     """Print an error, a line for each thing that is wrong; returns the exit code."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         raise error
+    error = explain(error)
     if isinstance(error, MedftError):
         lines = str(error).splitlines()
     else:  # a bug or a broken environment

@@ -154,8 +154,9 @@ def _run(config: Config, argv: list[str]) -> int:
         quieten_loggers()
         run(config)
     except Exception:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        with suppress(OSError):  # the disk may be what is full
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         raise
     with suppress(OSError):  # empty where an earlier run went on, in its own folder
         folder.rmdir()

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from medft.config.schema import Config
+from medft.errors import LESS_MEMORY
 from medft.jobs.plan import load_frozen
 from medft.jobs.worker import RESULT
 from medft.runs.status import is_finished_run, record_end
@@ -125,7 +126,7 @@ class JobProcess:
         why = self._why or ("interrupted" if code == 130 else "")
         if code < 0 and not why:
             name = signal.Signals(-code).name
-            why = f"ended by {name}{' (out of memory, perhaps)' if name == 'SIGKILL' else ''}"
+            why = f"ended by {name}{f': probably out of memory; {LESS_MEMORY}' if name == 'SIGKILL' else ''}"
         if why:
             return Outcome("killed", self.seconds, why)
         return Outcome("failed", self.seconds, f"ended with exit code {code}")

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from medft.config.schema import Config
 from medft.console import note, warn
 from medft.errors import DamagedFile, TrackerUnavailable
-from medft.files import exclusive_lock, read_json, write_json
+from medft.files import exclusive_lock, link_or_copy, read_json, write_json
 from medft.runs.index import DELIVERED, RunIndex
 from medft.runs.journal import Event
 from medft.runs.local_run import LocalRun
@@ -151,7 +153,7 @@ class Courier(threading.Thread):
 
 def _describe(error: Exception) -> str:
     """An error of MLflow in a line that may be shown."""
-    return hide_password(" ".join(str(error).split()))[:300]
+    return hide_password(" ".join(str(error).split("[SQL")[0].split()))[:300]
 
 
 def _group(events: Sequence[Event]) -> Iterator[list[Event]]:
@@ -226,6 +228,10 @@ def _send_file(run: LocalRun, client: Any, run_id: str, path: str, folder: str |
     place = run.folder / path
     if not place.exists():
         warn(f"{place}: is gone, so MLflow does not get it")
+    elif place.is_dir() and (address := urlsplit(client.get_run(run_id).info.artifact_uri)).scheme == "file":
+        artifacts = Path(url2pathname(address.path)) / (folder or "")
+        for file in (each for each in place.rglob("*") if each.is_file()):  # weights, too large to have twice
+            link_or_copy(file, artifacts / file.relative_to(place))
     elif place.is_dir():
         client.log_artifacts(run_id, str(place), artifact_path=folder)
     else:

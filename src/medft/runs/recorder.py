@@ -1,6 +1,7 @@
 """Starting a run, ending it with the right status, and logging what is known before it trains."""
 
 import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,11 +18,13 @@ from medft.runs.delivery import Courier
 from medft.runs.local_run import LocalRun
 from medft.runs.provenance import collect_code_tags, command_line, config_hash, make_identity_tags
 from medft.runs.state import ERROR, EXIT_CODE, FINISHED, RUNNING
-from medft.runs.status import close_lost, record_error
+from medft.runs.status import RESERVE, close_lost, record_error
 from medft.runs.store import check_reachable
 from medft.runs.sweeps import make_job_tags
 from medft.runs.system_metrics import system_metrics
 from medft.training.checkpoints import has_checkpoint
+
+_RESERVED = 1 << 20  # bytes; MLflow's database is often on the same disk
 
 
 @contextmanager
@@ -42,6 +45,7 @@ def record_run(config: Config, splits: Splits, device: str, interrupted: LocalRu
         run.set_status(RUNNING)
         run.remove_tags([ERROR, EXIT_CODE])  # why it had been interrupted
     close_lost(config, run)
+    (run.folder / RESERVE).write_bytes(os.urandom(_RESERVED))
     courier = Courier(run, config)
     courier.start()
     try:
@@ -55,6 +59,7 @@ def record_run(config: Config, splits: Splits, device: str, interrupted: LocalRu
         courier.close(0, longest=10)  # who interrupts does not want to wait
         raise
     run.set_status(FINISHED)
+    (run.folder / RESERVE).unlink(missing_ok=True)
     _end_delivery(courier, config)
 
 

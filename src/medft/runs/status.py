@@ -6,14 +6,15 @@ import traceback
 from pathlib import Path
 
 from medft.config.schema import Config
-from medft.errors import DamagedFile
+from medft.errors import DamagedFile, explain
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags, make_identity_tags
 from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, RunState
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
 
-_LOST = "its process ended without a word"
+RESERVE = ".reserve"  # a file in the folder of a run: room to say how it ended where the disk is full
+_LOST = "its process ended without a word (killed, perhaps by the system for want of memory)"
 
 
 def is_finished_run(config: Config, state: RunState) -> bool:
@@ -83,15 +84,18 @@ def describe_exception(error: BaseException) -> tuple[str, str, str, int]:
         return KILLED, "interrupted", "", 130
     if isinstance(error, SystemExit):
         return FAILED, f"the job called sys.exit({error.code!r})", trace, 1
-    return FAILED, f"{type(error).__name__}: {error}", trace, getattr(error, "exit_code", 1)
+    shown = explain(error)
+    why = str(shown) if shown is not error else f"{type(error).__name__}: {error}"
+    return FAILED, why, trace, getattr(shown, "exit_code", 1)
 
 
 def record_error(run: LocalRun, error: BaseException) -> None:
     """How and why a run did not finish: its status, a line as a tag, the traceback as error.txt."""
     status, why, trace, exit_code = describe_exception(error)
-    with contextlib.suppress(OSError):  # the disk may be what is full
-        _log_reason(run, why, trace, exit_code)
+    (run.folder / RESERVE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
         run.set_status(status)
+        _log_reason(run, why, trace, exit_code)
 
 
 def _log_reason(run: LocalRun, why: str, trace: str, exit_code: int) -> None:

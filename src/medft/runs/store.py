@@ -60,7 +60,7 @@ def connect(config: Config) -> Any:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # each of many tries; what comes of them is said
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     uri = tracking_uri(config)
     given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
@@ -94,11 +94,18 @@ def read_history(client: Any, run_id: str, metric: str) -> list[tuple[int, float
 
 def get_experiment_id(client: Any, name: str, uri: str, root: Path) -> str:
     """The id of an experiment, made if it is not there; the artifacts of a local database go under `mlruns/`."""
-    folder = root.resolve() / "mlruns"
-    location = (folder / "artifacts").as_uri() if uri == _local_uri(root) else None
-    with exclusive_lock(folder / "experiment.lock"):
+    folder = find_artifacts(uri, root)
+    location = folder.as_uri() if folder else None
+    with exclusive_lock(root / "mlruns" / "experiment.lock"):
         known = client.get_experiment_by_name(name)
         return str(known.experiment_id if known else client.create_experiment(name, artifact_location=location))
+
+
+def find_artifacts(uri: str, root: Path) -> Path | None:
+    """The folder of this machine that gets the runs' files; None where a server or a database of the user's own keeps
+    them.
+    """
+    return root.resolve() / "mlruns" / "artifacts" if uri == _local_uri(root) else None
 
 
 def shown_uri(config: Config) -> str:

@@ -45,4 +45,5 @@ def _watch(run: LocalRun, ended: threading.Event) -> None:
             monitor.collect_metrics()
             values |= monitor.aggregate_metrics()
             monitor.clear_metrics()
-        run.log_metrics({f"{_PREFIX}{name}": value for name, value in values.items()}, step)
+        with contextlib.suppress(OSError):  # a full disk ends the run where it matters
+            run.log_metrics({f"{_PREFIX}{name}": value for name, value in values.items()}, step)

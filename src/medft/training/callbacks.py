@@ -93,13 +93,18 @@ class BestWeights(Callback):
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes checkpoints beside their final name, not in TMPDIR: on another disk than that a rename is a copy.
 
-    The one before is kept until the next is whole.
+    The one before is kept until the next is whole, and after that in case the next is damaged: never three at once,
+    each of which is three times the size of the model.
     """
 
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with write_checked(Path(path), keep=Path(path).with_name(PREVIOUS)) as partial:
-            torch.save(checkpoint, partial)
+        before = Path(path).with_name(PREVIOUS)
+        if Path(path).exists():
+            before.unlink(missing_ok=True)
+        # into an open file: where torch opens it, it does not say why it could not write
+        with write_checked(Path(path), keep=before) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class RandomState(Callback):

@@ -9,6 +9,7 @@ from medft.files import is_as_written
 
 FOLDER = "checkpoints"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.safetensors"
+_DAMAGED = "damaged.ckpt"
 
 
 def find_checkpoint(folder: Path) -> Path | None:
@@ -22,6 +23,8 @@ def find_checkpoint(folder: Path) -> Path | None:
         if file.is_file():
             if is_as_written(file):
                 for each in damaged:
+                    # it would count as the good one while the next is written, for which the previous one goes
+                    each.replace(each.with_name(_DAMAGED))
                     warn(f"{each}: {NOT_AS_WRITTEN}: {file.name} is taken, which is older")
                 return file
             damaged.append(file)
@@ -43,6 +46,6 @@ def get_checkpoint_folder(config: Config) -> Path:
 
 def remove_checkpoints(config: Config) -> None:
     """Remove the checkpoints of a finished run, whose results are logged."""
-    for name in (LAST, PREVIOUS, BEST):
+    for name in (LAST, PREVIOUS, BEST, _DAMAGED):
         for suffix in ("", ".sha256"):
             (get_checkpoint_folder(config) / f"{name}{suffix}").unlink(missing_ok=True)

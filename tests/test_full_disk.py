@@ -1,0 +1,72 @@
+"""One run whose disk is full at some moment: one line says so, and with room again it ends as if nothing had been.
+
+`MEDFT_TEST_FULL=10` fills it at more moments than CI does.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from medft.runs.index import RunIndex
+from tests.filling import FILLER
+from tests.jobs.sweeps import ROOT, finish, runs
+from tests.test_interruptions import COMMAND, check_equal, the_run
+
+MOMENTS = int(os.environ.get("MEDFT_TEST_FULL", "2"))
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[Path]:
+    """A disk of 150 MB of its own."""
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(place)], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def start(disk: Path, fill_at: int) -> tuple[int, str]:
+    return finish(
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.filling", str(disk), str(fill_at), "train", *COMMAND],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True,
+            env={**os.environ, "MEDFT_ROOT": str(disk), "MEDFT_CACHE": str(disk / "cache")},
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_after_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "whole") as whole:
+        code, out = start(whole, 0)
+        assert code == 0, out
+        opened = int(re.findall(r"^opened: (\d+)$", out, re.MULTILINE)[0])
+        for number in range(MOMENTS):
+            with small_disk(tmp_path / f"{number}") as disk:
+                code, out = start(disk, round(opened * (number + 0.5) / MOMENTS))
+                print(f"{number}: exit code {code}\n{out[-800:]}")
+                check_failure(disk, code, out)
+                (disk / FILLER).unlink(missing_ok=True)
+                code, out = start(disk, 0)
+                assert code == 0, out
+                check_equal(disk, whole)
+                assert [each.info.status for each in runs(disk)] == ["FINISHED"]
+
+
+def check_failure(disk: Path, code: int, out: str) -> None:
+    assert "Traceback" not in out, out
+    errors = [line for line in out.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, out
+    assert "no space left on the disk" in errors[0]
+    assert code == 1
+    if RunIndex(disk).list_entries():
+        assert the_run(disk).state.status in ("FAILED", "KILLED")
