@@ -1,4 +1,4 @@
-"""`python -m tests.filling DISK N COMMAND ...`: `medft COMMAND`, whose N-th file opened for writing on a disk fills that disk.
+"""`python -m tests.filling DISK N COMMAND ...`: `medft COMMAND`, whose N-th file opened for writing on a disk fills it.
 
 With N = 0 it is only said how many there are.
 """

@@ -1,5 +1,7 @@
 """Files are whole or not there, and one process holds a lock."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from medft.files import (
     exclusive_lock,
     file_digest,
     json_digest,
+    link_or_copy,
     read_json,
     temporary_path,
     write_atomically,
@@ -74,3 +77,20 @@ def test_an_object_comes_back_and_a_changed_one_is_told(tmp_path: Path) -> None:
         file.write_bytes(damage)
         with pytest.raises(DamagedFile, match=f"^{file}: is not what was written"):
             read_json(file)
+
+
+def test_a_link_takes_no_room_and_another_disk_gets_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "weights", tmp_path / "store" / "weights"
+    source.write_text("1")
+    link_or_copy(source, target)
+    assert target.samefile(source)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    source = tmp_path / "others"
+    source.write_text("2")
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(source, target)
+    assert target.read_text() == "2"
+    assert not target.samefile(source)

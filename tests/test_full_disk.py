@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from medft.runs.index import RunIndex
+from medft.runs.local_run import LocalRun
 from tests.filling import FILLER
 from tests.jobs.sweeps import ROOT, finish, runs
-from tests.test_interruptions import COMMAND, check_equal, the_run
+from tests.test_interruptions import COMMAND, comparable
 
 MOMENTS = int(os.environ.get("MEDFT_TEST_FULL", "2"))
 
@@ -25,7 +26,9 @@ MOMENTS = int(os.environ.get("MEDFT_TEST_FULL", "2"))
 def small_disk(place: Path) -> Iterator[Path]:
     """A disk of 150 MB of its own."""
     place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(place)], capture_output=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(place)], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip("no right to mount a small disk")
     try:
@@ -58,8 +61,14 @@ def test_a_run_goes_on_after_a_full_disk(tmp_path: Path) -> None:
                 (disk / FILLER).unlink(missing_ok=True)
                 code, out = start(disk, 0)
                 assert code == 0, out
-                check_equal(disk, whole)
-                assert [each.info.status for each in runs(disk)] == ["FINISHED"]
+                *earlier, mended = list_runs(disk)
+                (undisturbed,) = list_runs(whole)
+                assert comparable(mended) == comparable(undisturbed)
+                for name in ("predictions.json", "model/model.safetensors"):
+                    assert mended.artifact(name).read_bytes() == undisturbed.artifact(name).read_bytes()
+                # one that could not log what it is a run of is not gone on with
+                assert all(run.state.status == "KILLED" and not run.state.params for run in earlier)
+                assert {each.info.status for each in runs(disk)} <= {"FINISHED", "KILLED"}
 
 
 def check_failure(disk: Path, code: int, out: str) -> None:
@@ -68,5 +77,9 @@ def check_failure(disk: Path, code: int, out: str) -> None:
     assert len(errors) == 1, out
     assert "no space left on the disk" in errors[0]
     assert code == 1
-    if RunIndex(disk).list_entries():
-        assert the_run(disk).state.status in ("FAILED", "KILLED")
+    for run in list_runs(disk):
+        assert run.state.status == "KILLED"
+
+
+def list_runs(disk: Path) -> list[LocalRun]:
+    return [LocalRun(Path(entry.folder)) for entry in RunIndex(disk).list_entries()]

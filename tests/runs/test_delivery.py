@@ -62,6 +62,18 @@ def test_all_arrives(run: LocalRun, client: Any) -> None:
     assert run.index.list_pending() == []
 
 
+def test_weights_lie_once_on_a_disk(run: LocalRun, client: Any) -> None:
+    weights = run.folder / "model" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    run.log_file(weights.parent, "model")
+    deliver(run, client)
+    there = client.list_artifacts(find_mlflow_id(run, client), "model")
+    assert [each.path for each in there] == ["model/model.safetensors"]
+    (found,) = [each for each in Path(run.card["root_dir"]).rglob("model.safetensors") if each != weights]
+    assert found.samefile(weights)
+
+
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_each_event_arrives_once_wherever_a_kill_comes(
     run: LocalRun, client: Any, monkeypatch: pytest.MonkeyPatch, place: str

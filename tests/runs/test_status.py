@@ -1,5 +1,6 @@
 """How jobs end, and what an attempt that comes to nothing leaves untouched."""
 
+import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from medft.config.schema import Config, JobInfo
 from medft.runs.local_run import LocalRun, hold_folder
 from medft.runs.provenance import config_hash, judge_hash
 from medft.runs.state import RunState
-from medft.runs.status import record_end, record_lost
+from medft.runs.status import RESERVE, record_end, record_error, record_lost
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags, open_sweep
 
 LATER = "lost its chance"
@@ -98,3 +99,15 @@ def test_starting_over_ends_what_a_killed_launch_has_left(job: Config, sweep: Sw
     assert open_sweep(fresh, "identity", tmp_path / "fresh").run_id != job.job.parent
     assert sweep.run.state.status == "KILLED"
     assert newest(job).status == "KILLED"
+
+
+def test_a_full_disk_interrupts_and_its_reserve_goes_first(job: Config) -> None:
+    child(job, "RUNNING")
+    (run,) = [each for each in [find_job_run(job)] if each]
+    (run.folder / RESERVE).write_bytes(b"room")
+    record_error(run, OSError(errno.ENOSPC, "No space left on device"))
+    assert (run.state.status, run.state.error) == (
+        "KILLED",
+        "no space left on the disk: make room, then start it again",
+    )
+    assert not (run.folder / RESERVE).exists()

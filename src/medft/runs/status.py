@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from medft.config.schema import Config
-from medft.errors import DamagedFile, explain
+from medft.errors import DamagedFile, OutOfSpace, explain
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags, make_identity_tags
@@ -85,6 +85,8 @@ def describe_exception(error: BaseException) -> tuple[str, str, str, int]:
     if isinstance(error, SystemExit):
         return FAILED, f"the job called sys.exit({error.code!r})", trace, 1
     shown = explain(error)
+    if isinstance(shown, OutOfSpace):  # nothing is wrong with the run: it goes on when there is room
+        return KILLED, str(shown), trace, shown.exit_code
     why = str(shown) if shown is not error else f"{type(error).__name__}: {error}"
     return FAILED, why, trace, getattr(shown, "exit_code", 1)
 
