@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -11,6 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
+from yaml import YAMLError
 
 from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config
@@ -64,6 +66,26 @@ def validate(plain: dict[str, Any]) -> Config:
         raise InputError("\n".join(describe_errors(error, plain))) from None
     config._resolved = plain
     return config
+
+
+def load_yaml(file: Path, where: str) -> DictConfig:
+    """Read a YAML file of keys and values, unresolved.
+
+    Args:
+        where: how the user knows the file, for the error.
+
+    Raises:
+        InputError: it is something else.
+    """
+    try:
+        loaded = OmegaConf.load(file)
+    # OmegaConf asserts that it is no single value, and PyYAML's parser recurses
+    except (YAMLError, OmegaConfBaseException, OSError, ValueError, AssertionError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{where}: not a mapping of keys to values ({reason})") from None
+    if not isinstance(loaded, DictConfig):
+        raise InputError(f"{where}: not a mapping of keys to values")
+    return loaded
 
 
 def describe_errors(error: ValidationError, given: Mapping[str, Any]) -> list[str]:

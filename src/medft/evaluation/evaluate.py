@@ -89,7 +89,7 @@ def load_probes(path: str | None) -> list[Example]:
         raise DataError(f"evaluation.probes={path}: no such file")
     try:
         probes = TypeAdapter(list[_Probe]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
+    except (ValidationError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"{file}: not a list of probes (id, instruction, input): {str(error).splitlines()[0]}"
         ) from None

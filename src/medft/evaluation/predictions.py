@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from medft.data.example import Example
+from medft.errors import DamagedFile
 from medft.evaluation.judges.base import Verdict
 from medft.metrics.metric import AnswerScores
 
@@ -82,15 +83,27 @@ def write_jsonl(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def read_jsonl(path: Path) -> list[Prediction]:
-    """Read what `write_jsonl` has written."""
-    with path.open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    for row in rows:
-        row["test"] = AnswerScores(**row["test"])
-        row["baseline"] = AnswerScores(**row["baseline"]) if row["baseline"] else None
-        for verdicts in row["verdicts"].values():
-            verdicts.update({side: Verdict.from_dict(verdict) for side, verdict in verdicts.items()})
-    return [Prediction(**row) for row in rows]
+    """Read what `write_jsonl` has written.
+
+    Raises:
+        DamagedFile: it is something else; names the line.
+    """
+    rows = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                rows.append(_read_row(json.loads(line)))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise DamagedFile(f"{path}:{number}: not a prediction as runs log it") from None
+    return rows
+
+
+def _read_row(row: dict[str, Any]) -> Prediction:
+    row["test"] = AnswerScores(**row["test"])
+    row["baseline"] = AnswerScores(**row["baseline"]) if row["baseline"] else None
+    for verdicts in row["verdicts"].values():
+        verdicts.update({side: Verdict.from_dict(verdict) for side, verdict in verdicts.items()})
+    return Prediction(**row)
 
 
 def write_notebook_json(predictions: Iterable[Prediction], path: Path) -> None:

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from medft.config.compose import check, compose_config, compose_raw
+from medft.config.compose import check, compose_config, compose_raw, load_yaml
 from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
@@ -41,8 +41,7 @@ def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
     """
     store = RunStore(compose_config([each for each in overrides if each.startswith(PLACES)]))
     run = store.find_run(name)
-    logged = OmegaConf.load(run.artifact("config.yaml"))
-    assert isinstance(logged, DictConfig)
+    logged = load_yaml(run.artifact("config.yaml"), f"run={run.run_id}: config.yaml")
     return FinishedRun(check(override_config(logged, overrides)), run)
 
 

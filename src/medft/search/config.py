@@ -10,9 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from yaml import YAMLError
 
-from medft.config.compose import describe_errors
+from medft.config.compose import describe_errors, load_yaml
 from medft.config.paths import conf_dir
 from medft.config.schema import Count, Positive
 from medft.config.section import Section
@@ -161,11 +160,10 @@ def _load(file: Path, name: str) -> dict[str, Any]:
         known = ", ".join(sorted(each.stem for each in (conf_dir() / "search").glob("*.yaml")))
         raise InputError(f"search={name}: no such file; there are {known}, or give a file of your own, such as my.yaml")
     try:
-        settings = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        settings = OmegaConf.to_container(load_yaml(file, f"search={name}"), resolve=True)
+    except OmegaConfBaseException as error:
         raise InputError(f"search={name}: {' '.join(str(error).split())}") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"search={name}: not a mapping of keys to values")
+    assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
 
 
