@@ -25,6 +25,13 @@ BIN = [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), *(Path(each) for each
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[str]:
+    """The URI of an empty database."""
+    with serve_postgres(tmp_path) as uri:
+        yield uri
+
+
+@contextmanager
+def serve_postgres(tmp_path: Path) -> Iterator[str]:
     """The URI of an empty database; its server is reached from this machine and with a password only."""
     programs = next((folder for folder in BIN if (folder / "initdb").exists()), None)
     if programs is None:
