@@ -248,7 +248,7 @@ def test_a_broken_cache_is_said_and_done_without(tmp_path: Path, capsys: pytest.
 def test_a_verdict_that_cannot_be_read_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     judge_rows(scripted(lambda *_: 7), rows(2), tmp_path)
     with sqlite3.connect(tmp_path / "judge" / "verdicts.sqlite") as database:
-        database.execute("UPDATE checked_verdicts SET verdict = substr(verdict, 1, 5)")
+        database.execute("UPDATE checked_verdicts SET verdict = substr(verdict, 1, 5) WHERE rowid = 1")
     again = scripted(lambda *_: 7)
     assert judge_rows(again, rows(2), tmp_path)["judge/scripted/scored"] == 4
     assert len(again.told) == 1
