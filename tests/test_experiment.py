@@ -268,6 +268,7 @@ WRONG = [
     ("trainer=ddp", "trainer.devices=64"),
     ("dataset.split.test=300",),
     ("dataset.max_length=8",),
+    ("dataset.size=5000",),
 ]
 
 
@@ -278,16 +279,6 @@ def test_wrong_input_makes_no_run(tiny: Callable[..., Config], ready_store: Path
         run(config)
     client = mlflow.MlflowClient(f"sqlite:///{ready_store}")
     assert not client.search_runs([each.experiment_id for each in client.search_experiments()])
-
-
-def test_size_beyond_the_data_uses_all_and_warns_once(
-    tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = tiny("dataset.size=5000", "trainer.max_steps=1")
-    run(config)
-    found, _, _ = logged(config)
-    assert found.data.params["dataset.size_used"] == "210"
-    assert capsys.readouterr().err.count("dataset.size=5000 is more than the 210 rows there are: all are used") == 1
 
 
 def test_the_users_tracking_uri_wins(

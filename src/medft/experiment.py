@@ -22,11 +22,11 @@ from medft.evaluation.evaluate import (
     compute_unigram_losses,
     evaluate,
     load_or_compute,
-    load_probes,
 )
 from medft.evaluation.judges.base import judge_of
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import make_predictions
+from medft.evaluation.probes import load_probes
 from medft.metrics.registry import estimate_unigram_loss, list_missing_metrics, summarize_answers
 from medft.metrics.statistics import Estimate
 from medft.model.build import build_model, check_targets, count_parameters, get_context_length
@@ -132,8 +132,6 @@ def _join(config: Config) -> dict[str, float]:
 def _announce_data(config: Config, splits: Splits) -> None:
     counts = ", ".join(f"{len(rows)} {part}" for part, rows in splits.parts().items())
     say(f"data: {config.dataset.name}, {splits.size_used} of {splits.available} rows ({counts})")
-    if config.dataset.size and config.dataset.size > splits.available:
-        warn(f"dataset.size={config.dataset.size} is more than the {splits.available} rows there are: all are used")
     if splits.left_over:
         say(
             f"{splits.left_over} rows are left unused: their groups are on the test or validation side, where "

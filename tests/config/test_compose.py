@@ -12,14 +12,15 @@ import torch
 import yaml
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from medft.config.compose import check, compose_config, compose_raw
+from medft.config.compose import check, compose_config, compose_raw, validate
 from medft.config.paths import conf_dir
 from medft.config.section import JudgeOptions, ReaderOptions
 from medft.data.readers.base import Reader, reader_of
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
-from medft.evaluation.evaluate import generate, load_probes
+from medft.evaluation.evaluate import generate
 from medft.evaluation.judges.base import Judge, judge_of
+from medft.evaluation.probes import load_probes
 from medft.model.build import build_model, count_parameters, prepare
 from medft.model.module import build_optimizer, build_scheduler
 from medft.training.fit import _make_trainer
@@ -193,7 +194,11 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("dataset.split.test=1.5", "dataset.split.test: "),
         ("dataset=diseases", "dataset.path: a value is required"),
         ("model=gpt9", "model=gpt9: no such option; there are distilgpt2, gpt2"),
-        ("finetune=lora", "finetune=lora adapts a pretrained model"),
+        (
+            "finetune=lora",
+            "finetune=lora adapts a pretrained model, but model=gpt2-nano is made from scratch "
+            "(model.source=null); take model=distilgpt2, model=gpt2, ",
+        ),
         ("dataset.max_length=4096", "dataset.max_length=4096: model=gpt2-nano reads 1024 tokens at most"),
         ("dataset.prompt=chat", "dataset.prompt=chat needs a model with a chat template"),
         ("trainer.devices=2", "trainer: devices=2 needs strategy=ddp"),
@@ -207,7 +212,39 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("++optimizer.rank=1", "optimizer.rank: no such key"),
         ("dataset.reader._target_=os.system", "dataset.reader: os.system is not a Reader"),
         ("judge._target_=medft.nothing.Judge", "judge: cannot import medft.nothing.Judge"),
-        ("dataset.size=[1", "no viable alternative"),
+        ("dataset.size=[1", "'dataset.size=[1': cannot be read; is a quote or a bracket not closed?"),
+        ("dataset.size", "'dataset.size': settings are given as KEY=VALUE, without spaces"),
+        ("dataset.size =3", "'dataset.size =3': settings are given as KEY=VALUE, without spaces"),
+        ("dataset.max_length=128,", "'dataset.max_length=128,': ends with a comma"),
+        (
+            "tracking.run_name=fièvre",
+            """'tracking.run_name=fièvre': a text with such characters needs quotes: 'tracking.""",
+        ),
+        (
+            "dataset.path=a=b.csv",
+            """'dataset.path=a=b.csv': a text with such characters needs quotes: 'dataset.path="a=b""",
+        ),
+        (
+            "dataset.path=[é.csv,b]",
+            """'dataset.path=[é.csv,b]': a text with such characters needs quotes: """
+            """'dataset.path=["é.csv","b"]'""",
+        ),
+        ("lr=1e-4", "lr: no such key (did you mean optimizer.lr or model.lr?)"),
+        ("optimizer.momentum=0.9", "optimizer.momentum: what is chosen has no such key; optimizer=sgd has"),
+        (
+            "model=org/Name-1.5B",
+            "model=org/Name-1.5B: no such option; there are distilgpt2, gpt2, gpt2-large, gpt2-medium, "
+            "gpt2-nano, gpt2-xl, smollm2-135m; for weights from there: model=gpt2 model.source=org/Name-1.5B "
+            "model.tokenizer=own model.name=Name-1.5B",
+        ),
+        (
+            "dataset=/x/my.csv",
+            "dataset=/x/my.csv: no such option; there are alpaca, diseases, medquad, sample; for a file of "
+            "yours: dataset=alpaca dataset.path=/x/my.csv",
+        ),
+        ("judge/prompt=nice", "judge/prompt=nice: no such option; there are notebook, plain, rubric"),
+        ("dataset=common", "dataset=common: no such option; there are alpaca"),
+        ("+experiment=common", "experiment=common: no such option; there are dataset_size"),
     ],
 )
 def test_wrong_input_is_one_line_with_the_key(override: str, line: str) -> None:
@@ -215,6 +252,12 @@ def test_wrong_input_is_one_line_with_the_key(override: str, line: str) -> None:
         compose_config([override])
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
+
+
+def test_a_logged_config_opens_though_its_path_was_not_read() -> None:
+    config = compose_config()
+    old = {**config.resolved, "dataset": {**config.resolved["dataset"], "path": "mine.csv"}}
+    assert validate(old).dataset.path == "mine.csv"
 
 
 def test_several_wrong_keys_are_all_named() -> None:
@@ -236,4 +279,4 @@ def test_only_readers_read_and_only_judges_judge() -> None:
 
 def test_missing_values_are_named() -> None:
     with pytest.raises(InputError, match="dataset.name: a value is required"):
-        check(compose_raw(["dataset=common"]))
+        check(compose_raw(["dataset.name=???"]))

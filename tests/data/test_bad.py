@@ -10,12 +10,16 @@ from medft.cli.main import main
 
 BAD = Path(__file__).parent / "bad"
 MAP = "; map another with dataset=alpaca dataset.reader.columns.<role>=<column>"
-ENDINGS = "use .csv, .json, .jsonl, .parquet, or .gz after the first three"
+NAME = "; name it: dataset.reader.columns"
+ENDINGS = "use .csv, .tsv, .json, .jsonl (or .gz after these), .parquet, .xlsx"
 DTD = "declares a document type or entities, which are not read for safety"
 THREE = "but training, validation and test need one each: rows of one group (document, disease) stay together"
 
 MESSAGES = {
-    "missing_column.csv": f"missing_column.csv:2: no column 'output' (there are: 'instruction', 'answer'){MAP}",
+    "missing_column.csv": "missing_column.csv:2: no column looks like the answer (there are: 'instruction', 'reply')"
+    f"{NAME}.output=COLUMN",
+    "two_questions.csv": "two_questions.csv:2: 'question' and 'prompt' may all be the question (there are: 'question', "
+    f"'prompt', 'answer'){NAME}.instruction=COLUMN",
     "missing_cell.csv": "missing_cell.csv:3: column 'output' is empty",
     "empty_answer.csv": "empty_answer.csv:3: column 'output' is empty",
     "blank_answer.csv": "blank_answer.csv:4: column 'output' is empty",
@@ -23,28 +27,32 @@ MESSAGES = {
     "open_quote.csv": "open_quote.csv:3: not valid CSV: unexpected end of data",
     "text_after_quote.csv": "text_after_quote.csv:3: not valid CSV: ',' expected after '\"'",
     "repeated_column.csv": "repeated_column.csv:1: the header names 'output' twice",
-    "header_only.csv": "dataset=alpaca: no rows in it (header_only.csv)",
-    "empty.csv": "dataset=alpaca: no rows in it (empty.csv)",
-    "latin1.csv": "latin1.csv:3: is not UTF-8 text; convert the file first",
-    "utf16.csv": "utf16.csv:1: is not UTF-8 text; convert the file first",
-    "semicolons.csv": f"semicolons.csv:2: no column 'instruction' (there are: 'instruction;output'){MAP}",
+    "header_only.csv": "header_only.csv: there is no row in it",
+    "empty.csv": "empty.csv: the file is empty",
+    "no_encoding.csv": "no_encoding.csv:3: is not UTF-8 but neither UTF-16, cp1252 nor GB18030; name its encoding: "
+    "dataset.reader.encoding=NAME",
+    "not_utf16.csv": "not_utf16.csv:3: is not utf-16 text; name its encoding: dataset.reader.encoding=NAME",
+    "nul.csv": "nul.csv:3: has a NUL byte, so it is no text, or UTF-16 without a mark at its beginning",
+    "no_zip.xlsx": "no_zip.xlsx: not a whole .xlsx file, or one with a password: File is not a zip file",
+    "no_workbook.xlsx": "no_workbook.xlsx: not an Excel table: ",
     "two_groups.csv": f"the data has 2 group(s), {THREE}",
     "no_focus.csv": f"no_focus.csv:2: no column 'focus_area' (there are: 'question', 'answer', 'source'){MAP}",
     "cut_off.jsonl": "cut_off.jsonl:2: not valid JSON: Unterminated string starting at (character 17 of the line)",
     "not_an_object.jsonl": "not_an_object.jsonl:2: expected an object, got list",
-    "missing_key.jsonl": f"missing_key.jsonl:2: no column 'output' (there are: 'instruction'){MAP}",
+    "missing_key.jsonl": "missing_key.jsonl:2: no column looks like the answer (there are: 'instruction')"
+    f"{NAME}.output=COLUMN",
     "number.jsonl": "number.jsonl:2: column 'output' is int, not text",
     "half_surrogate.jsonl": "half_surrogate.jsonl:2: no valid Unicode text (half a surrogate pair)",
     "huge_number.jsonl": "huge_number.jsonl:2: not valid JSON: Exceeds the limit (4300 digits) for integer string "
     "conversion: value has 5000 digits",
     "large_row.jsonl": "large_row.jsonl:2: 452 bytes are more than dataset.max_row_bytes=200",
-    "empty.jsonl": "dataset=alpaca: no rows in it (empty.jsonl)",
+    "empty.jsonl": "empty.jsonl: there is no row in it",
     "null_answer.json": "null_answer.json: row 2: column 'output' is empty",
     "list_answer.json": "list_answer.json: row 2: column 'output' is list, not text",
     "one_object.json": "one_object.json: expected a list of objects; one object a line is .jsonl",
     "cut_off.json": "cut_off.json:2: not valid JSON: Expecting ',' delimiter (character 1 of the line)",
     "deep.json": "deep.json: not valid JSON: nested too deeply",
-    "empty_list.json": "dataset=alpaca: no rows in it (empty_list.json)",
+    "empty_list.json": "empty_list.json: there is no row in it",
     "notes.txt": f"notes.txt: unknown ending '.txt'; {ENDINGS}",
     "no_parquet.parquet": "no_parquet.parquet: not a whole Parquet file: ",
     "cut_off.parquet": "cut_off.parquet: not a whole Parquet file: ",
@@ -135,7 +143,7 @@ def test_bad_rows_of_such_files_can_be_skipped(
     assert len((here / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 41
 
 
-@pytest.mark.parametrize("name", ["empty_answer.csv", "leads_out.zip", "latin1.csv"])
+@pytest.mark.parametrize("name", ["empty_answer.csv", "leads_out.zip", "no_encoding.csv"])
 def test_training_on_a_broken_file_opens_no_run(
     here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

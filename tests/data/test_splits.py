@@ -99,18 +99,11 @@ def test_train_on_all_leaks_and_says_so() -> None:
     assert set(ids(splits.test)) <= set(ids(splits.train))
 
 
-def test_larger_size_than_data_uses_all() -> None:
-    splits = split(rows(), config(5000))
-    assert splits.size_used == splits.available == 400
-    exact = split(rows(), config(5000, **COUNTS))
-    assert (len(exact.test), len(exact.validation)) == (20, 10)
-    assert exact.size_used + exact.left_over == 400
-
-
 @pytest.mark.parametrize(
     ("changes", "size", "message"),
     [
         (COUNTS, 30, "dataset.size=30 leaves no training rows"),
+        (COUNTS, 401, "dataset.size=401: dataset=.* has 400 rows, all of which dataset.size=null takes"),
         ({"test": 390, "validation": 10}, None, "leave none to train on"),
     ],
 )

@@ -19,8 +19,8 @@ from medft.evaluation.evaluate import (
     evaluate,
     generate,
     load_or_compute,
-    load_probes,
 )
+from medft.evaluation.probes import load_probes
 from medft.metrics.registry import METRICS, estimate_unigram_loss, summarize_answers
 from medft.model.build import build_model
 from medft.runs.splits import read_splits

@@ -21,11 +21,11 @@ from medft.data.readers.alpaca import Alpaca
 from medft.data.readers.medquad import MedQuAD, clean_text
 from medft.data.rows import read_rows
 from medft.data.tokenizer import Gpt2Tokenizer
-from medft.evaluation.evaluate import load_probes
 from medft.evaluation.judges.base import JudgeItem, Verdict, judge_of
 from medft.evaluation.judges.language_model import InvalidReply
 from medft.evaluation.judging.judge_run import open_cache
 from medft.evaluation.predictions import Prediction, read_jsonl, write_jsonl
+from medft.evaluation.probes import load_probes
 from medft.files import read_json, write_checked, write_json
 from medft.metrics.metric import AnswerScores
 from medft.runs.index import Entry, RunIndex

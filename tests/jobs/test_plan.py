@@ -111,7 +111,7 @@ def test_more_values_are_the_same_sweep_and_other_settings_are_not() -> None:
 
 
 REFUSED = {
-    "dataset.max_length=256,512,9999": r"job 2 \(dataset.max_length=9999\): dataset.max_length=9999",
+    "dataset.max_length=256,512,9999": r"job 2 \(max_length=9999\): dataset.max_length=9999",
     "dataset.max_length=interval(1,2)": "dataset.max_length: a sweep takes values, such as 1,2,3; ranges are for "
     "medft search, under search.ranges: 'search.ranges={dataset.max_length: {low: 1, high: 2}}'",
     "tracking.experiment_name=a,b": "tracking.experiment_name: cannot be swept",

@@ -1,6 +1,7 @@
 """`medft data preview|audit|export` and `medft fetch`: look at, or download, what a run needs; nothing is trained."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from medft.config.compose import compose_config
 from medft.config.schema import Config
 from medft.console import say, warn
 from medft.errors import InputError
+from medft.inputs import check_inputs
 
 if TYPE_CHECKING:  # torch takes seconds to import, and help should come at once
     from medft.data.module import MedicalQA
@@ -16,7 +18,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and help should come at once
 
 def preview_rows(arguments: Arguments) -> int:
     """Print prompts with their answers; returns the exit code."""
-    config = compose_config(arguments.overrides)
+    config = _compose(arguments.overrides)
 
     from medft.data.module import preview
 
@@ -31,7 +33,7 @@ def audit_rows(arguments: Arguments) -> int:
         lengths = re.fullmatch(r"dataset\.max_length=(\d+(?:,\d+)+)", override)
         last = override.rpartition(",")[2]
         overrides += [f"audit.max_lengths=[{lengths[1]}]", f"dataset.max_length={last}"] if lengths else [override]
-    config = compose_config(overrides)
+    config = _compose(overrides)
 
     from medft.data.audit import audit
     from medft.report.audit_table import print_audit, print_lengths, warn_of_leaks, write_audit
@@ -59,7 +61,7 @@ def export_rows(arguments: Arguments) -> int:
     target = Path(to).expanduser()
     if target.exists():
         raise InputError(f"to={to}: exists already; remove it or name another")
-    config = compose_config(arguments.overrides)
+    config = _compose(arguments.overrides)
 
     from medft.data.splits import export
     from medft.runs.splits import read_splits
@@ -73,7 +75,7 @@ def export_rows(arguments: Arguments) -> int:
 
 def fetch(arguments: Arguments) -> int:
     """Get the model and the data of a config into the cache; returns the exit code."""
-    config = compose_config(arguments.overrides)
+    config = _compose(arguments.overrides)
 
     from medft.data.rows import SKIPPED_ROWS, read_rows
     from medft.model.sources.resolve import resolve
@@ -83,6 +85,12 @@ def fetch(arguments: Arguments) -> int:
     say(f"model {config.model.name}: {directory or 'made from scratch, nothing to download'}")
     say(f"data {config.dataset.name}: {len(rows)} rows")
     return 0
+
+
+def _compose(overrides: Sequence[str]) -> Config:
+    config = compose_config(overrides)
+    check_inputs([config])
+    return config
 
 
 def _folder(config: Config) -> Path:

@@ -20,10 +20,12 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from medft.config.compose import compose_config, compose_raw, validate
+from medft.config.options import list_options
 from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config, JobInfo
 from medft.console import note, quieten, quieten_loggers
 from medft.errors import InputError
+from medft.inputs import check_inputs
 from medft.jobs.plan import plan
 
 _NAMES_A_RUN = ("resume=", "run=")
@@ -44,7 +46,12 @@ def train(argv: list[str]) -> int:
     A sweep goes on after a failed job, and its exit code is that of the first one that failed.
     """
     register_resolvers()
-    asked = get_args_parser().parse_args(argv)
+    asked, unknown = get_args_parser().parse_known_args(argv)
+    if unknown:
+        key = unknown[0].lstrip("-")
+        raise InputError(
+            f"{unknown[0]}: no such option; settings are KEY=VALUE: {key if '=' in key else f'{key}=VALUE'}"
+        )
     if asked.help:
         print(_help(asked.overrides))
         return 0
@@ -64,6 +71,7 @@ def train(argv: list[str]) -> int:
     if asked.cfg:
         _show(argv)
         return 0
+    check_inputs(planned.configs)
     if planned.is_sweep:
         from medft.jobs.run_sweep import run_sweep
 
@@ -108,6 +116,7 @@ def search(argv: list[str]) -> int:
     from medft.search.plan import plan_search
 
     planned = plan_search(argv)
+    check_inputs([planned.config])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
     from medft.search.run_search import run_search
 
@@ -127,7 +136,7 @@ def _help(overrides: Sequence[str]) -> str:
     ]
     for folder in sorted(path for path in conf_dir().rglob("*") if path.is_dir()):
         group = folder.relative_to(conf_dir()).as_posix()
-        names = sorted(file.stem for file in folder.glob("*.yaml") if file.stem != "common")
+        names = list_options(group)
         if names and group not in ("hydra", "search"):
             lines.append(f"  {group:<14} {', '.join(names)}")
     config = OmegaConf.to_yaml(compose_raw(overrides))

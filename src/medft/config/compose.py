@@ -2,19 +2,25 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
 
+from medft.config.options import BASE, list_file_readers, list_options, list_with_key
 from medft.config.paths import conf_dir, register_resolvers
+from medft.config.roles import flatten
 from medft.config.schema import Config
 from medft.errors import InputError
 
@@ -25,6 +31,8 @@ def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfi
     Raises:
         InputError: an override names no key or no option, or cannot be read.
     """
+    for each in parse_overrides(overrides):
+        _check_override(each)
     register_resolvers()
     GlobalHydra.instance().clear()
     try:
@@ -36,7 +44,38 @@ def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfi
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
     """Compose and check one run's config."""
-    return check(compose_raw(overrides))
+    return check_new(compose_raw(overrides))
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Read overrides as Hydra does.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    parser, parsed = OverridesParser.create(), []
+    for each in overrides:
+        try:
+            parsed += parser.parse_overrides([each])
+        except HydraException:
+            raise InputError(_explain_unreadable(each)) from None
+    return parsed
+
+
+def check_new(raw: DictConfig) -> Config:
+    """`check`, for the config of a run that is to be made: what it would log and not use is an error, too."""
+    config = check(raw)
+    path, reader = config.dataset.path, config.dataset.reader
+    if path is not None and not any(str(path) in str(value) for value in vars(reader).values()):
+        given = f"dataset.path={path}"
+        if own := getattr(reader, "path", None):
+            raise InputError(f"dataset.reader.path={own}: its place is dataset.path, which says {path}")
+        first, *others = list_file_readers(path if isinstance(path, str) else "".join(path[:1]))
+        raise InputError(
+            f"{given}: dataset={config.dataset.name} has its own rows and reads no file; take {first} {given} "
+            f"({', '.join(others)} read files, too)"
+        )
+    return config
 
 
 def check(raw: DictConfig) -> Config:
@@ -126,17 +165,69 @@ def describe_error(error: Exception) -> str:
     """Hydra's error as one line that names the key and the nearest right one."""
     text = f"{error}\n{error.__cause__ or ''}"
     if match := re.search(r"Could not (?:override|append to config\.?[^']*) '([^']+)'", text):
-        key, known = match[1], list(_keys(compose_raw([])))
-        if key in known:  # the key exists, what is put into it does not
-            inner = re.search(r"Key '([^']+)' is not in struct", text)
-            unknown = f"{key}.{inner[1] if inner else ''}"
-            return f"{unknown}: no such key; where new keys are allowed, +{unknown}=VALUE adds one"
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-        return f"{key}: no such key" + (f" (did you mean {near[0]}?)" if near else "; --cfg job prints all of them")
-    if match := re.search(r"Could not find '([^']+)'\s*Available options in '[^']+':((?:\s*\t\S+)*)", text):
-        group, _, wrong = match[1].rpartition("/")
-        return f"{group}={wrong}: no such option; there are {', '.join(sorted(set(match[2].split()) - {'common'}))}"
-    return " ".join(text.split())
+        inner = re.search(r"Key '([^']+)' is not in struct", text)
+        return _explain_unknown_key(match[1], inner[1] if inner else "")
+    if match := re.search(r"Could not find '([^']+)'\s*Available options in '[^']+':", text):
+        parts = match[1].split("/")
+        depth = next(
+            n for n in range(len(parts), 0, -1) if parts[n - 1] and (conf_dir() / "/".join(parts[:n])).is_dir()
+        )
+        return _explain_unknown_option("/".join(parts[:depth]), "/".join(parts[depth:]))
+    return " ".join(re.sub(r"See https://hydra.cc\S*.*", "", text).split())
+
+
+def _explain_unknown_key(key: str, inner: str) -> str:
+    raw = compose_raw([])
+    known = list(_keys(raw))
+    if key in known:  # the key exists, what is put into it does not
+        return f"{key}.{inner}: no such key; where new keys are allowed, +{key}.{inner}=VALUE adds one"
+    if choices := list_with_key(key):
+        return f"{key}: what is chosen has no such key; {', '.join(choices)} has"
+    values = dict(flatten(OmegaConf.to_container(raw, resolve=False)))  # type: ignore[arg-type]
+    same = [each for each in known if each.rpartition(".")[2] == key.rpartition(".")[2]]
+    same.sort(key=lambda each: "${" not in str(values.get(each)))  # optimizer.lr is meant, not its default model.lr
+    near = same or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    return f"{key}: no such key" + (f" (did you mean {' or '.join(near)}?)" if near else "; --cfg job prints all")
+
+
+def _explain_unknown_option(group: str, wrong: str) -> str:
+    known = ", ".join(list_options(group))
+    text = f"{group}={wrong}: no such option; there are {known}"
+    if group == "model" and ("/" in wrong or wrong.endswith(".gguf")):
+        name = shlex.quote(Path(wrong).name.removesuffix(".gguf"))
+        return f"{text}; for weights from there: model=gpt2 model.source={wrong} model.tokenizer=own model.name={name}"
+    if group == "dataset" and ("/" in wrong or "." in wrong):
+        return f"{text}; for a file of yours: {list_file_readers(wrong)[0]} dataset.path={wrong}"
+    return text
+
+
+def _explain_unreadable(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip("+~ ") or key != key.strip():
+        return f"{override!r}: settings are given as KEY=VALUE, without spaces around the equals sign"
+    if value.endswith(","):
+        return f"{override!r}: ends with a comma; values stand without spaces between them: {key}=A,B"
+    is_list = value.startswith("[") and value.endswith("]")
+    is_open = value.startswith(("[", "{")) and not is_list
+    texts = [each.strip().strip("\"'") for each in (value[1:-1].split(",") if is_list else [value])]
+    inner = ",".join('"{}"'.format(each.replace('"', '\\"')) for each in texts)
+    quoted = f"{key}=[{inner}]" if is_list else f"{key}={inner}"
+    with suppress(HydraException):
+        if not is_open and OverridesParser.create().parse_overrides([quoted]):
+            return f"{override!r}: a text with such characters needs quotes: {shlex.quote(quoted)}"
+    return f"{override!r}: cannot be read; is a quote or a bracket not closed?"
+
+
+def _check_override(override: Override) -> None:
+    """Refuse what Hydra takes and does not do: an option that is none, a folder that is not there."""
+    group, value = override.key_or_group, override.value()
+    if value == BASE and (conf_dir() / group / f"{BASE}.yaml").is_file():
+        raise InputError(_explain_unknown_option(group, BASE))
+    if group == "hydra.searchpath":
+        for each in value if isinstance(value, list) else []:
+            folder = str(each).removeprefix("file://")
+            if "://" not in folder and not Path(folder).is_dir():
+                raise InputError(f"hydra.searchpath (--config-dir): {folder}: no such folder")
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from medft.config.options import list_pretrained
 from medft.config.section import JudgeOptions, ReaderOptions, Role, Section, instantiate_as
 
 Count = Annotated[int, Field(ge=1)]
@@ -304,7 +305,10 @@ class Config(Section):
                 f"model={self.model.name} reads {context} tokens at most"
             )
         if self.finetune.method == "lora" and self.model.source is None:
-            raise ValueError("finetune=lora adapts a pretrained model, but model.source is null (made from scratch)")
+            raise ValueError(
+                f"finetune=lora adapts a pretrained model, but model={self.model.name} is made from scratch "
+                f"(model.source=null); take {', '.join(list_pretrained())}"
+            )
         if self.dataset.prompt == "chat" and self.model.tokenizer == "gpt2":
             raise ValueError("dataset.prompt=chat needs a model with a chat template (model.tokenizer=own)")
         return self

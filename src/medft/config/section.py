@@ -69,6 +69,11 @@ class Component(Section):
 class ReaderOptions(Component, role=Role.DATA):
     """`dataset.reader`; what a reader does is in `medft.data.readers.base`."""
 
+    @classmethod
+    def rate_path(cls, path: str) -> int:
+        """How much a path looks like what this reader reads, for suggestions: 0 = not, or nobody can tell."""
+        return 0
+
 
 class JudgeOptions(Component, role=Role.JUDGE):
     """`judge`; what a judge does is in `medft.evaluation.judges.base`."""

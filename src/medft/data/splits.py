@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from medft.config.schema import DatasetConfig, SplitConfig
 from medft.data.duplicates import remove_duplicates
+from medft.data.readers.base import check_size
 from medft.data.rows import Indices, Rows, Skipped, iterate_column
 from medft.errors import DataError, InputError
 from medft.files import write_atomically
@@ -71,10 +72,11 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
     Raises:
         InputError: `dataset.size` or `dataset.split` asks for what the data has not.
     """
+    check_size(config, len(rows))
     pools = _select_frozen(rows, frozen, config.split) if frozen else _assign_sides(rows, config.split)
     kept = remove_duplicates(rows, pools, config.dedup, config.near_threshold)
     sizes = {name: len(pool) for name, pool in kept.items()}
-    wanted = min(config.size or len(rows), len(rows))
+    wanted = config.size or len(rows)
     if not frozen:
         for name in SIDES[1:]:
             asked = getattr(config.split, name)

@@ -11,20 +11,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from medft.config.paths import PACKAGE, conf_dir
+from medft.config.paths import PACKAGE
 from medft.config.schema import Config, GenerationConfig
 from medft.console import say, track, warn
 from medft.data.encode import Encoded, decode_answer, encode_prompts
 from medft.data.example import Example
 from medft.data.samples import Sample, pad
 from medft.data.tokenizer import Tokenizer
-from medft.errors import DamagedFile, DataError
+from medft.errors import DamagedFile
+from medft.evaluation.probes import load_probes
 from medft.files import exclusive_lock, file_digest, json_digest, read_json, write_json
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import list_missing_metrics, measure_answers
@@ -65,35 +64,6 @@ def evaluate(
         )  # fmt: skip
         answers.append(scores)
     return Measurement(answers, {probe.id: text for probe, text in zip(probes, texts[len(test) :], strict=True)})
-
-
-class _Probe(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    id: Annotated[str, Field(min_length=1)]
-    instruction: Annotated[str, Field(min_length=1)]
-    input: str = ""
-
-
-def load_probes(path: str | None) -> list[Example]:
-    """The probes of a YAML file; a bare name is looked up beside `conf/train.yaml`, None has none.
-
-    Raises:
-        DataError: the file is missing or not a list of probes.
-    """
-    if path is None:
-        return []
-    bundled = conf_dir() / path
-    file = bundled if bundled.is_file() else Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(f"evaluation.probes={path}: no such file")
-    try:
-        probes = TypeAdapter(list[_Probe]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(
-            f"{file}: not a list of probes (id, instruction, input): {str(error).splitlines()[0]}"
-        ) from None
-    return [Example(probe.id, "probe", probe.instruction, probe.input, "") for probe in probes]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from medft.comparison.labels import shorten_keys
-from medft.config.compose import check, compose_config, compose_raw, describe_error, validate
+from medft.config.compose import check_new, compose_config, compose_raw, parse_overrides, validate
 from medft.config.roles import can_be_swept
 from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
@@ -133,7 +133,7 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
     if not multirun and composed.hydra.mode != RunMode.MULTIRUN:
         if len(fixed) < len(parsed):
             compose_raw(overrides)  # raises: several values need --multirun
-        config = check(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+        config = check_new(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
         folder = choose_folder(config, Path(composed.hydra.run.dir).resolve())
         config = config.as_job(JobInfo(command=command_line("medft train", overrides)), folder)
         return Plan(False, [list(overrides)], [], list(overrides), [config])
@@ -154,7 +154,7 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
             raise InputError(f"{key}: cannot be swept; give it one value")
     jobs = [list(combination) for combination in itertools.product(*choices.values())]
     constant = [line for key, lines in choices.items() if key not in swept for line in lines]
-    return Plan(True, jobs, keys, constant, _compose_jobs(jobs))
+    return Plan(True, jobs, keys, constant, _compose_jobs(jobs, keys))
 
 
 def check_launcher(config: Config) -> None:
@@ -181,18 +181,6 @@ def check_launcher(config: Config) -> None:
         )
 
 
-def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Read overrides as Hydra does.
-
-    Raises:
-        InputError: one cannot be read.
-    """
-    try:
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise InputError(describe_error(error)) from None
-
-
 def format_override(key: str, value: Value) -> str:
     """A value as a Hydra override that is read back as exactly the same value."""
     if value is None or isinstance(value, bool):
@@ -216,13 +204,14 @@ def choose_folder(config: Config, new: Path) -> Path:
     return new
 
 
-def _compose_jobs(jobs: Sequence[list[str]]) -> list[Config]:
+def _compose_jobs(jobs: Sequence[list[str]], keys: Sequence[str]) -> list[Config]:
     configs = []
     for number, job in enumerate(jobs):
         try:
             configs.append(compose_config(job))
         except InputError as error:
-            raise InputError(str(error) if len(jobs) == 1 else f"job {number} ({' '.join(job)}): {error}") from None
+            label = job_label(swept_values(job, keys))
+            raise InputError(str(error) if len(jobs) == 1 else f"job {number} ({label}): {error}") from None
         if configs[-1].trainer.strategy == "ddp":
             raise InputError("trainer=ddp cannot be swept with -m (its processes would start the sweep again)")
         if configs[-1].trainer.resume_from:

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from medft.config.compose import check, compose_config, compose_raw, load_yaml
+from medft.config.compose import check, compose_config, compose_raw, load_yaml, parse_overrides
 from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
@@ -61,10 +59,7 @@ def read_logged_split(config: Config, name: str) -> dict[str, list[str]]:
 def override_config(logged: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """A logged config with overrides: a group's name puts that file of `conf/` in place, a key changes a value."""
     OmegaConf.set_struct(logged, True)
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise InputError(" ".join(str(error).split())) from None
+    parsed = parse_overrides(overrides)
     groups = [override for override in parsed if (conf_dir() / override.key_or_group).is_dir()]
     if groups:
         composed = compose_raw([override.input_line or "" for override in groups])

@@ -17,7 +17,7 @@ from medft.runs.splits import read_splits
 from medft.runs.state import CODE, FINISHED, UNFINISHED, RunState
 from medft.runs.status import is_finished_run, is_same_job
 from medft.runs.sweeps import find_job_run
-from medft.training.checkpoints import find_checkpoint, has_checkpoint
+from medft.training.checkpoints import find_checkpoint, has_checkpoint, require_checkpoint
 
 AUTO, NEVER = "auto", "never"  # of the key `resume`; else it is the id of a run
 FINGERPRINT = "dataset.fingerprint"
@@ -172,8 +172,7 @@ def _warn_of_other_code(state: RunState, code: Mapping[str, str]) -> None:
 
 def _find_run_of_checkpoint(config: Config, checkpoint: str, splits: Splits) -> LocalRun:
     key = f"trainer.resume_from={checkpoint}"
-    if not Path(checkpoint).is_file():
-        raise InputError(f"{key}: no such checkpoint (a finished run has none left)")
+    require_checkpoint(checkpoint)
     folder = Path(checkpoint).resolve().parents[1]
     run = read_local_run(folder)
     if run is None:

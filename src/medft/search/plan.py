@@ -7,14 +7,14 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, distribution_to_json
 
-from medft.config.compose import compose_config, compose_raw
+from medft.config.compose import compose_config, compose_raw, parse_overrides
 from medft.config.roles import SEED, can_be_searched, can_be_swept, role_of, settings_with
 from medft.config.schema import Config
 from medft.config.section import Role
 from medft.console import track
 from medft.errors import InputError
 from medft.files import json_digest
-from medft.jobs.plan import Value, check_launcher, format_override, parse_overrides, range_argument
+from medft.jobs.plan import Value, check_launcher, format_override, range_argument
 from medft.search.config import SearchConfig, list_ends, match_type, read_search
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from medft.config.schema import Config
 from medft.console import warn
-from medft.errors import NOT_AS_WRITTEN, DamagedFile
+from medft.errors import NOT_AS_WRITTEN, DamagedFile, InputError
 from medft.files import is_as_written
 
 FOLDER = "checkpoints"
@@ -36,6 +36,16 @@ def find_checkpoint(folder: Path) -> Path | None:
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run has a checkpoint to go on from, whatever its content."""
     return (folder / FOLDER / LAST).exists() or (folder / FOLDER / PREVIOUS).exists()
+
+
+def require_checkpoint(file: str) -> None:
+    """Make sure that the file of `trainer.resume_from` is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not Path(file).is_file():
+        raise InputError(f"trainer.resume_from={file}: no such checkpoint (a finished run has none left)")
 
 
 def get_checkpoint_folder(config: Config) -> Path:

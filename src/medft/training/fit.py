@@ -3,7 +3,6 @@
 import contextlib
 import gc
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,7 +26,7 @@ from medft.training.callbacks import (
     ValidationPoints,
     WholeCheckpoints,
 )
-from medft.training.checkpoints import BEST, get_checkpoint_folder
+from medft.training.checkpoints import BEST, get_checkpoint_folder, require_checkpoint
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,8 @@ def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callbac
 
 
 def _run(trainer: pl.Trainer, module: CausalLM, data: MedicalQA, resume_from: str | None) -> None:
-    if resume_from and not Path(resume_from).is_file():
-        raise InputError(f"trainer.resume_from={resume_from}: no such checkpoint")
+    if resume_from:
+        require_checkpoint(resume_from)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
     except SystemExit:  # how Lightning ends after Ctrl-C

@@ -20,7 +20,7 @@ XML = (
 )
 
 TEXTS: dict[str, str | bytes] = {
-    "missing_column.csv": "instruction,answer\nWhat is gout?,A disease.\n",
+    "missing_column.csv": "instruction,reply\nWhat is gout?,A disease.\n",
     "missing_cell.csv": f"{HEADER}What is mumps?\n",
     "empty_answer.csv": f"{HEADER}What is mumps?,\n",
     "blank_answer.csv": f'{HEADER}\n"What is\nmumps?","  \n "\n',
@@ -30,9 +30,11 @@ TEXTS: dict[str, str | bytes] = {
     "repeated_column.csv": "instruction,output,output\nWhat is gout?,A disease.,Again.\n",
     "header_only.csv": "instruction,output\n",
     "empty.csv": "",
-    "latin1.csv": HEADER.encode() + "Qu'est-ce que l'asthme ?,Une maladie héréditaire\n".encode("latin-1"),
-    "utf16.csv": HEADER.encode("utf-16"),
-    "semicolons.csv": HEADER.replace(",", ";"),
+    "no_encoding.csv": HEADER.encode() + b"What is mumps?,A \x81 disease.\n",
+    "not_utf16.csv": HEADER.encode("utf-16") + b"\x00\xd8\x00",
+    "nul.csv": f"{HEADER}What is mumps?,A\0disease.\n",
+    "two_questions.csv": "question,prompt,answer\nWhat is gout?,Answer.,A disease.\n",
+    "no_zip.xlsx": "instruction,output\n",
     "two_groups.csv": f"{HEADER}What is mumps?,A disease.\n",
     "no_focus.csv": "question,answer,source\nWhat is gout?,A disease.,NIH\n",
     "cut_off.jsonl": LINE + '{"instruction": "What is mu',
@@ -118,6 +120,7 @@ def parquet(answers: list[object]) -> bytes:
 
 def main() -> None:
     files: dict[str, str | bytes] = {**TEXTS, **broken_zips()}
+    files["no_workbook.xlsx"] = bytes(zipped())
     files["number.parquet"] = parquet([1])
     files["null_answer.parquet"] = parquet(["A disease.", None])
     files["cut_off.parquet"] = parquet(["A disease."])[:-200]

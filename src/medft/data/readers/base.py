@@ -8,12 +8,15 @@ A new data set is one file here and one YAML in `conf/dataset/`:
 """
 
 import glob
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from medft.config.options import list_with_rows
 from medft.config.schema import DatasetConfig
 from medft.config.section import ReaderOptions
 from medft.data.example import BadRow, Example, hash_fields
@@ -38,6 +41,19 @@ class Reader(ReaderOptions):
             DataError: the source is missing or cannot be read on; names the file.
         """
 
+    def check(self, skips: bool) -> None:
+        """Look at what `path` names before anything heavy is imported, and without a network.
+
+        Args:
+            skips: whether rows that cannot be used are left out (`dataset.on_bad_row=skip`).
+
+        Raises:
+            DataError: it is missing or cannot be read.
+        """
+        path = getattr(self, "path", None)
+        if path is not None and not is_remote(path):
+            list_files(path)
+
 
 def reader_of(dataset: DatasetConfig) -> Reader:
     """The reader that a config names.
@@ -48,6 +64,32 @@ def reader_of(dataset: DatasetConfig) -> Reader:
     if not isinstance(dataset.reader, Reader):
         raise InputError(f"dataset.reader: {type(dataset.reader).__qualname__} is not a Reader")
     return dataset.reader
+
+
+def check_source(dataset: DatasetConfig) -> None:
+    """Say what is wrong with a data set as far as can be told at once.
+
+    Raises:
+        InputError: its files are missing or are no such table, or `dataset.size` is more than it has.
+    """
+    reader = reader_of(dataset)
+    reader.check(dataset.on_bad_row == "skip")
+    if dataset.path is None and dataset.size:  # bundled, or a reader's own
+        check_size(dataset, sum(1 for _ in islice(reader.read(), dataset.size)))
+
+
+def check_size(dataset: DatasetConfig, available: int) -> None:
+    """Make sure that a data set has as many rows as `dataset.size` asks for.
+
+    Raises:
+        InputError: it has fewer.
+    """
+    if dataset.size and dataset.size > available:
+        others = f"; {', '.join(list_with_rows())} has thousands" if dataset.path is None else ""
+        raise InputError(
+            f"dataset.size={dataset.size}: dataset={dataset.name} has {available:,} rows, all of which "
+            f"dataset.size=null takes{others}"
+        )
 
 
 class RowError(Exception):
@@ -67,15 +109,22 @@ def convert_rows(rows: Iterable[Located | BadRow], make: Callable[[Row], Example
             yield BadRow(where, str(error), row)
 
 
+def is_remote(path: Paths) -> bool:
+    """Whether a path lies in a network."""
+    return isinstance(path, str) and path.startswith(("hub:", "http://", "https://"))
+
+
 def require_path(path: str) -> Path:
     """Expand `~` in a path that must exist.
 
     Raises:
-        DataError: nothing is there.
+        DataError: nothing is there, or it may not be read.
     """
     expanded = Path(path).expanduser()
     if not expanded.exists():
         raise DataError(f"dataset.path={path}: no such file")
+    if not os.access(expanded, os.R_OK):
+        raise DataError(f"dataset.path={path}: may not be read (permission denied)")
     return expanded
 
 

@@ -1,27 +1,32 @@
 """`dataset=diseases`: the first users' CSV."""
 
-from collections.abc import Iterator
-from itertools import chain
-from typing import Annotated
+from contextlib import suppress
+from pathlib import Path
 
-from medft.config.section import Role
+from typing_extensions import override
+
 from medft.data.example import BadRow, Example
-from medft.data.readers.base import Paths, Reader, Row, convert_rows, list_files, make_example, read_cell
-from medft.data.readers.tables import read_table
+from medft.data.readers.base import Row, make_example, read_cell
+from medft.data.readers.tables import TableReader, read_table
+from medft.errors import DataError
+
+_COLUMNS = {"question", "answer", "source", "focus_area"}
 
 
-class Diseases(Reader):
-    """A table with the columns question, answer, source and focus_area."""
+class Diseases(TableReader):
+    """A table with the columns question, answer, source and focus_area; the group is the focus area."""
 
-    path: Annotated[Paths, Role.PLACE]
+    @override
+    def to_example(self, row: Row) -> Example:
+        question, answer = read_cell(row, "question"), read_cell(row, "answer")
+        # the columns must be there, their cells may be empty
+        source, focus = (read_cell(row, name, required=name not in row) for name in ("source", "focus_area"))
+        return make_example(question, answer, group=focus.lower(), source=source, focus=focus)
 
-    def read(self) -> Iterator[Example | BadRow]:
-        """Yield the rows in the file's order; the group is the focus area."""
-        yield from convert_rows(chain.from_iterable(map(read_table, list_files(self.path))), _to_example)
-
-
-def _to_example(row: Row) -> Example:
-    question, answer = read_cell(row, "question"), read_cell(row, "answer")
-    # the columns must be there, their cells may be empty
-    source, focus = (read_cell(row, name, required=name not in row) for name in ("source", "focus_area"))
-    return make_example(question, answer, group=focus.lower(), source=source, focus=focus)
+    @override
+    @classmethod
+    def rate_path(cls, path: str) -> int:
+        with suppress(DataError):
+            first = next(read_table(Path(path).expanduser()), None)
+            return 2 if first and not isinstance(first, BadRow) and first[1].keys() >= _COLUMNS else 0
+        return 0

