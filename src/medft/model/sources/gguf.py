@@ -9,7 +9,7 @@ from typing import Any
 from medft.config.schema import ModelConfig
 from medft.console import say
 from medft.errors import ModelError
-from medft.files import exclusive_lock, file_digest
+from medft.files import apply_umask, exclusive_lock, file_digest
 
 _FORMAT = "1"  # raise when what is written changes
 
@@ -59,3 +59,4 @@ def _write(file: Path, model: ModelConfig, target: Path) -> None:
     for key, value in given.items():
         setattr(tokenizer, key.removesuffix("_id"), tokenizer.convert_ids_to_tokens(value))
     tokenizer.save_pretrained(target)
+    apply_umask(target)
