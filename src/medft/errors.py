@@ -1,5 +1,7 @@
 """The errors that users see: one line each, and what the process then exits with."""
 
+OUTPUT_CLOSED = 141  # the exit code that shells give a program whose output nobody reads any more
+
 
 class MedftError(Exception):
     """A run failed for a reason we can name. The process exits with 1."""
