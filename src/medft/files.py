@@ -38,7 +38,7 @@ def write_atomically(target: Path) -> Iterator[Path]:
 
 
 def apply_umask(path: Path) -> None:
-    """Give a file, or each file of a directory, the mode of any new one: those of safetensors are only their owner's."""
+    """Give a file, or each file of a directory, the mode of any new one: of safetensors, only its owner reads them."""
     probe = temporary_path(path)  # to ask for the umask is to set it, for all threads
     probe.touch()
     mode = probe.stat().st_mode & 0o777
