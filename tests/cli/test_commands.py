@@ -287,26 +287,6 @@ def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path
     assert "dataset=sample: done after " in out
 
 
-def train_curve(folder: Path, *settings: str) -> list[float]:
-    import mlflow
-
-    tiny = [each for each in TINY if each != "trainer=cpu"]
-    code, out, err = call(*tiny, "evaluation.baseline=false", f"paths.output_dir={folder}", *settings)
-    assert code == 0, err
-    assert out.count("step 1/") == 1
-    facts = json.loads((folder / "run.json").read_text())
-    points = mlflow.MlflowClient(facts["tracking_uri"]).get_metric_history(mlflow_id(folder), "train/loss")
-    return [point.value for point in points]
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_batches_twice_as_large(tmp_path: Path) -> None:
-    one = train_curve(tmp_path / "one", "trainer=cpu", "dataset.batch_size=16")
-    two = train_curve(tmp_path / "two", "trainer=ddp", "trainer.accelerator=cpu", "dataset.batch_size=8")
-    assert len(one) == len(two) == 3
-    assert two == pytest.approx(one, rel=1e-4)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_130_and_killed_and_can_go_on(tmp_path: Path, number: signal.Signals) -> None:

@@ -223,8 +223,6 @@ def _compose_jobs(jobs: Sequence[list[str]]) -> list[Config]:
             configs.append(compose_config(job))
         except InputError as error:
             raise InputError(str(error) if len(jobs) == 1 else f"job {number} ({' '.join(job)}): {error}") from None
-        if configs[-1].trainer.strategy == "ddp":
-            raise InputError("trainer=ddp cannot be swept with -m (its processes would start the sweep again)")
         if configs[-1].trainer.resume_from:
             raise InputError("trainer.resume_from cannot be used in a sweep, which resumes interrupted jobs itself")
     check_launcher(configs[0])
