@@ -80,8 +80,6 @@ def test_composing_is_checked_and_two_runs_never_share_a_folder(monkeypatch: pyt
     assert folders[-1] == "here"
     with pytest.raises(InputError, match="the config was changed after compose"):
         medft.run(config.model_copy(update={"seed": 8}))
-    with pytest.raises(InputError, match="trainer=ddp: several processes"):
-        medft.run(medft.compose("trainer=ddp"))
 
 
 @pytest.mark.slow

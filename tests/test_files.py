@@ -4,10 +4,13 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from medft.errors import DamagedFile, InputError
 from medft.files import (
+    apply_umask,
     exclusive_lock,
     file_digest,
     json_digest,
@@ -15,6 +18,7 @@ from medft.files import (
     read_json,
     temporary_path,
     write_atomically,
+    write_checked,
     write_json,
 )  # fmt: skip
 
@@ -94,3 +98,20 @@ def test_a_link_takes_no_room_and_another_disk_gets_a_copy(tmp_path: Path, monke
     link_or_copy(source, target)
     assert target.read_text() == "2"
     assert not target.samefile(source)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_weights_have_the_mode_that_the_umask_gives(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        with write_checked(tmp_path / "best.safetensors") as partial:
+            save_file({"a": np.zeros(2)}, partial)
+        folder = tmp_path / "model"
+        (folder / "deep").mkdir(parents=True)
+        save_file({"a": np.zeros(2)}, folder / "deep" / "model.safetensors")
+        apply_umask(folder)
+    finally:
+        os.umask(before)
+    files = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert len(files) == 3
+    assert {each.stat().st_mode & 0o777 for each in files} == {mode}

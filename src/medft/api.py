@@ -90,8 +90,6 @@ def run(config: Config) -> Run:
         InputError: what was asked for cannot be done; nothing was logged.
         MedftError: the run failed.
     """
-    if config.trainer.strategy == "ddp":
-        raise InputError("trainer=ddp: several processes are started by `medft train`; use trainer=auto from Python")
     from omegaconf import OmegaConf
 
     from medft.config.compose import check

@@ -8,13 +8,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.console import Console
+from rich import console as rich_console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress import track as rich_track
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 T = TypeVar("T")
+
+
+class Console(rich_console.Console):
+    """Rich's, which would end the program when nobody reads its output: `main` does that."""
+
+    @override
+    def on_broken_pipe(self) -> None:
+        raise  # rich calls this while it handles the error
+
 
 errors_console = Console(stderr=True)
 

@@ -4,6 +4,8 @@ import errno
 import re
 from collections.abc import Iterator
 
+OUTPUT_CLOSED = 141  # the exit code that shells give a program whose output nobody reads any more
+
 
 class MedftError(Exception):
     """A run failed for a reason we can name. The process exits with 1."""

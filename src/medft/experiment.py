@@ -46,8 +46,6 @@ from medft.training.checkpoints import remove_checkpoints
 from medft.training.fit import check_devices, choose_device, fit
 from medft.training.space import check_space
 
-_RESUMED = "MEDFT_RESUMED_FROM"  # the checkpoint that the first process of a distributed run goes on from
-
 
 def run(config: Config) -> dict[str, float]:
     """Run one experiment and log it; returns its final metrics under their MLflow names.
@@ -57,7 +55,7 @@ def run(config: Config) -> dict[str, float]:
         MedftError: the run failed.
     """
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        return _join(config)
+        return join(config)  # torchrun has started it
     splits = read_splits(config, config.paths.output)
     with claim_run(config, splits) as earlier:
         if earlier.metrics is not None:
@@ -66,8 +64,6 @@ def run(config: Config) -> dict[str, float]:
                 remove_checkpoints(earlier.config)
                 say(f"results:       {earlier.run.folder} (run {earlier.run.run_id})")
             return earlier.metrics
-        if config.trainer.strategy == "ddp" and earlier.config.trainer.resume_from:
-            os.environ[_RESUMED] = earlier.config.trainer.resume_from  # for the processes that Lightning starts
         return _run(earlier.config, splits, earlier.run)
 
 
@@ -118,11 +114,9 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     return metrics
 
 
-def _join(config: Config) -> dict[str, float]:
+def join(config: Config) -> dict[str, float]:
     """Train with the first process of a distributed run, and do nothing else."""
     splits = read_splits(config)
-    resumed = os.environ.get(_RESUMED, config.trainer.resume_from)
-    config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"resume_from": resumed})})
     network, tokenizer = _load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
     fit(config, network, data, None)

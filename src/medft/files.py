@@ -47,6 +47,16 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, partial)
 
 
+def apply_umask(path: Path) -> None:
+    """Give a file, or each file of a directory, the mode of any new one: of safetensors, only its owner reads them."""
+    probe = temporary_path(path)  # to ask for the umask is to set it, for all threads
+    probe.touch()
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for file in (each for each in (path, *path.rglob("*")) if each.is_file()):
+        file.chmod(mode)
+
+
 @contextmanager
 def exclusive_lock(file: Path, busy: str | None = None) -> Iterator[None]:
     """Hold a lock that one process at a time can hold; the file stays, the lock goes with its process.
@@ -122,6 +132,7 @@ def write_checked(target: Path, keep: Path | None = None) -> Iterator[Path]:
     """
     with write_atomically(target) as partial:
         yield partial
+        apply_umask(partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         # a kill may come between any two of these lines: those before this file are known until the next one is whole

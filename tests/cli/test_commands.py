@@ -13,6 +13,7 @@ from medft import __version__
 from medft.cli import commands, train
 from medft.cli.main import main
 from medft.config.paths import conf_dir
+from medft.runs.local_run import LocalRun
 from tests.composed import TINY
 from tests.finished import Finished, mlflow_id
 from tests.processes import call, medft, start
@@ -335,26 +336,6 @@ def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path
     assert "test=7: done after " in out
 
 
-def train_curve(folder: Path, *settings: str) -> list[float]:
-    import mlflow
-
-    tiny = [each for each in TINY if each != "trainer=cpu"]
-    code, out, err = call(*tiny, "evaluation.baseline=false", f"paths.output_dir={folder}", *settings)
-    assert code == 0, err
-    assert out.count("step 1/") == 1
-    facts = json.loads((folder / "run.json").read_text())
-    points = mlflow.MlflowClient(facts["tracking_uri"]).get_metric_history(mlflow_id(folder), "train/loss")
-    return [point.value for point in points]
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_batches_twice_as_large(tmp_path: Path) -> None:
-    one = train_curve(tmp_path / "one", "trainer=cpu", "dataset.batch_size=16")
-    two = train_curve(tmp_path / "two", "trainer=ddp", "trainer.accelerator=cpu", "dataset.batch_size=8")
-    assert len(one) == len(two) == 3
-    assert two == pytest.approx(one, rel=1e-4)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_130_and_killed_and_can_go_on(tmp_path: Path, number: signal.Signals) -> None:
@@ -387,3 +368,34 @@ def test_an_interrupted_run_is_130_and_killed_and_can_go_on(tmp_path: Path, numb
     assert f"results:       {run_json.parent} (run {facts['run_id']})" in out
     assert client.get_run(mlflow_id(run_json.parent)).info.status == "FINISHED"
     assert not last.exists()
+
+
+def test_a_working_directory_that_was_deleted_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: Typed
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    code, out, err = typed("train", "seed=1")
+    assert (code, out) == (2, "")
+    assert err == "error: the directory that you are in was deleted: cd to another one\n"
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [("train", "--help"), ("train", *TINY, "dataset.batch_size=2")], ids=["help", "run"]
+)
+def test_output_that_nobody_reads_ends_quietly(tmp_path: Path, command: tuple[str, ...]) -> None:
+    process = start(*command, program="medft")
+    assert process.stdout and process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+    with process.stderr as errors:
+        err = errors.read()
+    assert process.wait(timeout=120) == 141, err
+    assert "Traceback" not in err
+    assert "error" not in err
+    for run in (tmp_path / "root" / "outputs").rglob("run.json"):
+        assert LocalRun(run.parent).state.status == "KILLED"

@@ -210,8 +210,6 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("~optimizer.eps", "optimizer.eps: a value is required"),
         ("~finetune.method", "finetune: "),
         ("++optimizer.rank=1", "optimizer.rank: no such key"),
-        ("dataset.reader._target_=os.system", "dataset.reader: os.system is not a Reader"),
-        ("judge._target_=medft.nothing.Judge", "judge: cannot import medft.nothing.Judge"),
         ("dataset.size=[1", "'dataset.size=[1': cannot be read; is a quote or a bracket not closed?"),
         ("dataset.size", "'dataset.size': settings are given as KEY=VALUE, without spaces"),
         ("dataset.size =3", "'dataset.size =3': settings are given as KEY=VALUE, without spaces"),
@@ -245,6 +243,23 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("judge/prompt=nice", "judge/prompt=nice: no such option; there are notebook, plain, rubric"),
         ("dataset=common", "dataset=common: no such option; there are alpaca"),
         ("+experiment=common", "experiment=common: no such option; there are dataset_size"),
+        (
+            "dataset.reader._target_=os.system",
+            "dataset.reader: os.system is not known: it is not in medft.data.readers",
+        ),
+        (
+            "dataset.reader._target_=medft.data.readers.base.Path",
+            "dataset.reader: medft.data.readers.base.Path is not a",
+        ),
+        (
+            "dataset.reader._target_=medft.data.readers.base.Reader",
+            "dataset.reader: medft.data.readers.base.Reader is abs",
+        ),
+        ("judge._target_=medft.data.readers.sample.Sample", "judge: medft.data.readers.sample.Sample is not known"),
+        (
+            "judge._target_=medft.evaluation.judges.nothing.Judge",
+            "judge: cannot import medft.evaluation.judges.nothing",
+        ),
     ],
 )
 def test_wrong_input_is_one_line_with_the_key(override: str, line: str) -> None:
@@ -258,6 +273,23 @@ def test_a_logged_config_opens_though_its_path_was_not_read() -> None:
     config = compose_config()
     old = {**config.resolved, "dataset": {**config.resolved["dataset"], "path": "mine.csv"}}
     assert validate(old).dataset.path == "mine.csv"
+
+
+def test_a_class_comes_from_an_entry_point_and_nothing_else_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evilmod.py").write_text(f"open({str(tmp_path / 'was_here')!r}, 'w')\nclass X: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="evilmod.X is not known"):
+        compose_config(["dataset.reader._target_=evilmod.X"])
+    assert not (tmp_path / "was_here").exists()
+    target = "dataset.reader._target_=tests.jobs.faulty.Faulty"
+    with pytest.raises(InputError, match="no installed package has it as an entry point medft.readers"):
+        compose_config([target])
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "installed")
+    assert type(compose_config([target]).dataset.reader).__name__ == "Faulty"
+    with pytest.raises(InputError, match="cannot import tests.not_there.Broken"):
+        compose_config(["dataset.reader._target_=tests.not_there.Broken"])
 
 
 def test_several_wrong_keys_are_all_named() -> None:

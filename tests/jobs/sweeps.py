@@ -22,7 +22,13 @@ LONG = ("trainer.max_epochs=3", "trainer.val_checks_per_epoch=3", "dataset.batch
 
 def start(*command: str, **environment: str) -> subprocess.Popen[str]:
     """`medft COMMAND` in a process group of its own, with errors among the output."""
-    paths = [str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # `tests/installed` is what a package with readers of its own has installed: entry points
+    paths = [
+        str(ROOT),
+        str(ROOT / "src"),
+        str(ROOT / "tests" / "installed"),
+        *filter(None, [os.environ.get("PYTHONPATH")]),
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "medft.cli.main", *command],
         text=True,

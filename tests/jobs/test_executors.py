@@ -23,6 +23,12 @@ def test_each_job_gets_a_gpu_of_its_own_where_there_are_several() -> None:
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in make_environments(2, {"CUDA_VISIBLE_DEVICES": "1"})] == ["1", "1"]
 
 
+def test_a_job_of_several_processes_gets_as_many_gpus() -> None:
+    slots = make_environments(3, {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4"}, devices=2)
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0,1", "2,3", "0,1"]
+    assert make_environments(1, {"CUDA_VISIBLE_DEVICES": "5,7"}, devices=2)[0]["CUDA_VISIBLE_DEVICES"] == "5,7"
+
+
 def test_gpus_are_those_the_driver_names(tmp_path: Path) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n'\n")

@@ -124,7 +124,6 @@ REFUSED = {
     "hydra.launcher.n_jobs=2": "hydra.launcher.n_jobs: no such key",
     "seed=1,2 launcher=slurm": "launcher=slurm: jobs on other machines need a server",
     "seed=1,2 launcher=ray launcher.address=host:6379": "launcher=ray: jobs on other machines need a server",
-    "trainer=ddp": "trainer=ddp cannot be swept",
     "trainer.resume_from=x.ckpt": "trainer.resume_from cannot be used in a sweep",
     "dataset.sise=1,2": "dataset.sise: no such key",
 }

@@ -215,7 +215,6 @@ def test_every_search_file_is_right(name: str) -> None:
         ("launcher=ray", "launcher.n_jobs: a search needs a number"),
         ("search.ranges={launcher.n_jobs: {low: 1, high: 2}}", "search.ranges.launcher.n_jobs: cannot be searched"),
         ("search.ranges={optimizer.lr: {low: 0.1, high: 1, log: true, step: 0.1}}", "search.ranges.optimizer.lr: The"),
-        ("trainer=ddp", "trainer=ddp: a search cannot run trials in several processes each"),
         ("dataset.size=-1", "dataset.size: must be greater"),
     ],
 )  # fmt: skip

@@ -4,26 +4,37 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from medft import __version__
 from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
 from medft.cli.parser import make_parser, suggest
-from medft.errors import InputError, MedftError, explain
+from medft.errors import OUTPUT_CLOSED, InputError, MedftError, explain
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who read the output has stopped, as `| head -1` does
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what Python writes when it ends
+        return OUTPUT_CLOSED
     except Exception as error:
-        return _report(error)
+        return report(error)
 
 
 def _run(argv: list[str]) -> int:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError("the directory that you are in was deleted: cd to another one") from None
     if argv[-1:] == ["help"] and len(argv) <= 3:  # `medft help`, `medft data help`
         argv[-1] = "--help"
     if any("dataset.split.from_run=" in argument for argument in argv):
@@ -50,7 +61,7 @@ def _run(argv: list[str]) -> int:
     return int(getattr(importlib.import_module(f"medft.cli.{module}"), function)(arguments))
 
 
-def _report(error: BaseException) -> int:
+def report(error: BaseException) -> int:
     """Print an error, a line for each thing that is wrong; returns the exit code."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         raise error

@@ -4,7 +4,6 @@ The command line is planned and checked, then runs here or as jobs.
 """
 
 import importlib.util
-import os
 import shlex
 import signal
 import sys
@@ -76,7 +75,7 @@ def train(argv: list[str]) -> int:
         from medft.jobs.run_sweep import run_sweep
 
         return run_sweep(planned, argv)
-    return _run(planned.configs[0], argv)
+    return _run(planned.configs[0])
 
 
 def _resume(named: str, overrides: Sequence[str]) -> int:
@@ -100,7 +99,7 @@ def _resume(named: str, overrides: Sequence[str]) -> int:
         return main(shlex.split(command)[1:])
     logged = yaml.safe_load(run.artifact("config.yaml").read_text(encoding="utf-8"))
     config = validate({**logged, "resume": run.run_id})
-    return _run(config.as_job(JobInfo(command=command), run.folder), shlex.split(command)[2:])
+    return _run(config.as_job(JobInfo(command=command), run.folder))
 
 
 def search(argv: list[str]) -> int:
@@ -149,13 +148,10 @@ def _show(argv: list[str]) -> None:
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda config: None)()
 
 
-def _run(config: Config, argv: list[str]) -> int:
+def _run(config: Config) -> int:
     """A run of its own, in this process; what goes wrong leaves its traceback in the run's folder."""
     folder = config.paths.output
-    if "LOCAL_RANK" not in os.environ:
-        folder.mkdir(parents=True, exist_ok=True)
-    if config.trainer.strategy == "ddp":  # the program that Lightning starts for each further process
-        sys.argv = [str(Path(__file__).with_name("ddp_worker.py")), *argv]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         quieten()
         from medft.experiment import run

@@ -7,11 +7,13 @@ Some sections name the class that they configure, readers and judges. A node suc
       path: my.csv
 
 becomes an instance of that class. Classes are pydantic models, so unknown keys, wrong types and ranges are found
-while the config is checked, and only subclasses of the expected base are ever called.
+while the config is checked, and only known subclasses of the expected base are ever imported and called.
 """
 
 import importlib
+import inspect
 from enum import Flag, auto
+from importlib.metadata import entry_points
 from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -65,9 +67,15 @@ def sections_in(annotation: Any) -> list[type[BaseModel]]:
 class Component(Section):
     """Base of every class that a `_target_` may name: its fields are its options."""
 
+    home: ClassVar[str]  # the package of medft's own classes of this kind
+    plugins: ClassVar[str]  # the entry points of installed packages that have others
+
 
 class ReaderOptions(Component, role=Role.DATA):
     """`dataset.reader`; what a reader does is in `medft.data.readers.base`."""
+
+    home: ClassVar[str] = "medft.data.readers"
+    plugins: ClassVar[str] = "medft.readers"
 
     @classmethod
     def rate_path(cls, path: str) -> int:
@@ -78,26 +86,45 @@ class ReaderOptions(Component, role=Role.DATA):
 class JudgeOptions(Component, role=Role.JUDGE):
     """`judge`; what a judge does is in `medft.evaluation.judges.base`."""
 
+    home: ClassVar[str] = "medft.evaluation.judges"
+    plugins: ClassVar[str] = "medft.judges"
+
 
 C = TypeVar("C", bound=Component)
 
 
 def find_class(target: object, base: type[C]) -> type[C]:
-    """The class a `_target_` names.
+    """The class a `_target_` names: one of medft's own, or one that an installed package has as an entry point.
+
+    A config may come from somebody else, and importing a module runs it: nothing else is imported.
 
     Raises:
-        ValueError: it is missing, cannot be imported, or is no subclass of `base`.
+        ValueError: it is missing or unknown, cannot be imported, is no subclass of `base`, or is abstract.
     """
     if not isinstance(target, str) or "." not in target:
         raise ValueError(f"_target_ must name a class, such as package.module.Class (got {target!r})")
-    module_name, _, class_name = target.rpartition(".")
-    try:
-        component = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import {target}: {error}") from None
+    component = _load(target, base)
     if not (isinstance(component, type) and issubclass(component, base)):
         raise ValueError(f"{target} is not a {base.__name__.removesuffix('Options')}")
+    if inspect.isabstract(component):
+        raise ValueError(f"{target} is abstract: name one of its subclasses")
     return component
+
+
+def _load(target: str, base: type[Component]) -> object:
+    module, _, name = target.rpartition(".")
+    try:
+        if module.startswith(f"{base.home}."):
+            return getattr(importlib.import_module(module), name)
+        for entry_point in entry_points(group=base.plugins):
+            if entry_point.value.replace(":", ".") == target:
+                return entry_point.load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot import {target}: {error}") from None
+    raise ValueError(
+        f"{target} is not known: it is not in {base.home}, and no installed package has it as an entry point "
+        f"{base.plugins} (docs/extending.md)"
+    )
 
 
 def instantiate_as(base: type[C]) -> BeforeValidator:

@@ -56,7 +56,11 @@ def make_executor(config: Config) -> Executor:
     launcher = config.launcher
     if isinstance(launcher, SlurmLauncherConfig):
         return SlurmExecutor(launcher)
-    return RayExecutor(launcher) if isinstance(launcher, RayLauncherConfig) else LocalExecutor(launcher)
+    return (
+        RayExecutor(launcher)
+        if isinstance(launcher, RayLauncherConfig)
+        else LocalExecutor(launcher, config.trainer.devices)
+    )
 
 
 class LocalExecutor(Executor):
@@ -64,9 +68,9 @@ class LocalExecutor(Executor):
 
     outlives, pause = False, 0.2
 
-    def __init__(self, settings: LocalLauncherConfig) -> None:
+    def __init__(self, settings: LocalLauncherConfig, devices: int = 1) -> None:
         self.n_jobs: int | None = settings.n_jobs
-        self._settings, self._environments = settings, make_environments(settings.n_jobs)
+        self._settings, self._environments = settings, make_environments(settings.n_jobs, devices=devices)
 
     @override
     def start(self, folder: Path, slot: int) -> Handle:
@@ -179,14 +183,17 @@ class _RemoteHandle(Handle):
         self._cancel()
 
 
-def make_environments(n_jobs: int, environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
-    """The environment variables of each of `n_jobs` jobs that run at once."""
+def make_environments(
+    n_jobs: int, environment: Mapping[str, str] = os.environ, devices: int = 1
+) -> list[dict[str, str]]:
+    """The environment variables of each of `n_jobs` jobs that run at once, each with `devices` GPUs of several."""
     shared: dict[str, str] = {**environment, "PYTHONUNBUFFERED": "1"}
     if n_jobs > 1 and "OMP_NUM_THREADS" not in environment:
         shared["OMP_NUM_THREADS"] = str(max(1, _cores() // n_jobs))
-    if len(devices := list_gpus(environment)) < 2:
+    if len(gpus := list_gpus(environment)) <= devices:
         return [shared] * n_jobs
-    return [{**shared, "CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} for slot in range(n_jobs)]
+    parts = [",".join(gpus[start : start + devices]) for start in range(0, len(gpus) - devices + 1, devices)]
+    return [{**shared, "CUDA_VISIBLE_DEVICES": parts[slot % len(parts)]} for slot in range(n_jobs)]
 
 
 def list_gpus(environment: Mapping[str, str]) -> list[str]:

@@ -212,8 +212,6 @@ def _compose_jobs(jobs: Sequence[list[str]], keys: Sequence[str]) -> list[Config
         except InputError as error:
             label = job_label(swept_values(job, keys))
             raise InputError(str(error) if len(jobs) == 1 else f"job {number} ({label}): {error}") from None
-        if configs[-1].trainer.strategy == "ddp":
-            raise InputError("trainer=ddp cannot be swept with -m (its processes would start the sweep again)")
         if configs[-1].trainer.resume_from:
             raise InputError("trainer.resume_from cannot be used in a sweep, which resumes interrupted jobs itself")
     check_launcher(configs[0])

@@ -13,6 +13,7 @@ from medft.errors import InputError
 from medft.evaluation.judges.base import Judge
 from medft.evaluation.judging.metrics import JudgeResults, compare_judges, summarize_judge
 from medft.evaluation.predictions import Prediction, list_judges, read_jsonl, write_jsonl, write_notebook_json
+from medft.files import apply_umask
 from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Estimate
 from medft.runs.local_run import LocalRun
@@ -191,6 +192,7 @@ def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer) -> None:
     folder = run.folder / "model"
     network.to("cpu").save_pretrained(folder)
     tokenizer.save(folder)
+    apply_umask(folder)
     run.log_file(folder, "model")
 
 

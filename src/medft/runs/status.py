@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from medft.config.schema import Config
-from medft.errors import DamagedFile, OutOfSpace, explain
+from medft.errors import OUTPUT_CLOSED, DamagedFile, OutOfSpace, explain
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags, make_identity_tags
@@ -82,6 +82,8 @@ def describe_exception(error: BaseException) -> tuple[str, str, str, int]:
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, KeyboardInterrupt):
         return KILLED, "interrupted", "", 130
+    if isinstance(error, BrokenPipeError):
+        return KILLED, "who read its output has stopped", "", OUTPUT_CLOSED
     if isinstance(error, SystemExit):
         return FAILED, f"the job called sys.exit({error.code!r})", trace, 1
     shown = explain(error)

@@ -113,8 +113,6 @@ def _compose_point(fixed: Sequence[str], values: Mapping[str, Value], key: str) 
     except InputError as error:
         of_a_range = key != next(iter(values)) or str(error).startswith(tuple(values))
         raise InputError(f"search.ranges.{key}={values[key]}: {error}" if of_a_range else str(error)) from None
-    if config.trainer.strategy == "ddp":
-        raise InputError("trainer=ddp: a search cannot run trials in several processes each; use trainer=auto")
     if config.trainer.resume_from:
         raise InputError("trainer.resume_from: a search resumes interrupted trials itself; repeat its command")
     return config

@@ -1,6 +1,7 @@
 """Callbacks: when to validate, the best weights, random state for resuming, time and memory, progress."""
 
 import random
+import signal
 import sys
 import threading
 import time
@@ -134,6 +135,20 @@ class RandomState(Callback):
             random.setstate((version, tuple(numbers), gauss))
             if self._resumed["cuda"]:
                 torch.cuda.set_rng_state_all([state.cpu() for state in self._resumed["cuda"]])
+
+
+class OwnSigterm(Callback):
+    """Keeps the handler of SIGTERM that there was. Lightning's broadcasts to the other processes before it, which
+    blocks for ever where those wait for something else of this one.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 class PeakMemory:

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from medft.model.module import CausalLM
 from medft.training.callbacks import (
     BestWeights,
     Costs,
+    OwnSigterm,
     PeakMemory,
     Progress,
     RandomState,
@@ -27,6 +29,7 @@ from medft.training.callbacks import (
     WholeCheckpoints,
 )
 from medft.training.checkpoints import BEST, get_checkpoint_folder, require_checkpoint
+from medft.training.distributed import join_processes
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     Raises:
         InputError: the accelerator or the checkpoint to resume from does not exist.
         KeyboardInterrupt: the run was interrupted, by Ctrl-C or SIGTERM.
+        MedftError: another process of a distributed run died.
     """
     gc.collect()  # frees what an earlier run in this process left behind, such as an optimizer's state
     pl.seed_everything(config.seed, verbose=False)
@@ -71,10 +75,15 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     checkpoint = ModelCheckpoint(
         folder, filename="last", monitor=None, save_on_train_epoch_end=False, enable_version_counter=False
     )
-    trainer = _make_trainer(config, logger, [points, best, costs, RandomState(), Progress(), checkpoint])
+    callbacks: list[Callback] = [points, best, costs, RandomState(), Progress(), OwnSigterm(), checkpoint]
     tuned.train()  # a loaded or evaluated model is in evaluation mode, which has no dropout
     padded = config.dataset.collate == "pad"
-    with memory, contextlib.nullcontext() if padded else use_flat_attention(network):
+    with (
+        join_processes(config, choose_device(config.trainer)) as plugins,
+        memory,
+        contextlib.nullcontext() if padded else use_flat_attention(network),
+    ):
+        trainer = _make_trainer(config, logger, callbacks, plugins)
         _run(trainer, module, data, config.trainer.resume_from)
     spent = costs.measure()
     if not trainer.is_global_zero:  # the first process does the rest
@@ -116,7 +125,9 @@ def choose_device(config: TrainerConfig) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callback]) -> pl.Trainer:
+def _make_trainer(
+    config: Config, logger: Logger | None, callbacks: list[Callback], plugins: Sequence[Any] = ()
+) -> pl.Trainer:
     settings = config.trainer
     device = choose_device(settings)
     precision: Any = settings.precision
@@ -137,7 +148,7 @@ def _make_trainer(config: Config, logger: Logger | None, callbacks: list[Callbac
         use_distributed_sampler=False,  # EpochOrder does that
         logger=logger or False,
         callbacks=callbacks,
-        plugins=[WholeCheckpoints()],
+        plugins=[WholeCheckpoints(), *plugins],
         default_root_dir=config.paths.output,
         enable_model_summary=False,
         deterministic=device == "cpu",

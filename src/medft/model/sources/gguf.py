@@ -9,7 +9,7 @@ from typing import Any
 from medft.config.schema import ModelConfig
 from medft.console import say, warn
 from medft.errors import NOT_AS_WRITTEN, DamagedFile, ModelError
-from medft.files import exclusive_lock, file_digest, read_json, write_json
+from medft.files import apply_umask, exclusive_lock, file_digest, read_json, write_json
 
 _FORMAT = "2"  # raise when what is written changes
 _DIGESTS = "digests.json"
@@ -72,3 +72,4 @@ def _write(file: Path, model: ModelConfig, target: Path) -> None:
     for key, value in given.items():
         setattr(tokenizer, key.removesuffix("_id"), tokenizer.convert_ids_to_tokens(value))
     tokenizer.save_pretrained(target)
+    apply_umask(target)
