@@ -1,11 +1,12 @@
-"""The terminal: messages, progress bars that disappear when done, tables."""
+"""The terminal: messages, progress bars that disappear when done, tables; in a file lines stand for the bars."""
 
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
+from time import monotonic
 from typing import TypeVar
 
 from rich import console as rich_console
@@ -27,6 +28,7 @@ class Console(rich_console.Console):
 
 
 errors_console = Console(stderr=True)
+_EVERY = 30.0  # seconds between two lines of a long stage
 
 
 def say(text: str) -> None:
@@ -44,24 +46,111 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
-    """Yield the items and show a progress bar on stderr, if that is a terminal."""
-    yield from rich_track(
-        items, description, total=total, console=errors_console, transient=True, disable=not errors_console.is_terminal
+def say_stage(text: str) -> None:
+    """Print what begins now, unless a terminal shows it as a bar."""
+    if not sys.stdout.isatty():
+        say(text)
+
+
+class Heartbeat:
+    """Says now and then how far a stage has come, where that goes to a file: a terminal has bars.
+
+    Args:
+        total: what `done` ends at; None = that is not known.
+        done: where it begins.
+    """
+
+    def __init__(self, total: float | None, done: float = 0) -> None:
+        self._total, self._first = total, done
+        self._is_on = not sys.stdout.isatty()
+        self._began = self._told = monotonic()
+
+    def is_due(self) -> bool:
+        """Whether there has been no line for long."""
+        return self._is_on and monotonic() - self._told >= _EVERY
+
+    def tell(self, text: str, done: float) -> None:
+        """Say a line with the time that is left."""
+        self.rest()
+        left = ""
+        if self._total and self._first < done < self._total:
+            seconds = (self._told - self._began) * (self._total - done) / (done - self._first)
+            left = f", about {format_roughly(seconds)} left"
+        say(f"{text}{left}")
+
+    def rest(self) -> None:
+        """Put the next line off: another one has just been printed."""
+        self._told = monotonic()
+
+
+class _Count:
+    """Counts what is done of a stage, and tells it."""
+
+    def __init__(self, description: str, total: float | None) -> None:
+        self._what, self._total, self._done = f"{description[0].lower()}{description[1:]}", total, 0
+        self._heartbeat = Heartbeat(total)
+
+    def add(self, count: int, note: str = "") -> None:
+        self._done += count
+        if self._heartbeat.is_due():
+            of = f"{self._done:,} of {self._total:,.0f}" if self._total else f"{self._done:,} so far"
+            self._heartbeat.tell(f"{self._what}: {of}{f' ({note})' if note else ''}", self._done)
+
+
+def track(
+    items: Iterable[T], description: str, total: float | None = None, size: Callable[[T], int] | None = None
+) -> Iterator[T]:
+    """Yield the items and show a progress bar on stderr, if that is a terminal; in a file lines of what takes long.
+
+    Args:
+        total: of the items; None = their length, if they have one.
+        size: how much an item counts, in the lines; None = 1.
+    """
+    known = list(items) if size else items
+    whole = sum(map(size, known)) if size else len(known) if isinstance(known, Sized) else None
+    count = _Count(description, total or whole)
+    shown = rich_track(
+        known, description, total=total, console=errors_console, transient=True, disable=not errors_console.is_terminal
     )
+    for item in shown:
+        yield item
+        count.add(size(item) if size else 1)
 
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar with a note, the count and the time left, on stderr, if that is a terminal.
+    """A progress bar with a note, the count and the time left, on stderr, if that is a terminal; in a file lines.
 
     Gives the function that counts one more as done and changes the note.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                TextColumn("{task.fields[note]}"))  # fmt: skip
+    count = _Count(description, total)
     with Progress(*columns, console=errors_console, transient=True, disable=not errors_console.is_terminal) as bar:
         task = bar.add_task(description, total=total, note="")
-        yield lambda note: bar.update(task, advance=1, note=note)
+
+        def advance(note: str) -> None:
+            bar.update(task, advance=1, note=note)
+            count.add(1, note)
+
+        yield advance
+
+
+def format_roughly(seconds: float) -> str:
+    """A time in one unit: `40 s`, `3 min`, `5 h`, `2 d`."""
+    for unit, length, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
+        if round(seconds / length) < most:
+            return f"{max(0, round(seconds / length))} {unit}"
+    return f"{round(seconds / 86400)} d"
+
+
+def format_size(size: float) -> str:
+    """A number of bytes in one unit: `350 B`, `1.2 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
 
 
 def say_marked(plain: str, marked: str) -> None:
@@ -73,11 +162,13 @@ def say_marked(plain: str, marked: str) -> None:
         say(f"{plain}⟦{marked}⟧")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrap: bool = False) -> None:
-    """Print a table; the first column is left aligned, the others right, or all left where text wraps."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrap: bool = False, left: int = 1
+) -> None:
+    """Print a table; the first `left` columns are left aligned, the others right, or all left where text wraps."""
     grid = Table(title=title, title_justify="left", show_lines=wrap)
     for number, name in enumerate(columns):
-        grid.add_column(name, justify="left" if wrap or not number else "right", overflow="fold")
+        grid.add_column(name, justify="left" if wrap or number < left else "right", overflow="fold")
     for row in rows:
         grid.add_row(*row)
     console = Console()

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from medft.config.schema import Config
-from medft.console import say, warn
+from medft.console import say, say_stage, warn
 from medft.data.audit import audit
 from medft.data.encode import Encoded
 from medft.data.example import Example
@@ -33,7 +33,7 @@ from medft.model.build import build_model, check_targets, count_parameters, get_
 from medft.model.loss import check_flat_attention
 from medft.model.sources.resolve import resolve
 from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
-from medft.report.run_page import print_summary, publish_report
+from medft.report.run_page import print_next_steps, print_summary, publish_report
 from medft.runs.local_run import LocalRun
 from medft.runs.logger import RunLogger
 from medft.runs.metric_names import flatten_costs, flatten_results
@@ -41,7 +41,7 @@ from medft.runs.record import log_model, log_results, log_verdicts
 from medft.runs.recorder import deliver_finished, record_run
 from medft.runs.resume import claim_run
 from medft.runs.splits import read_splits
-from medft.runs.store import find_artifacts, tracking_uri, ui_command
+from medft.runs.store import find_artifacts, tracking_uri
 from medft.training.checkpoints import remove_checkpoints
 from medft.training.fit import check_devices, choose_device, fit
 from medft.training.space import check_space
@@ -56,6 +56,7 @@ def run(config: Config) -> dict[str, float]:
     """
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return join(config)  # torchrun has started it
+    say_stage("reading data")
     splits = read_splits(config, config.paths.output)
     with claim_run(config, splits) as earlier:
         if earlier.metrics is not None:
@@ -71,7 +72,9 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     """The stages of a run whose data are read and whose folder no other process has."""
     _announce_data(config, splits)
     judge = judge_of(config).prepare()
+    say_stage("loading the model")
     network, tokenizer = _load_model(config)
+    say_stage("tokens")
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
     audited = audit(config, data, get_context_length(network))
     print_audit(audited)
@@ -84,7 +87,9 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
         for file in write_audit(run.folder, audited, data, {audited.max_length: audited.at_max_length}):
             run.log_file(file)
         baseline = _measure_baseline(config, test, encoded, network, tokenizer, device)
+        say_stage("training")
         fitted = fit(config, network, data, RunLogger(run))
+        say_stage("measuring after training")
         tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
         cuts = [answer.cut for answer in tuned.answers]
         say(
@@ -101,16 +106,14 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
         if config.saves_model:
             log_model(run, fitted.network, tokenizer)
         if judge:
+            say_stage(f"judging with {judge.name}")
             verdicts = judge_predictions(judge, predictions, config.paths.cache)
             metrics |= log_verdicts(run, judge, predictions, verdicts)
+        say_stage("report")
         record = publish_report(run, predictions)
     remove_checkpoints(config)
     print_summary(record)
-    say(f"compare runs:  {ui_command(config)}")
-    if not judge:
-        say(f"judge later:   medft judge run={run.run_id} judge=ollama")
-    say(f"read:          {config.paths.output / 'report.html'}")
-    say(f"results:       {config.paths.output} (run {run.run_id})")
+    print_next_steps(run, config, was_judged=judge is not None)
     return metrics
 
 
@@ -175,6 +178,7 @@ def _measure_baseline(
 ) -> Measurement | None:
     if not config.evaluation.baseline:
         return None
+    say_stage("measuring before training (baseline)")
     key = compute_baseline_key(config, network, tokenizer, test, encoded, device)
     measurement = load_or_compute(
         key, config.paths.cache, lambda: evaluate(network.to(device), tokenizer, test, encoded, config)

@@ -20,6 +20,7 @@ ONE = [[10.0 + place for place in range(10)], [12.0 + place for place in range(1
 TWO = [[9.0 + place for place in range(10)], [10.0 + place for place in range(10)]]
 LENGTH = "dataset.max_length"
 OPTIONS = Options(tested=["bits_per_byte"], swept=[LENGTH])
+RENEW = "medft report experiment=lengths"
 MANY = [f"d{place}" for place in range(16)]
 
 
@@ -44,7 +45,7 @@ def lines(folder: Path) -> list[dict[str, str]]:
 
 def test_the_readme_says_all(tmp_path: Path) -> None:
     own = runs()
-    write_folder(sweep(), compare(own, OPTIONS), {"abc": "it is FAILED"}, tmp_path)
+    write_folder(sweep(), compare(own, OPTIONS), {"abc": "it is FAILED"}, tmp_path, RENEW)
     text = (tmp_path / "README.md").read_text()
     for words in (
         "# lengths\n\nHow long?\n\n![bits_per_byte of each variant](figure.png)",
@@ -67,14 +68,14 @@ def test_the_readme_says_all(tmp_path: Path) -> None:
 
 def test_results_extend(tmp_path: Path) -> None:
     first, second = runs(), runs()
-    write_folder(sweep(), compare(first, OPTIONS), {}, tmp_path)
+    write_folder(sweep(), compare(first, OPTIONS), {}, tmp_path, RENEW)
     assert [(line["run_id"], line[LENGTH], line["seed"]) for line in lines(tmp_path)] == [
         (each.run_id, each.params[LENGTH], each.params["seed"]) for each in first
     ]
     first[0].metrics["test/loss"] = 1.25
-    write_folder(sweep(), compare(first, OPTIONS), {}, tmp_path)
+    write_folder(sweep(), compare(first, OPTIONS), {}, tmp_path, RENEW)
     assert [line["test/loss"] for line in lines(tmp_path)] == ["1.25", "", "", ""]
-    write_folder(sweep(), compare(second, OPTIONS), {}, tmp_path)
+    write_folder(sweep(), compare(second, OPTIONS), {}, tmp_path, RENEW)
     comparison = lines(tmp_path)
     assert [line["run_id"] for line in comparison] == [each.run_id for each in first + second]
     assert comparison[0]["test/loss"] == "1.25"
@@ -95,7 +96,7 @@ def test_a_sweep_about_another_metric_says_what_is_compared() -> None:
     other = sweep(metric="val/loss")
     assert other.primary == "bits_per_byte"
     assert "The sweep was about val/loss; what is compared by question is bits_per_byte." in render_readme(
-        other, compare(runs(), OPTIONS), {}, 0
+        other, compare(runs(), OPTIONS), {}, 0, RENEW
     )
 
 

@@ -1,9 +1,12 @@
 """Training: it learns, it repeats itself to the bit, and it goes on where it was interrupted."""
 
+import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
@@ -14,9 +17,10 @@ from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 from medft.model.build import build_model
 from medft.model.loss import supervised_loss
+from medft.model.module import CausalLM
 from medft.runs.splits import read_splits
 from medft.training import fit as fit_room
-from medft.training.callbacks import Costs, PeakMemory
+from medft.training.callbacks import Costs, PeakMemory, Progress
 from medft.training.checkpoints import remove_checkpoints
 from medft.training.fit import FitResult, check_devices, fit
 
@@ -227,3 +231,24 @@ def test_the_true_355m_shape_loads_and_trains_two_steps(compose: Callable[..., C
     assert result.steps == 2
     assert record.curve("train/loss")[1] < record.curve("train/loss")[0]
     print(result.costs)
+
+
+def test_a_log_file_has_a_line_every_half_minute_and_epochs_are_counted_from_1(
+    tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count(0, 40)  # each time it is asked
+    monkeypatch.setattr("medft.console.monotonic", lambda: float(next(seconds)))
+    config = tiny("trainer.max_epochs=2", "trainer.val_checks_per_epoch=1")
+    module = CausalLM(build_model(config.model, None, Gpt2Tokenizer(), 1), config.optimizer, config.scheduler)
+    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 1, config.paths.cache)
+    progress = Progress()
+    capsys.readouterr()
+    pl.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, callbacks=[progress], enable_checkpointing=False,
+        num_sanity_val_steps=0, enable_model_summary=False, use_distributed_sampler=False,
+    ).fit(module, datamodule=data)  # fmt: skip
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert re.fullmatch(r"step 1/12: loss \d+\.\d{3}, about \d+ min left", lines[0])
+    assert "step 6/12: validating, 1 batches so far" in lines
+    assert sum(": val/loss " in line for line in lines) == 2
+    assert progress._get_train_description(0).rstrip() == "Epoch 1/2"

@@ -8,6 +8,11 @@ _PLACES = "tracking.uri=... and paths.root_dir=... say where runs are tracked, a
 _CONFIG = "Every other KEY=VALUE overrides the config, as for medft train; the files under conf/ explain each key."
 _LOGGED = "Every other KEY=VALUE overrides the config that the run has logged."
 
+_CLEAN = """\
+Goes: what the cache can make anew, folders of starts that failed, files of runs that were deleted in MLflow, what killed
+processes left. Stays: whatever a process runs in, finished runs, what MLflow has not yet, verdicts of judges.
+"""
+
 _TO = "where compare.html and compare.csv go (default: outputs/compare/<date>/<time>)"
 _SAME = Option(
     "questions", "shared", "compare runs of different test questions on those they share", "same", ("same", "shared")
@@ -29,6 +34,20 @@ COMMANDS = (
         Command("export", "write the prepared rows with split, id, group, fingerprint", "data:export_rows",
                 ("to=FILE.jsonl [KEY=VALUE ...]",), (Option("to", "FILE.jsonl", "a new file"),), notes=_CONFIG),
     )),
+    Command("runs", "list the runs here, newest first; clean removes what nobody needs", commands=(
+        Command("list", "the runs here, newest first (the same as medft runs)", "runs:list_runs",
+                ("[--failed] [--jobs] [limit=20]",), (
+            Option("--failed", "", "only what failed, was killed or was interrupted, and why"),
+            Option("--jobs", "", "the jobs of sweeps and searches too"),
+            Option("limit", "20", "how many", 20, minimum=1),
+        ), "places", notes=_PLACES),
+        Command("clean", "show what nobody needs, with its size, ask, and remove it", "runs:clean_runs",
+                ("[--failed] [--downloads] [--yes]",), (
+            Option("--failed", "", "failed and killed runs that have nothing to go on from, too"),
+            Option("--downloads", "", "downloaded models and data of the cache, too"),
+            Option("--yes", "", "do not ask, for scripts"),
+        ), "places", notes=_CLEAN + _PLACES),
+    ), usage=("[--failed] [--jobs] [limit=20]", "clean [--failed] [--downloads] [--yes]"), default="list"),
     Command("judge", "judge the answers of a finished run, again or with a second judge", "judge:judge",
             ("run=RUN [judge=ollama] [judge.model=llama3 ...]",), (_OF_RUN,), notes=f"{_LOGGED}\n{_RUN}"),
     Command("compare", "finished runs side by side on the questions they share, with intervals and costs",

@@ -65,6 +65,7 @@ def report(arguments: Arguments) -> int:
     from medft.config.compose import compose_config
     from medft.report.compare_page import print_comparison
     from medft.report.experiment_folder import write_folder
+    from medft.runs.provenance import command_line
     from medft.runs.query import RunStore
     from medft.runs.record import RunQuery, load_runs
     from medft.runs.sweeps import read_sweep
@@ -87,7 +88,10 @@ def report(arguments: Arguments) -> int:
     )
     comparison = compare_runs(runs, options)
     print_comparison(comparison)
-    write_folder(sweep, comparison, left_out, folder)
+    asked = [f"{key}={values[key]}" for key in ("to", "reference") if values[key]]
+    asked += ["questions=shared"] if options.shared_only else []
+    command = command_line("medft report", [f"experiment={sweep.name}", *asked, *arguments.overrides])
+    write_folder(sweep, comparison, left_out, folder, command)
     say(f"read:          {folder / 'README.md'}")
     say(f"results:       {folder}")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from medft import __version__
 from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
-from medft.cli.parser import make_parser, suggest
+from medft.cli.parser import describe_wrong_option, make_parser, name_command
 from medft.errors import OUTPUT_CLOSED, InputError, MedftError, explain
 
 
@@ -37,6 +37,7 @@ def _run(argv: list[str]) -> int:
         raise InputError("the directory that you are in was deleted: cd to another one") from None
     if argv[-1:] == ["help"] and len(argv) <= 3:  # `medft help`, `medft data help`
         argv[-1] = "--help"
+    argv = name_command(COMMANDS, argv)
     if any("dataset.split.from_run=" in argument for argument in argv):
         from medft.runs.query import resolve_split_run
 
@@ -47,15 +48,13 @@ def _run(argv: list[str]) -> int:
     except SystemExit:  # help or the version has been printed
         return 0
     command = getattr(chosen, "command", None)
-    if unknown and (command is None or command.keys != "raw"):
-        names = [option.name for option in command.options] if command else []
-        wrong = unknown[0].split("=")[0]
-        suggestion = suggest(wrong.lstrip("-"), names) or suggest(wrong, ["--help", "--version"])
-        raise InputError(f"no option {wrong}{suggestion}; keys are given as KEY=VALUE")
+    if unknown and command is None:
+        raise InputError(describe_wrong_option(unknown[0], []))
     if command is None:
         getattr(chosen, "group", parser).print_help()
         return 0
-    arguments: Any = unknown if command.keys == "raw" else command.parse(chosen.arguments, chosen.program)
+    raw = command.keys == "raw"
+    arguments: Any = unknown if raw else command.parse([*chosen.arguments, *unknown], chosen.program)
     # imported only when it is run, so that help and errors come at once
     module, _, function = command.function.partition(":")
     return int(getattr(importlib.import_module(f"medft.cli.{module}"), function)(arguments))

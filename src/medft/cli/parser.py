@@ -16,10 +16,10 @@ _HelpFormatter = partial(argparse.RawDescriptionHelpFormatter, max_help_position
 
 @dataclass(frozen=True)
 class Option:
-    """A KEY=VALUE that belongs to a command rather than to the config of a run.
+    """A KEY=VALUE that belongs to a command rather than to the config of a run, or a --flag.
 
     Attributes:
-        name: the KEY.
+        name: the KEY; one that begins with -- is a flag, whose value is whether it is there.
         placeholder: what stands for VALUE in the help; a shown default says the same.
         help: what it does, in a line or two.
         default: where it is left out. Values have its type: text, a number, true or false, or a tuple for A,B,C.
@@ -35,6 +35,11 @@ class Option:
     choices: tuple[str, ...] = ()
     minimum: int = 0
     required: bool = False
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it takes no value."""
+        return self.name.startswith("--")
 
     def parse(self, text: str) -> str | int | tuple[str, ...]:
         """The value that a VALUE stands for.
@@ -80,6 +85,7 @@ class Command:
             whole command line to the function, unread.
         words: how many arguments that are no KEY=VALUE it takes; None = any number.
         notes: the last paragraph of the help.
+        default: of a group: the command that is meant where none is named.
     """
 
     name: str
@@ -91,6 +97,7 @@ class Command:
     words: int | None = 0
     notes: str = ""
     commands: tuple["Command", ...] = ()
+    default: str = ""
 
     def parse(self, argv: Iterable[str], program: str) -> Arguments:
         """Sort a command line out; `program` is the command as it is typed, such as `medft data audit`.
@@ -103,7 +110,11 @@ class Command:
         arguments = Arguments({option.name: option.default for option in self.options}, [], [])
         for argument in argv:
             key, is_pair, value = argument.partition("=")
-            if argument.startswith("~") and self.keys == "config":
+            if argument.startswith("-") and " " not in argument:
+                if not (argument in options and options[argument].is_flag):
+                    raise InputError(describe_wrong_option(argument, options))
+                arguments.values[argument] = True
+            elif argument.startswith("~") and self.keys == "config":
                 arguments.overrides.append(argument)
             elif not is_pair or " " in key:  # a question may hold an equals sign
                 if self.words is not None and len(arguments.words) == self.words:
@@ -122,6 +133,25 @@ class Command:
         if missing_word or any(option.required and not arguments.values[option.name] for option in self.options):
             raise InputError(usage)
         return arguments
+
+
+def describe_wrong_option(argument: str, known: Iterable[str]) -> str:
+    """What is said of a --flag that there is not."""
+    wrong, known = argument.split("=")[0], list(known)
+    if wrong in known:
+        return f"{wrong} takes no value"
+    suggestion = suggest(wrong, [*known, "--help", "--version"]) or suggest(wrong.lstrip("-"), known)
+    return f"no option {wrong}{suggestion}; keys are given as KEY=VALUE"
+
+
+def name_command(commands: Sequence[Command], argv: Sequence[str]) -> list[str]:
+    """The arguments with the command of a group that is meant where none is named."""
+    for group in commands:
+        given = argv[1:2]
+        if group.default and argv[:1] == [group.name] and given not in (["-h"], ["--help"]):
+            if not given or given[0].startswith("-") or "=" in given[0]:
+                return [group.name, group.default, *argv[1:]]
+    return list(argv)
 
 
 def suggest(wrong: str, known: Iterable[str]) -> str:
@@ -159,12 +189,13 @@ def _add_commands(parser: Parser, commands: Sequence[Command]) -> None:
     group = parser.add_subparsers(title="commands", metavar="COMMAND", prog=parser.prog)
     for command in commands:
         program = f"{parser.prog} {command.name}"
+        meant = next((each for each in command.commands if each.name == command.default), command)
         own = group.add_parser(
             command.name,
             help=command.summary,
             description=f"{command.summary[0].upper()}{command.summary[1:]}.",
             usage="\n       ".join(f"{program} {form}" for form in command.usage),
-            epilog="\n\n".join(filter(None, (_describe_options(command.options), command.notes))),
+            epilog="\n\n".join(filter(None, (_describe_options(meant.options), meant.notes))),
             formatter_class=_HelpFormatter,
             add_help=command.keys != "raw",
             allow_abbrev=False,
@@ -186,8 +217,9 @@ def _describe_options(options: Sequence[Option]) -> str:
         text = option.help
         if option.choices:
             text += f" ({' or '.join(option.choices)}, default {option.default})"
-        elif option.default not in ("", ()):
+        elif option.default not in ("", ()) and not option.is_flag:
             text += f" (default {str(option.default).lower()})"
-        formatter.add_argument(argparse.Action([], "", metavar=f"{option.name}={option.placeholder}", help=text))
+        typed = option.name if option.is_flag else f"{option.name}={option.placeholder}"
+        formatter.add_argument(argparse.Action([], "", metavar=typed, help=text))
     formatter.end_section()
     return formatter.format_help().strip()

@@ -123,4 +123,5 @@ def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -
             encoded = (vars(row) for chunk in chunks for row in encode_examples(chunk, tokenizer, prompt_style))
             file = write_arrow(folder, _SCHEMA, encoded, lambda: name)
             remember_checksum(file, file)
-    return Tokens(open_mapped(folder / name), folder)
+        table = open_mapped(folder / name)  # a cleaning of the cache waits for the lock; what is open stays readable
+    return Tokens(table, folder)

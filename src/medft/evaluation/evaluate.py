@@ -17,7 +17,7 @@ import torch
 
 from medft.config.paths import PACKAGE
 from medft.config.schema import Config, GenerationConfig
-from medft.console import say, track, warn
+from medft.console import say, say_stage, track, warn
 from medft.data.encode import Encoded, decode_answer, encode_prompts
 from medft.data.example import Example
 from medft.data.samples import Sample, pad
@@ -46,11 +46,14 @@ def evaluate(
 ) -> Measurement:
     """Measure a model on the test questions, `encoded` in token ids, and ask it the probes. It stays as it is."""
     network.eval()
+    say_stage("losses of the expected answers")
     losses = compute_answer_losses(network, encoded, min(config.evaluation.max_length, get_context_length(network)))
     probes = load_probes(config.evaluation.probes)
     prompts = [row.prompt for row in encoded] + encode_prompts(probes, tokenizer, config.dataset.prompt)
+    say_stage(f"writing {len(prompts)} answers")
     generated = generate(network, prompts, config.generation, config.evaluation.batch_size, config.seed)
     texts = [decode_answer(answer.token_ids, tokenizer) for answer in generated]
+    say_stage("scoring")
     values = measure_answers([row.output for row in test], texts[: len(test)])
     answers = []
     for place, (row, loss, text) in enumerate(zip(test, losses, texts, strict=False)):  # the probes come after
@@ -142,7 +145,7 @@ def generate(
     network.eval()
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
-        for batch in track(batches, "Writing answers"):
+        for batch in track(batches, "Writing answers", size=len):
             answers.update(zip(batch, _generate_batch(network, [prompts[row] for row in batch], config), strict=True))
     return [answers[row] for row in range(len(prompts))]
 

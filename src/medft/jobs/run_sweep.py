@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medft.comparison.labels import shorten_keys
 from medft.config.schema import Config
+from medft.console import say
 from medft.files import exclusive_lock
 from medft.jobs.executors import Executor, make_executor
 from medft.jobs.plan import Job, Plan, freeze
@@ -52,12 +53,20 @@ def lock_sweep(config: Config, identity: str, what: str = "sweep") -> AbstractCo
     return exclusive_lock(config.paths.lock(f"{what}-{identity}"), busy)
 
 
+def say_what_is_kept(config: Config) -> None:
+    """Say so where jobs keep no model, unless that was asked for."""
+    if config.tracking.save_model == "auto":
+        say("the jobs keep no model that can be asked (tracking.save_model=best: all of them do)")
+
+
 def _run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
     """Run those jobs of a sweep that have not finished in an earlier launch; the others need no process."""
     finished = find_finished_runs([job.config for job in jobs])
     left = [job for job in jobs if job.label not in finished]
     for job in left:
         freeze(job)
+    if left:
+        say_what_is_kept(jobs[0].config)
     sweep = jobs[0].config.sweep
     with SweepProgress([job.label for job in jobs], executor.n_jobs, sweep.metric, sweep.direction) as progress:
         for job in jobs:

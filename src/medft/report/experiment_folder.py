@@ -29,8 +29,13 @@ from medft.runs.sweeps import SweepRecord
 Scored = list[tuple[Variant, Result]]
 
 
-def write_folder(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], folder: Path) -> None:
+def write_folder(
+    sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], folder: Path, command: str
+) -> None:
     """Write the three files; results.csv keeps what it has of other runs, README.md says why runs are `left_out`.
+
+    Args:
+        command: that renews the folder.
 
     Raises:
         InputError: a file of that name is there and is not an experiment's.
@@ -40,11 +45,15 @@ def write_folder(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[s
     figure = plot_over_setting(comparison, [as_param(key) for key in sweep.settings])
     figure = figure or plot_variants(comparison, comparison.primary, WIDE[0])
     figure.savefig(folder / "figure.png")
-    (folder / "README.md").write_text(render_readme(sweep, comparison, left_out, other_lines), encoding="utf-8")
+    (folder / "README.md").write_text(
+        render_readme(sweep, comparison, left_out, other_lines, command), encoding="utf-8"
+    )
 
 
-def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], other_lines: int) -> str:
-    """The text of README.md; `other_lines` of results.csv are not of this sweep."""
+def render_readme(
+    sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], other_lines: int, command: str
+) -> str:
+    """The text of README.md; `other_lines` of results.csv are not of this sweep, `command` renews the folder."""
     primary, direction = comparison.primary, "lower" if comparison.lower_is_better else "higher"
     runs = format_count(sum(len(variant.runs) for variant in comparison.trained), "run", "runs")
     variants = format_count(len(comparison.trained), "variant", "variants")
@@ -75,12 +84,12 @@ def render_readme(sweep: SweepRecord, comparison: Comparison, left_out: Mapping[
         "questions of such documents, not of other data, models or sizes.",
         "## How",
         f"```\n{sweep.command or '?'}\n```",
-        to_bullets(_describe_provenance(sweep, comparison)),
+        to_bullets(_describe_provenance(sweep, comparison, command)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str]:
+def _describe_provenance(sweep: SweepRecord, comparison: Comparison, command: str) -> list[str]:
     runs = [run for variant in comparison.trained for run in variant.runs]
     run_tags, params = [run.tags for run in runs], [run.params for run in runs]
     tags = sorted(sweep.tags.items())
@@ -95,7 +104,7 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison) -> list[str
         f"{_join_values(params, 'dataset.size_used')} rows, "
         f"fingerprint {_join_values(run_tags, 'dataset.fingerprint', 16)}",
         f"All metrics, and answers side by side: `medft compare parent={sweep.run_id}`",
-        f"This folder is renewed by `medft report experiment={sweep.name}`",
+        f"This folder is renewed by `{command}`",
     ]
     if sweep.primary != sweep.metric.removeprefix("test/").removesuffix("/score"):
         lines.append(f"The sweep was about {sweep.metric}; what is compared by question is {comparison.primary}")

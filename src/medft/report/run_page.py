@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medft import console
+from medft.config.schema import Config
 from medft.evaluation.judging.metrics import JudgeResults, collect_scores, compare_judges
 from medft.evaluation.predictions import Prediction
 from medft.metrics.registry import ANSWER_RANK, HEADLINES, METRICS, BeforeAfter
@@ -26,12 +27,15 @@ from medft.report.table import (
 )
 from medft.runs.local_run import LocalRun
 from medft.runs.metric_names import read_estimate
+from medft.runs.query import RunStore
 from medft.runs.record import RunRecord, read_record
+from medft.runs.store import medft_command, ui_command
 
 _COLUMNS = ("metric", "before", "after", "difference", "p")
 _ANSWERS = 3
 _CHARACTERS = 240  # of each answer shown; predictions.jsonl has them whole
 _SHOWN = 5  # worst and best answers each
+_QUESTION = "What causes gout?"
 _JUDGE_FACTS = ("model", "digest", "server_version", "prompt_version", "options", "num_ctx")
 
 
@@ -73,6 +77,23 @@ def print_summary(record: RunRecord) -> None:
     ]  # fmt: skip
     title = f"{len(answers)} of {len(predictions)} answers, {_CHARACTERS} characters of each"
     console.print_table(title, ("question", "expected", "before", "after"), answers, wrap=True)
+
+
+def print_next_steps(run: LocalRun, config: Config, was_judged: bool) -> None:
+    """Print where a run is, and the commands that go on from it, as they can be pasted."""
+    this = run.index.shorten_id(run.run_id)
+    other = RunStore(config).find_comparable(run)
+    if config.saves_model:
+        console.say(f"ask it:        {medft_command(config, 'ask', f'run={this}', _QUESTION)}")
+    names = [run.index.shorten_id(other.run_id) if other else "RUN", this]
+    console.say(
+        f"compare:       {medft_command(config, 'compare', *names)}{'' if other else '   # RUN: of medft runs'}"
+    )
+    console.say(f"compare runs:  {ui_command(config)}")
+    if not was_judged:
+        console.say(f"judge later:   {medft_command(config, 'judge', f'run={this}', 'judge=ollama')}")
+    console.say(f"read:          {config.paths.output / 'report.html'}")
+    console.say(f"results:       {config.paths.output} (run {run.run_id})")
 
 
 def print_judge(judge: str, metrics: Mapping[str, float]) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from medft.config.schema import Config
 from medft.console import say
 from medft.report.table import Table
+from medft.runs.index import RunIndex
 from medft.runs.state import RunState
-from medft.runs.store import ui_command
+from medft.runs.store import medft_command, ui_command
 
 Jobs = Mapping[str, RunState | None]
 _NEVER = "NOT STARTED"
@@ -26,7 +27,11 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
         say(f"    alone:    {commands[label]}")
     if bad:
         say(f"{len(bad)} of {len(jobs)} jobs did not finish; the same command again runs only these")
-    say(f"compare:       medft compare parent={parent}")
+    if len(bad) < len(jobs):
+        named = f"parent={RunIndex(Path(config.paths.root_dir)).shorten_id(parent)}"
+        to = [] if config.sweep.name else [f"to={folder / 'report'}"]  # made of keys, it is no name for a folder
+        say(f"compare:       {medft_command(config, 'compare', named)}")
+        say(f"report:        {medft_command(config, 'report', named, *to)}")
     say(f"compare runs:  {ui_command(config)}")
     say(f"results:       {folder} (run {parent})")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 from medft.console import note, warn
 from medft.errors import TrackerUnavailable
@@ -46,6 +47,27 @@ def prepare_database(file: Path) -> bool:
         if version != _newest_version():
             _upgrade(file, version)
     return False
+
+
+def list_deleted_artifacts(file: Path) -> dict[str, Path]:
+    """The folders of the runs that were deleted in a database, by MLflow's id; none where there is no such database."""
+    if not file.is_file():
+        return {}
+    query = "SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted'"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=20)) as database:
+            rows = database.execute(query).fetchall()
+    except sqlite3.Error as error:
+        warn(f"{file}: {error}; what was deleted in MLflow is not looked at")
+        return {}
+    places = {mlflow_id: urlsplit(uri or "") for mlflow_id, uri in rows}
+    folders = {mlflow_id: Path(unquote(uri.path)) for mlflow_id, uri in places.items() if uri.scheme in ("", "file")}
+    # <anything>/<id>/artifacts, as MLflow lays it out: nothing else is taken for a run's
+    return {
+        mlflow_id: folder.parent
+        for mlflow_id, folder in folders.items()
+        if folder.is_absolute() and (folder.parent.name, folder.name) == (mlflow_id, "artifacts")
+    }
 
 
 def _create(file: Path) -> None:

@@ -4,6 +4,7 @@ A second file, under `mlruns/pending`, stands for each run that MLflow does not 
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from medft.files import write_atomically
 
 DELIVERED = "delivered.json"  # in a run's folder: how far it has been delivered
+_SHORT = 8  # characters of an id that is shown
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,31 @@ class RunIndex:
         entries = (entry for file in self._runs.glob("*.json") for entry in self._read(file))
         return sorted(entries, key=lambda entry: entry.started)
 
+    def list_lost(self) -> list[str]:
+        """What is wrong with the entries that `list_entries` leaves out, a line each."""
+        lost = []
+        for file in sorted(self._runs.glob("*.json")):
+            entry = _parse(file)
+            if entry is None:
+                lost.append(f"{file}: cannot be read")
+            elif not Path(entry.folder).is_dir():
+                lost.append(f"run {entry.run_id} ({entry.name}): its folder {entry.folder} is gone")
+        return lost
+
+    def shorten_ids(self) -> dict[str, str]:
+        """The beginning of each run's id that no other has, 8 characters or more."""
+        ids = sorted(file.stem for file in self._runs.glob("*.json"))
+        shared = [0, *(len(os.path.commonprefix(pair)) for pair in zip(ids, ids[1:], strict=False)), 0]
+        return {id: id[: max(_SHORT, 1 + max(shared[place : place + 2]))] for place, id in enumerate(ids)}
+
+    def shorten_id(self, run_id: str) -> str:
+        """The same of one run."""
+        return self.shorten_ids().get(run_id, run_id)
+
+    def remove(self, run_id: str) -> None:
+        """Forget a run whose folder goes."""
+        (self._runs / f"{run_id}.json").unlink(missing_ok=True)
+
     def mark_pending(self, run_id: str) -> None:
         """Say that MLflow has not all of a run."""
         self._pending.mkdir(parents=True, exist_ok=True)
@@ -75,9 +102,12 @@ class RunIndex:
         return sorted((entry for entry in entries if entry), key=lambda entry: entry.started)
 
     def _read(self, file: Path) -> Iterator[Entry]:
-        try:
-            entry = Entry(**json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):  # removed, or damaged: the run's folder can still be named
-            return
-        if Path(entry.folder).is_dir():
+        if (entry := _parse(file)) and Path(entry.folder).is_dir():
             yield entry
+
+
+def _parse(file: Path) -> Entry | None:
+    try:
+        return Entry(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # removed, or damaged: the run's folder can still be named
+        return None

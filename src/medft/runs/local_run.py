@@ -22,10 +22,10 @@ from medft.runs.store import shown_uri
 
 RUN_JSON = "run.json"
 EARLIER = "earlier"  # folder, in a run's folder, of runs that were there before
-_LOCK = "run.lock"
+LOCK = "run.lock"
 _PARAM_LIMIT = 6000  # characters of a value that MLflow keeps
 # what is not of one run but of its folder: the job's, locks that a process holds, and what was just read of the data
-_STAYS = ("job.", ".hydra", EARLIER, _LOCK, "begun", "result.json", SKIPPED_ROWS)
+_STAYS = ("job.", ".hydra", EARLIER, LOCK, "begun", "result.json", SKIPPED_ROWS)
 
 
 class LocalRun:
@@ -91,7 +91,7 @@ class LocalRun:
 
     def is_alive(self) -> bool:
         """Whether a process writes to it, on any machine that shares its folder."""
-        return is_locked(self.folder / _LOCK)
+        return is_held(self.folder)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log values under their exact names.
@@ -197,6 +197,11 @@ class LocalRun:
                 self.index.mark_pending(self.run_id)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process runs in a folder, on any machine that shares it."""
+    return is_locked(folder / LOCK)
+
+
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
     """Keep other processes from running in a folder.
@@ -205,7 +210,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         InputError: one does.
     """
     busy = f"{folder}: another process runs in this folder; give this run its own paths.output_dir"
-    with exclusive_lock(folder / _LOCK, busy):
+    with exclusive_lock(folder / LOCK, busy):
         yield
 
 

@@ -13,6 +13,7 @@ from medft.config.schema import Config
 from medft.errors import InputError
 from medft.runs.query import LAST, PLACES, SPLIT_RUN, RunStore
 from medft.runs.remote_run import StoredRun
+from medft.runs.state import FINISHED
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,14 @@ def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
         overrides: Hydra overrides on top of the logged config: `judge=ollama`, `generation.max_new_tokens=64`.
 
     Raises:
-        InputError: there is no such run here, or an override does not fit.
+        InputError: there is no such run here, it is a sweep, or an override does not fit.
     """
     store = RunStore(compose_config([each for each in overrides if each.startswith(PLACES)]))
     run = store.find_run(name)
+    if run.state.kind:
+        jobs = [job for job in store.find_children(run.run_id) if job.state.status == FINISHED]
+        such = f", such as run={jobs[-1].run_id} ({jobs[-1].state.label})" if jobs else ""
+        raise InputError(f"run={name}: it is a {run.state.kind}; choose one of its jobs{such}: medft runs --jobs")
     logged = load_yaml(run.artifact("config.yaml"), f"run={run.run_id}: config.yaml")
     return FinishedRun(check(override_config(logged, overrides)), run)
 

@@ -5,6 +5,7 @@ Runs in folders of this machine come first, without asking MLflow; what is not h
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -114,6 +115,17 @@ class RunStore:
             InputError: MLflow cannot read the filter.
         """
         return [run for run in self._search(filter_string) if _is_single_run(run.state)]
+
+    def find_comparable(self, run: LocalRun) -> LocalRun | None:
+        """The newest other run here that has FINISHED on the same data and is no job."""
+        data = run.card.get("dataset_fingerprint")
+        for entry in reversed(self._index.list_entries()[-_NEWEST:]):
+            if entry.run_id != run.run_id and not (entry.kind or entry.parent):
+                with suppress(DamagedFile, OSError):
+                    other = read_local_run(Path(entry.folder))
+                    if other and other.card.get("dataset_fingerprint") == data and other.state.status == FINISHED:
+                        return other
+        return None
 
     def find_sweep(self, name: str) -> StoredRun:
         """The newest sweep of a name.

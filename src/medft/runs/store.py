@@ -13,12 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from medft.config.paths import root_dir
 from medft.config.schema import Config
 from medft.console import warn
 from medft.errors import InputError, TrackerUnavailable
 from medft.files import exclusive_lock
 from medft.runs.database import prepare_database
 from medft.runs.index import RunIndex
+from medft.runs.provenance import command_line
 
 # MLflow reports usage to its makers unless told not to; medical users would not expect that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -145,6 +147,13 @@ def ui_command(config: Config) -> str:
     beside = Path(sys.executable).with_name("mlflow")
     program = "mlflow" if shutil.which("mlflow") or not beside.exists() else str(beside)
     return f"{shlex.quote(program)} ui --backend-store-uri {shlex.quote(uri)}"
+
+
+def medft_command(config: Config, command: str, *arguments: str) -> str:
+    """A command of medft as it can be pasted, with the place of the runs where that is not where they usually are."""
+    root = Path(config.paths.root_dir).resolve()
+    places = [] if root == Path(root_dir()).resolve() else [f"paths.root_dir={root}"]
+    return command_line(f"medft {command}", [*arguments, *places])
 
 
 def _local_uri(root: Path) -> str:

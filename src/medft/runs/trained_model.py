@@ -9,9 +9,11 @@ from medft.console import warn
 from medft.data.encode import decode_answer, encode_prompts
 from medft.data.example import Example
 from medft.data.tokenizer import Tokenizer, load_tokenizer
+from medft.errors import InputError
 from medft.evaluation.evaluate import generate
 from medft.model.build import build_model
 from medft.runs.open import FinishedRun
+from medft.runs.state import FINISHED, PARENT
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,21 @@ def load_model(run: FinishedRun) -> TrainedModel:
     Raises:
         InputError: it has saved no model (tracking.save_model=none).
     """
-    config, folder = run.config, run.stored.artifact("model")
-    model = config.model
+    try:
+        folder = run.stored.artifact("model")
+    except InputError:
+        raise InputError(f"run={run.stored.run_id}: {_explain_missing(run)}") from None
+    config, model = run.config, run.config.model
     tokenizer = load_tokenizer(model.tokenizer, folder, model.end_token_id, model.pad_token_id)
     return TrainedModel(build_model(model, folder, tokenizer, config.seed), tokenizer, config)
+
+
+def _explain_missing(run: FinishedRun) -> str:
+    """Why a run has no model, and what to do."""
+    tags = run.stored.state.tags
+    if run.stored.state.status != FINISHED:
+        return f"it is {run.stored.state.status} and has kept no model yet"
+    if PARENT not in tags:
+        return "it kept no model (tracking.save_model=none); train it with tracking.save_model=best"
+    alone = f"; alone it keeps one: {command}" if (command := tags.get("command")) else ""
+    return f"it kept no model: jobs of a sweep or a search do with tracking.save_model=best only{alone}"

@@ -11,7 +11,7 @@ from medft.console import say
 from medft.jobs.executors import Executor, make_executor
 from medft.jobs.plan import job_command
 from medft.jobs.process import Outcome
-from medft.jobs.run_sweep import lock_sweep
+from medft.jobs.run_sweep import lock_sweep, say_what_is_kept
 from medft.jobs.scheduler import Scheduler, SweepProgress
 from medft.report.plots import plot_trials
 from medft.report.table import Table
@@ -64,7 +64,9 @@ def _run_trials(study: SearchStudy, sweep: Sweep, executor: Executor) -> None:
     ended, interrupted = study.list_trials(COMPLETE, PRUNED, FAIL), study.list_trials(RUNNING)
     if ended or interrupted:
         say(f"goes on with this search: {len(ended)} trials have ended, {len(interrupted)} were interrupted")
-    labels = [""] * (len(ended) + len(interrupted) + study.count_missing())
+    if left := len(interrupted) + study.count_missing():
+        say_what_is_kept(study.plan.config)
+    labels = [""] * (len(ended) + left)
     with SweepProgress(labels, executor.n_jobs, settings.metric, settings.direction) as progress:
         for trial in ended:
             if trial.state == COMPLETE:

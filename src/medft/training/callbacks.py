@@ -16,7 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors.torch import load_file, save_file
 from typing_extensions import override
 
-from medft.console import say, warn
+from medft.console import Heartbeat, say, warn
 from medft.errors import NOT_AS_WRITTEN, DamagedFile
 from medft.files import is_as_written, write_checked
 from medft.training.checkpoints import PREVIOUS
@@ -233,7 +233,7 @@ class Costs(Callback):
 
 
 class Progress(RichProgressBar):
-    """A progress bar in a terminal, and one line per validation everywhere."""
+    """A progress bar in a terminal, one line per validation everywhere, and in a file a line now and then."""
 
     def __init__(self) -> None:
         super().__init__(leave=False)
@@ -241,14 +241,42 @@ class Progress(RichProgressBar):
             self.disable()
 
     @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._heartbeat = Heartbeat(float(trainer.estimated_stepping_batches), trainer.global_step)
+
+    @override
+    def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        super().on_train_batch_end(trainer, *arguments)
+        if self._heartbeat.is_due() and trainer.is_global_zero:
+            loss = f"loss {float(trainer.progress_bar_metrics['loss']):.3f}"
+            self._heartbeat.tell(f"step {self._count_steps()}: {loss}", trainer.global_step)
+
+    @override
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *loader: Any
+    ) -> None:
+        super().on_validation_batch_end(trainer, module, outputs, batch, batch_idx, *loader)
+        if self._heartbeat.is_due() and trainer.is_global_zero:
+            self._heartbeat.tell(f"step {self._count_steps()}: validating, {batch_idx + 1} batches so far", 0)
+
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         super().on_validation_end(trainer, pl_module)
         if trainer.is_global_zero:
-            step = f"{trainer.global_step}/{int(trainer.estimated_stepping_batches)}"
-            say(f"step {step}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
+            say(f"step {self._count_steps()}: val/loss {float(trainer.callback_metrics['val/loss']):.3f}")
+            self._heartbeat.rest()
 
     @override
     def get_metrics(self, *arguments: Any) -> dict[str, Any]:
         metrics: dict[str, Any] = super().get_metrics(*arguments)
         metrics.pop("v_num", None)  # the run's id
         return metrics
+
+    def _count_steps(self) -> str:
+        return f"{self.trainer.global_step}/{int(self.trainer.estimated_stepping_batches)}"
+
+    @override
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Lightning counts epochs from 0. The width is that of the bar of validations, as there."""
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len(self.validation_description))
