@@ -194,8 +194,11 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("dataset.split.test=1.5", "dataset.split.test: "),
         ("dataset=diseases", "dataset.path: a value is required"),
         ("model=gpt9", "model=gpt9: no such option; there are distilgpt2, gpt2"),
-        ("finetune=lora", "finetune=lora adapts a pretrained model, but model=gpt2-nano is made from scratch "
-         "(model.source=null); take model=distilgpt2, model=gpt2, "),
+        (
+            "finetune=lora",
+            "finetune=lora adapts a pretrained model, but model=gpt2-nano is made from scratch "
+            "(model.source=null); take model=distilgpt2, model=gpt2, ",
+        ),
         ("dataset.max_length=4096", "dataset.max_length=4096: model=gpt2-nano reads 1024 tokens at most"),
         ("dataset.prompt=chat", "dataset.prompt=chat needs a model with a chat template"),
         ("trainer.devices=2", "trainer: devices=2 needs strategy=ddp"),
@@ -213,17 +216,32 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("dataset.size", "'dataset.size': settings are given as KEY=VALUE, without spaces"),
         ("dataset.size =3", "'dataset.size =3': settings are given as KEY=VALUE, without spaces"),
         ("dataset.max_length=128,", "'dataset.max_length=128,': ends with a comma"),
-        ("tracking.run_name=fièvre", """'tracking.run_name=fièvre': a text with such characters needs quotes: 'tracking."""),
-        ("dataset.path=a=b.csv", """'dataset.path=a=b.csv': a text with such characters needs quotes: 'dataset.path="a=b"""),
-        ("dataset.path=[é.csv,b]", """'dataset.path=[é.csv,b]': a text with such characters needs quotes: """
-         """'dataset.path=["é.csv","b"]'"""),
+        (
+            "tracking.run_name=fièvre",
+            """'tracking.run_name=fièvre': a text with such characters needs quotes: 'tracking.""",
+        ),
+        (
+            "dataset.path=a=b.csv",
+            """'dataset.path=a=b.csv': a text with such characters needs quotes: 'dataset.path="a=b""",
+        ),
+        (
+            "dataset.path=[é.csv,b]",
+            """'dataset.path=[é.csv,b]': a text with such characters needs quotes: """
+            """'dataset.path=["é.csv","b"]'""",
+        ),
         ("lr=1e-4", "lr: no such key (did you mean optimizer.lr or model.lr?)"),
         ("optimizer.momentum=0.9", "optimizer.momentum: what is chosen has no such key; optimizer=sgd has"),
-        ("model=org/Name-1.5B", "model=org/Name-1.5B: no such option; there are distilgpt2, gpt2, gpt2-large, gpt2-medium, "
-         "gpt2-nano, gpt2-xl, smollm2-135m; for weights from there: model=gpt2 model.source=org/Name-1.5B "
-         "model.tokenizer=own model.name=Name-1.5B"),
-        ("dataset=/x/my.csv", "dataset=/x/my.csv: no such option; there are alpaca, diseases, medquad, sample; for a file of "
-         "yours: dataset=alpaca dataset.path=/x/my.csv"),
+        (
+            "model=org/Name-1.5B",
+            "model=org/Name-1.5B: no such option; there are distilgpt2, gpt2, gpt2-large, gpt2-medium, "
+            "gpt2-nano, gpt2-xl, smollm2-135m; for weights from there: model=gpt2 model.source=org/Name-1.5B "
+            "model.tokenizer=own model.name=Name-1.5B",
+        ),
+        (
+            "dataset=/x/my.csv",
+            "dataset=/x/my.csv: no such option; there are alpaca, diseases, medquad, sample; for a file of "
+            "yours: dataset=alpaca dataset.path=/x/my.csv",
+        ),
         ("judge/prompt=nice", "judge/prompt=nice: no such option; there are notebook, plain, rubric"),
         ("dataset=common", "dataset=common: no such option; there are alpaca"),
         ("+experiment=common", "experiment=common: no such option; there are dataset_size"),

@@ -1,4 +1,4 @@
-"""Tables as they come: every encoding and delimiter, Excel files, columns under other names, and what is said of them."""
+"""Tables as they come: all encodings and delimiters, Excel files, columns under other names, and what is said of it."""
 
 import csv
 import io
@@ -19,7 +19,10 @@ from medft.data.readers.diseases import Diseases
 from medft.data.readers.medquad import MedQuAD
 from medft.errors import DataError, InputError
 
-FRENCH = [("Qu'est-ce que la fièvre ?", 'Une température; "élevée",\nsouvent.'), ("Et l'asthme ?", "Bronches, enflammées")]
+FRENCH = [
+    ("Qu'est-ce que la fièvre ?", 'Une température; "élevée",\nsouvent.'),
+    ("Et l'asthme ?", "Bronches, enflammées"),
+]
 CHINESE = [("什么是痛风？", "一种关节疾病，很痛；\n是慢性的"), ("什么是哮喘？", "呼吸道的疾病")]
 ROWS = {"fr": FRENCH, "zh": CHINESE}
 

@@ -148,7 +148,9 @@ def describe_error(error: Exception) -> str:
         return _explain_unknown_key(match[1], inner[1] if inner else "")
     if match := re.search(r"Could not find '([^']+)'\s*Available options in '[^']+':", text):
         parts = match[1].split("/")
-        depth = next(n for n in range(len(parts), 0, -1) if parts[n - 1] and (conf_dir() / "/".join(parts[:n])).is_dir())
+        depth = next(
+            n for n in range(len(parts), 0, -1) if parts[n - 1] and (conf_dir() / "/".join(parts[:n])).is_dir()
+        )
         return _explain_unknown_option("/".join(parts[:depth]), "/".join(parts[depth:]))
     return " ".join(re.sub(r"See https://hydra.cc\S*.*", "", text).split())
 
