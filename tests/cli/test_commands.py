@@ -88,14 +88,16 @@ def test_wrong_data_is_one_line_and_2(tmp_path: Path, typed: Typed, content: str
 MISTAKES = {
     "dataset.path=mine.csv": "dataset.path=mine.csv: dataset=sample has its own rows and reads no file; take "
     "dataset=alpaca dataset.path=mine.csv (dataset=diseases, dataset=medquad read files, too)",
-    "dataset.path=mine.zip": "dataset.path=mine.zip: dataset=sample has its own rows and reads no file; take dataset=medquad ",
+    "dataset.path=mine.zip": "dataset.path=mine.zip: dataset=sample has its own rows and reads no file; take "
+    "dataset=medquad ",
     "dataset.path=users.csv": "dataset.path=users.csv: dataset=sample has its own rows and reads no file; take "
     "dataset=diseases ",
-    "dataset=alpaca dataset.path=users.csv dataset.reader.path=x.csv": "dataset.reader.path=x.csv: its place is dataset.path",
+    "dataset=alpaca dataset.path=users.csv dataset.reader.path=x.csv": "dataset.reader.path=x.csv: its place is ",
     "dataset=alpaca dataset.path=users.csv dataset.reader.hub_split=test": "dataset.reader.hub_split=test: only hub:",
-    "dataset=alpaca dataset.path=users.csv dataset.reader.sheet=A": "dataset.reader.sheet=A: users.csv has none, only .xlsx",
+    "dataset=alpaca dataset.path=users.csv dataset.reader.sheet=A": "dataset.reader.sheet=A: users.csv has none",
     "dataset=alpaca dataset.path=users.csv dataset.reader.columns.output=answr": "users.csv:2: no column 'answr'",
-    "dataset.reader.columns.output=answer": "dataset.reader.columns.output: what is chosen has no such key; dataset=alpaca has",
+    "dataset.reader.columns.output=answer": "dataset.reader.columns.output: what is chosen has no such key; "
+    "dataset=alpaca has",
     "dataset.size=211": "dataset.size=211: dataset=sample has 210 rows, all of which dataset.size=null takes; "
     "dataset=medquad has thousands",
     "model=gpt2 model.source=/no/where": "model.source=/no/where: no such directory",
@@ -105,7 +107,7 @@ MISTAKES = {
     "--model gpt2": "--model: no such option; settings are KEY=VALUE: model=VALUE",
     "--lr=1": "--lr=1: no such option; settings are KEY=VALUE: lr=1",
     "-m dataset=alpaca dataset.path=users.csv,mine.csv": "dataset.path=mine.csv: no such file",
-    "-m dataset=alpaca,sample dataset.path=users.csv": "job 1 (dataset=sample): dataset.path=users.csv: dataset=sample has",
+    "-m dataset=alpaca,sample dataset.path=users.csv": "job 1 (dataset=sample): dataset.path=users.csv: ",
     "experiment=common --cfg job": "experiment=common: no such option; there are dataset_size, demo",
 }
 
@@ -122,14 +124,19 @@ def test_a_natural_mistake_is_said_at_once(
     assert [path.name for path in tmp_path.iterdir()] == ["users.csv"]
 
 
-def test_help_offers_no_base_of_a_group(typed: Typed) -> None:
+def test_help_and_completion_offer_no_base_of_a_group(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "common" not in typed("train", "--help")[1].partition("config, each key")[0]
+    monkeypatch.setenv("COMP_LINE", "train.py dataset=")
+    monkeypatch.setenv("COMP_POINT", str(len("train.py dataset=")))
+    code, out, _ = typed("train", "--shell-completion", "query=bash")
+    assert (code, out.split()) == (0, [f"dataset={name}" for name in ("alpaca", "diseases", "medquad", "sample")])
 
 
 @pytest.mark.slow
 def test_settings_are_checked_before_torch_is_imported() -> None:
     code = "import sys; from medft.inputs import check_inputs; from medft.jobs.plan import plan; "
-    code += "check_inputs(plan(['model=gpt2-medium'], False).configs); print('torch' in sys.modules, 'mlflow' in sys.modules)"
+    code += "check_inputs(plan(['model=gpt2-medium'], False).configs); "
+    code += "print('torch' in sys.modules, 'mlflow' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out == "False False\n"
 

@@ -1,4 +1,4 @@
-"""Tables as they come: every encoding and delimiter, Excel files, columns under other names, and what is said of them."""
+"""Tables as they come: all encodings and delimiters, Excel files, columns under other names, and what is said of it."""
 
 import csv
 import io

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 import hydra
 import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from medft.config.compose import compose_config, compose_raw, validate
-from medft.config.options import list_options
+from medft.config.options import BASE, list_options
 from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config, JobInfo
 from medft.console import note, quieten, quieten_loggers
@@ -143,7 +145,13 @@ def _help(overrides: Sequence[str]) -> str:
 
 
 def _show(argv: list[str]) -> None:
-    """Have Hydra print what there is to choose, or the composed config."""
+    """Have Hydra print what there is to choose, without the bases of groups, or the composed config."""
+    listed = ConfigLoaderImpl.get_group_options
+
+    def list_choices(*args: Any, **options: Any) -> list[str]:
+        return [name for name in listed(*args, **options) if name != BASE]
+
+    ConfigLoaderImpl.get_group_options = list_choices  # type: ignore[method-assign]
     sys.argv = ["medft train", *argv]
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda config: None)()
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Annotated
 
 from typing_extensions import override
 
-from medft.config.section import Component, Role
+from medft.config.section import Component
 from medft.data.example import BadRow, Example
-from medft.data.readers.base import Located, Paths, Row, RowError, convert_rows, is_remote, make_example, read_cell
+from medft.data.readers.base import Located, Row, RowError, convert_rows, is_remote, make_example, read_cell
 from medft.data.readers.tables import ENDINGS, TableReader
 from medft.errors import DataError, InputError
 
@@ -35,7 +34,6 @@ class Columns(Component):
 class Alpaca(TableReader):
     """Table files, or a data set of the Hugging Face hub as `hub:owner/name`."""
 
-    path: Annotated[Paths, Role.PLACE]
     columns: Columns = Columns()
     hub_split: str | None = None
 
