@@ -45,7 +45,9 @@ def write_folder(
     figure = plot_over_setting(comparison, [as_param(key) for key in sweep.settings])
     figure = figure or plot_variants(comparison, comparison.primary, WIDE[0])
     figure.savefig(folder / "figure.png")
-    (folder / "README.md").write_text(render_readme(sweep, comparison, left_out, other_lines, command), encoding="utf-8")
+    (folder / "README.md").write_text(
+        render_readme(sweep, comparison, left_out, other_lines, command), encoding="utf-8"
+    )
 
 
 def render_readme(

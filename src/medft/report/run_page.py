@@ -86,7 +86,9 @@ def print_next_steps(run: LocalRun, config: Config, was_judged: bool) -> None:
     if config.saves_model:
         console.say(f"ask it:        {medft_command(config, 'ask', f'run={this}', _QUESTION)}")
     names = [run.index.shorten_id(other.run_id) if other else "RUN", this]
-    console.say(f"compare:       {medft_command(config, 'compare', *names)}{'' if other else '   # RUN: of medft runs'}")
+    console.say(
+        f"compare:       {medft_command(config, 'compare', *names)}{'' if other else '   # RUN: of medft runs'}"
+    )
     console.say(f"compare runs:  {ui_command(config)}")
     if not was_judged:
         console.say(f"judge later:   {medft_command(config, 'judge', f'run={this}', 'judge=ollama')}")
