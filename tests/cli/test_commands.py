@@ -1,10 +1,14 @@
 """The commands as people type them: what they print and what they exit with."""
 
 import json
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,8 @@ from medft import __version__
 from medft.cli import commands, train
 from medft.cli.main import main
 from medft.config.paths import conf_dir
+from medft.files import write_json
+from medft.report.run_page import print_next_steps
 from medft.runs.local_run import LocalRun
 from tests.composed import TINY
 from tests.finished import Finished, mlflow_id
@@ -210,9 +216,18 @@ def test_train_and_search_are_given_their_arguments_as_they_are(command: str, mo
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["tarin"], "no command 'tarin' (did you mean train?); there are train, search, data, judge, compare, report"),
+        (
+            ["tarin"],
+            "no command 'tarin' (did you mean train?); there are train, search, data, runs, judge, compare, report",
+        ),
         (["nothing"], "no command 'nothing'; there are train,"),
         (["data", "adit"], "no command data 'adit' (did you mean audit?); there are preview, audit, export"),
+        (["runs", "claen"], "no command runs 'claen' (did you mean clean?); there are list, clean"),
+        (["runs", "limit=0"], "limit=0: must be a number from 1"),
+        (["runs", "limit=3", "--fialed", "limit=4"], "no option --fialed (did you mean --failed?)"),
+        (["runs", "--failed=true"], "--failed takes no value"),
+        (["runs", "failed=true"], "failed: no such key (did you mean --failed?)"),
+        (["runs", "clean", "x"], "what is 'x'? usage: medft runs clean [--failed]"),
         (["--hlep"], "no option --hlep (did you mean --help?)"),
         (["judge", "--hepl"], "no option --hepl (did you mean --help?)"),
         (["compare", "abcdef", "--metric=loss"], "no option --metric (did you mean metric?); keys are given"),
@@ -279,6 +294,66 @@ def test_a_run_is_asked_by_any_of_its_names(
     assert run.run_id in (tmp_path / "compare.csv").read_text()
 
 
+def test_the_last_lines_of_a_run_are_commands_that_work(
+    finished: Callable[..., Finished], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def paste(what: str) -> tuple[list[str], str]:
+        [line] = [line for line in lines if line.startswith(what)]
+        words = shlex.split(line.split(":", 1)[1], comments=True)
+        assert words[0] == "medft"
+        assert main(words[1:]) == 0
+        return words[1:], capsys.readouterr().out
+
+    run = finished().copied_to(tmp_path)
+    local, config = LocalRun(run.config.paths.output), run.config
+    print_next_steps(local, config, was_judged=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert f"compare:       medft compare RUN {run.run_id[:8]}   # RUN: of medft runs" in lines
+    words, out = paste("ask it:")
+    assert (words[:2], bool(out.strip())) == (["ask", f"run={run.run_id[:8]}"], True)
+
+    folder = shutil.copytree(local.folder, tmp_path / "earlier")
+    card = {**local.card, "run_id": "e" * 32, "output_dir": str(folder)}
+    write_json(folder / "run.json", {key: value for key, value in card.items() if key != "checksum"})
+    local.index.add(replace(local.make_entry(), run_id="e" * 32, folder=str(folder)))
+    print_next_steps(local, config, was_judged=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("judge later") for line in lines)
+    words, out = paste("compare:")
+    assert words == ["compare", "eeeeeeee", run.run_id[:8]]
+    assert "results:" in out
+
+    elsewhere = config.model_copy(update={"paths": config.paths.model_copy(update={"root_dir": f"{tmp_path}/my runs"})})
+    (tmp_path / "my runs").symlink_to(tmp_path / "root")
+    print_next_steps(local, elsewhere, was_judged=True)  # the words of a folder that is not the usual one
+    assert "paths.root_dir" not in capsys.readouterr().out  # a link to that one is
+    elsewhere = config.model_copy(update={"paths": config.paths.model_copy(update={"root_dir": f"{tmp_path}/a b"})})
+    print_next_steps(local, elsewhere, was_judged=True)
+    assert f"'What causes gout?' 'paths.root_dir={tmp_path}/a b'\n" in capsys.readouterr().out
+
+
+def test_a_job_without_a_model_and_a_sweep_say_what_to_do(
+    finished: Callable[..., Finished], tmp_path: Path, typed: Typed
+) -> None:
+    made = finished().copied_to(tmp_path)
+    run = LocalRun(made.config.paths.output)
+    shutil.rmtree(run.folder / "model")
+    code, _, err = typed("ask", f"run={run.run_id}", "What is gout?")
+    assert (code, err) == (2, f"error: run={run.run_id}: it kept no model (tracking.save_model=none); train it with "
+                              "tracking.save_model=best\n")  # fmt: skip
+    sweep = LocalRun.create(made.config, tmp_path / "sweep", "lengths", {"medft.kind": "sweep"})
+    code, _, err = typed("ask", f"run={sweep.run_id[:8]}", "What is gout?")
+    assert (code, err) == (2, f"error: run={sweep.run_id[:8]}: it is a sweep; choose one of its jobs: medft runs "
+                              "--jobs\n")  # fmt: skip
+    run.set_tags({"medft.parent": sweep.run_id, "sweep.label": "seed=1", "command": "medft train seed=1"})
+    run.index.add(run.make_entry())
+    code, _, err = typed("judge", f"run={sweep.run_id}", "judge=ollama")
+    assert (code, f"choose one of its jobs, such as run={run.run_id} (seed=1): medft runs" in err) == (2, True)
+    code, _, err = typed("ask", f"run={run.run_id}", "What is gout?")
+    assert code == 2
+    assert "with tracking.save_model=best only; alone it keeps one: medft train seed=1\n" in err
+
+
 def test_a_run_can_be_trained_and_asked(tmp_path: Path, typed: Typed, ready_store: Path) -> None:
     code, out, err = typed("train", *TINY)
     assert code == 0, err
@@ -335,6 +410,16 @@ def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path
     code, out, err = call("-m", *TINY, "dataset.size=40,15", "dataset.max_length=64,128")
     assert code == 0, err
     assert out.count(": done after ") == 4
+    assert out.startswith("the jobs keep no model that can be asked (tracking.save_model=best: all of them do)\n")
+    for what in ("compare:", "report:"):
+        [line] = [line for line in out.splitlines() if line.startswith(what)]
+        code, told, err = medft(*shlex.split(line.split(":", 1)[1])[1:])
+        assert (code, "results:" in told) == (0, True), err
+    [line] = [line for line in told.splitlines() if line.startswith("read:")]
+    [renew] = re.findall("is renewed by `medft (.*)`", Path(line.split()[1]).read_text())
+    assert "'experiment=size x max_length'" in renew
+    code, _, err = medft(*shlex.split(renew))
+    assert code == 0, err
     assert len(list((tmp_path / "root" / "outputs").rglob("*/*/*/run.json"))) == 4
     assert not list((tmp_path / "root" / "outputs").rglob("*.safetensors"))
 

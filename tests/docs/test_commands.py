@@ -9,6 +9,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from medft.cli.commands import COMMANDS
+from medft.cli.parser import name_command
 from medft.config.compose import compose_config
 from medft.config.paths import conf_dir
 from medft.errors import InputError
@@ -65,7 +66,7 @@ def check(command: str, arguments: list[str]) -> None:
     elif "--help" not in arguments:
         found = {each.name: each for each in COMMANDS}[command]
         if found.commands:
-            command, *arguments = arguments
+            _, command, *arguments = name_command(COMMANDS, [command, *arguments])
             found = {each.name: each for each in found.commands}[command]
         parsed = found.parse(arguments, f"medft {command}")
         # the audit alone takes several lengths in one run

@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_is_not_used(
         f"{last}: is not what was written (the disk, or an editor): previous.ckpt is taken" in capsys.readouterr().err
     )
     flip(previous)
-    with pytest.raises(DamagedFile, match="last.ckpt: is not what was written .* resume=never starts anew"):
+    with pytest.raises(DamagedFile, match="ckpt: is not what was written .* resume=never starts anew"):
         claimed(new())
     assert claimed(new("resume=never")) is None
 

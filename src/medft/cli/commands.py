@@ -9,8 +9,8 @@ _CONFIG = "Every other KEY=VALUE overrides the config, as for medft train; the f
 _LOGGED = "Every other KEY=VALUE overrides the config that the run has logged."
 
 _CLEAN = """\
-Goes: what the cache can make anew, folders of starts that failed, files of runs that were deleted in MLflow, what killed
-processes left. Stays: whatever a process runs in, finished runs, what MLflow has not yet, verdicts of judges.
+Goes: what the cache can make anew, folders of starts that failed, files of runs that were deleted in MLflow, what
+killed processes left. Stays: whatever a process runs in, finished runs, what MLflow has not yet, verdicts of judges.
 """
 
 _TO = "where compare.html and compare.csv go (default: outputs/compare/<date>/<time>)"

@@ -146,11 +146,11 @@ def describe_wrong_option(argument: str, known: Iterable[str]) -> str:
 
 def name_command(commands: Sequence[Command], argv: Sequence[str]) -> list[str]:
     """The arguments with the command of a group that is meant where none is named."""
+    given = argv[1:2]
+    is_named = given and not given[0].startswith("-") and "=" not in given[0]
     for group in commands:
-        given = argv[1:2]
-        if group.default and argv[:1] == [group.name] and given not in (["-h"], ["--help"]):
-            if not given or given[0].startswith("-") or "=" in given[0]:
-                return [group.name, group.default, *argv[1:]]
+        if group.default and argv[:1] == [group.name] and not is_named and given not in (["-h"], ["--help"]):
+            return [group.name, group.default, *given, *argv[2:]]
     return list(argv)
 
 

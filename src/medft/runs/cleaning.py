@@ -1,7 +1,7 @@
 """What nobody needs any more: found, and removed one by one, each only if nobody needs it at that moment either.
 
-What goes is renamed first, so that a kill in the middle leaves nothing that looks like a run: only a rest, which the next
-cleaning finds. Nothing is removed that a process holds.
+What goes is renamed first, so that a kill in the middle leaves nothing that looks like a run: only a rest, which the
+next cleaning finds. Nothing is removed that a process holds.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 from uuid import uuid4
 
 import psutil
@@ -211,5 +212,6 @@ def _is_older(path: Path, seconds: float) -> bool:
 
 
 def _measure(path: Path) -> int:
-    """The bytes of all files in it."""
-    return sum(each.lstat().st_size for each in (path, *path.rglob("*")) if each.is_file() and not each.is_symlink())
+    """The bytes that are free without it: not those of files that have a second name elsewhere."""
+    found = (each.lstat() for each in (path, *path.rglob("*")))
+    return sum(each.st_size for each in found if S_ISREG(each.st_mode) and each.st_nlink == 1)

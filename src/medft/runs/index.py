@@ -4,8 +4,7 @@ A second file, under `mlruns/pending`, stands for each run that MLflow does not 
 """
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,8 +69,7 @@ class RunIndex:
     def shorten_ids(self) -> dict[str, str]:
         """The beginning of each run's id that no other has, 8 characters or more."""
         ids = sorted(file.stem for file in self._runs.glob("*.json"))
-        shared = [0, *(len(os.path.commonprefix(pair)) for pair in zip(ids, ids[1:], strict=False)), 0]
-        return {id: id[: max(_SHORT, 1 + max(shared[place : place + 2]))] for place, id in enumerate(ids)}
+        return {each: _shorten(each, ids[max(0, place - 1) : place + 2]) for place, each in enumerate(ids)}
 
     def shorten_id(self, run_id: str) -> str:
         """The same of one run."""
@@ -111,3 +109,8 @@ def _parse(file: Path) -> Entry | None:
         return Entry(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # removed, or damaged: the run's folder can still be named
         return None
+
+
+def _shorten(run_id: str, among: Sequence[str]) -> str:
+    beginnings = (run_id[:length] for length in range(_SHORT, len(run_id)))
+    return next((each for each in beginnings if sum(other.startswith(each) for other in among) == 1), run_id)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medft.errors import MedftError
@@ -63,19 +63,20 @@ class RunList:
         """They are read one by one, as they are asked for."""
         for entry in reversed(self._own):
             listed = [_read(job) for job in self._jobs[entry.run_id]]
-            yield _read(entry, [job for job in listed if job])  # type: ignore[misc]  # only jobs are superseded
+            if run := _read(entry, [job for job in listed if job]):
+                yield run
 
 
 def _read(entry: Entry, jobs: Sequence[ListedRun] = ()) -> ListedRun | None:
     """A run as it stands; None if a later attempt has replaced it."""
-    known = {"run_id": entry.run_id, "name": entry.name, "kind": entry.kind, "started": entry.started}
+    listed = ListedRun(entry.run_id, entry.name, entry.kind, entry.started, DAMAGED, jobs=jobs)
     try:
         run = read_local_run(Path(entry.folder))
         if run is None:
-            return ListedRun(**known, status=DAMAGED, why="its folder has no run.json or no journal", jobs=jobs)
+            return replace(listed, why="its folder has no run.json or no journal")
         state, is_dead = run.state, run.state.status == RUNNING and not run.is_alive()
     except (MedftError, OSError) as error:
-        return ListedRun(**known, status=DAMAGED, why=str(error), jobs=jobs)
+        return replace(listed, why=str(error))
     if SUPERSEDED in state.tags:
         return None
     status = INTERRUPTED if is_dead else state.status
@@ -83,12 +84,11 @@ def _read(entry: Entry, jobs: Sequence[ListedRun] = ()) -> ListedRun | None:
     scores = [job.score for job in jobs if job.score is not None]
     best = min if METRICS[PRIMARY].better == "lower" else max
     data = sorted({each.data for each in jobs if each.data}) or [state.params.get("dataset.name", "")]
-    return ListedRun(
-        **known,
+    return replace(
+        listed,
         status=status,
         data=", ".join(data),
         score=best(scores, default=state.metrics.get(f"test/{PRIMARY}")),
         why="" if status in (FINISHED, RUNNING) else "its process is gone" if is_dead else state.error,
         can_go_on=goes_on and not entry.parent,
-        jobs=jobs,
     )

@@ -87,7 +87,8 @@ class LocalRun:
         """What it is looked up by."""
         state = self.state
         parent, identity = state.tags.get(PARENT, ""), state.tags.get(IDENTITY, "")
-        return Entry(self.run_id, str(self.folder), state.name, state.started, state.kind or "", parent, identity)
+        name = state.tags.get("sweep.name", state.name)
+        return Entry(self.run_id, str(self.folder), name, state.started, state.kind or "", parent, identity)
 
     def is_alive(self) -> bool:
         """Whether a process writes to it, on any machine that shares its folder."""

@@ -14,7 +14,7 @@ from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
 
 RESERVE = ".reserve"  # a file in the folder of a run: room to say how it ended where the disk is full
-_LOST = "its process ended without a word (killed, perhaps by the system for want of memory)"
+_LOST = "its process ended without a word"
 
 
 def is_finished_run(config: Config, state: RunState) -> bool:
