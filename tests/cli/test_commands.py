@@ -85,7 +85,7 @@ def test_wrong_data_is_one_line_and_2(tmp_path: Path, typed: Typed, content: str
         (tmp_path / "data.csv").write_text(content)
     code, out, err = typed("train", "dataset=alpaca", "dataset.path=data.csv", "judge=none")
     assert code == 2
-    assert out.removeprefix(UTF8).removeprefix("reading data\n") == ""
+    assert out.removeprefix("reading data\n").removeprefix(UTF8) == ""
     assert err.startswith(line)
     assert err.count("\n") == 1
 

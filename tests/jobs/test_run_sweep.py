@@ -81,7 +81,7 @@ def test_other_data_or_another_config_make_a_finished_job_run_again(
     data = tmp_path / "data.csv"
     rows = [f"What is illness number {number}?,It is the one of number {number}" for number in range(30)]
     data.write_text("\n".join(["instruction,output", *rows]))
-    settings = ["dataset=alpaca", f"dataset.path={data}", "seed=1,2"]
+    settings = ["dataset=alpaca", f"dataset.path={data}", "dataset.size=null", "seed=1,2"]
     assert sweep(settings) == (0, ["seed=1", "seed=2"])
     assert sweep(settings) == (0, [])
     data.write_text("\n".join(["instruction,output", *rows[::-1], "What is new?,This"]))
