@@ -12,7 +12,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +53,10 @@ class Reader(ReaderOptions):
         if path is not None and not is_remote(path):
             list_files(path)
 
+    def count(self) -> int | None:
+        """How many rows there are, where that is known at once; None = reading tells."""
+        return None
+
 
 def reader_of(dataset: DatasetConfig) -> Reader:
     """The reader that a config names.
@@ -74,8 +77,8 @@ def check_source(dataset: DatasetConfig) -> None:
     """
     reader = reader_of(dataset)
     reader.check(dataset.on_bad_row == "skip")
-    if dataset.path is None and dataset.size:  # bundled, or a reader's own
-        check_size(dataset, sum(1 for _ in islice(reader.read(), dataset.size)))
+    if (available := reader.count()) is not None:
+        check_size(dataset, available)
 
 
 def check_size(dataset: DatasetConfig, available: int) -> None:

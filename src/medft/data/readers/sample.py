@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 
+from typing_extensions import override
+
 from medft.data.example import BadRow, Example
-from medft.data.readers.base import Reader, Row, convert_rows, make_example
+from medft.data.readers.base import Located, Reader, Row, convert_rows, make_example
 from medft.data.readers.tables import read_table
 
 
@@ -13,8 +15,16 @@ class Sample(Reader):
 
     def read(self) -> Iterator[Example | BadRow]:
         """Yield them in the file's order; the group is the disease."""
-        with as_file(files("medft.data") / "bundled" / "sample.jsonl") as path:
-            yield from convert_rows(read_table(path), _to_example)
+        yield from convert_rows(_read_bundled(), _to_example)
+
+    @override
+    def count(self) -> int:
+        return sum(1 for _ in _read_bundled())
+
+
+def _read_bundled() -> Iterator[Located | BadRow]:
+    with as_file(files("medft.data") / "bundled" / "sample.jsonl") as path:
+        yield from read_table(path)
 
 
 def _to_example(row: Row) -> Example:
