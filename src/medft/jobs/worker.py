@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -19,7 +20,7 @@ RESULT, LOCK = "result.json", "job.lock"
 
 def main(folder: Path) -> None:
     """Run the job and leave `result.json`."""
-    _end_with_parent()
+    end_with_parent(lambda: os.killpg(os.getpgrp(), signal.SIGKILL))
     for number in (signal.SIGTERM, signal.SIGUSR2):  # the second is Slurm's warning that time is nearly up
         signal.signal(number, _interrupt)
     with FileLock(folder / LOCK):  # a process of an earlier launch may still be ending
@@ -53,13 +54,18 @@ def _run(folder: Path) -> None:
         partial.write_text(json.dumps(result), encoding="utf-8")
 
 
-def _end_with_parent() -> None:
-    """Die with the sweep, whatever kills it: standard input is a pipe from there, and is closed then."""
+def end_with_parent(end: Callable[[], object]) -> None:
+    """Die with the process that has started this one, whatever ends that: standard input is a pipe from there, and is
+    closed then.
+
+    Args:
+        end: how to die.
+    """
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1024):  # not through a buffer, whose lock would outlive this thread
             pass
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        end()
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -65,7 +65,11 @@ def join_processes(config: Config, device: str) -> Iterator[list[Any]]:
         ):
             others.wait_until_ready()
             with _connect(Path(home), 0, config.trainer.devices, device):
-                yield [_OneMachine()]
+                try:
+                    yield [_OneMachine()]
+                except KeyboardInterrupt:
+                    others.kill()  # before they lose the connection, and say that this is an error
+                    raise
 
 
 class _Others:
@@ -110,12 +114,18 @@ class _Others:
             if error is None:  # it ends by itself
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_PATIENCE)
-            process.kill()
-            process.wait()
+        self.kill()
+        for process in self._processes:
             with suppress(BrokenPipeError):
                 process.communicate()  # closes the pipe
         if died and not isinstance(error, MedftError):
             raise MedftError(died) from error
+
+    def kill(self) -> None:
+        """End those that are still there."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
 
     def wait_until_ready(self) -> None:
         """Wait until all are about to connect: who waits in a store does not notice that another died."""
