@@ -4,7 +4,6 @@ import io
 import os
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,16 +18,6 @@ from medft.runs.local_run import LocalRun, hold_folder
 from medft.runs.state import SUPERSEDED
 
 DAY = "outputs/2026-01-02"
-
-
-@pytest.fixture
-def config(compose: Callable[..., Config]) -> Config:
-    return compose()
-
-
-@pytest.fixture
-def root(config: Config) -> Path:
-    return Path(config.paths.root_dir)
 
 
 def make(file: Path, content: str = "x" * 100, age: float = 0) -> Path:

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,6 @@ from medft.config.schema import Config
 from medft.runs.index import RunIndex
 from medft.runs.listing import DAMAGED, INTERRUPTED, RunList
 from medft.runs.local_run import LocalRun, hold_folder
-
-
-@pytest.fixture
-def config(compose: Callable[..., Config]) -> Config:
-    return compose()
-
-
-@pytest.fixture
-def root(config: Config) -> Path:
-    return Path(config.paths.root_dir)
 
 
 def add(config: Config, name: str, status: str = "FINISHED", score: float | None = None, **tags: str) -> LocalRun:

@@ -62,5 +62,5 @@ def test_the_model_is_there_twice_only_on_two_disks(
     check(config, 9, monkeypatch, tmp_path / "mlruns" / "artifacts")
     monkeypatch.setattr("medft.training.space._find_disk", lambda path: (hash(path), path))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 0 if path.name == "artifacts" else 2**40))
-    with pytest.raises(InputError, match=r"artifacts: 0 MB are free .* for the model in MLflow"):
+    with pytest.raises(InputError, match=r"artifacts: 0 B are free .* for the model in MLflow"):
         check_space(config, network(config), tmp_path / "mlruns" / "artifacts")

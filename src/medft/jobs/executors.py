@@ -56,11 +56,9 @@ def make_executor(config: Config) -> Executor:
     launcher = config.launcher
     if isinstance(launcher, SlurmLauncherConfig):
         return SlurmExecutor(launcher)
-    return (
-        RayExecutor(launcher)
-        if isinstance(launcher, RayLauncherConfig)
-        else LocalExecutor(launcher, config.trainer.devices)
-    )
+    if isinstance(launcher, RayLauncherConfig):
+        return RayExecutor(launcher)
+    return LocalExecutor(launcher, config.trainer.devices)
 
 
 class LocalExecutor(Executor):

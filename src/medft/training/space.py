@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from medft.config.schema import Config, SgdConfig
+from medft.console import format_size
 from medft.errors import InputError
 from medft.model.build import count_parameters
 from medft.training.checkpoints import get_checkpoint_folder
@@ -32,11 +33,11 @@ def check_space(config: Config, network: PreTrainedModel, artifacts: Path | None
         needed[disk]["the model in MLflow"] = _count_bytes(network)  # on one disk it is there once, under two names
     for (_, place), parts in needed.items():
         there = _count_written(config) if place == _find_disk(output)[1] else 0  # by the run that goes on
-        free = shutil.disk_usage(place).free
-        if sum(parts.values()) - there > free:
-            listed = ", ".join(f"{_show(size)} for {name}" for name, size in parts.items())
+        free, wanted = shutil.disk_usage(place).free, sum(parts.values()) - there
+        if wanted > free:
+            listed = ", ".join(f"{format_size(size)} for {name}" for name, size in parts.items())
             raise InputError(
-                f"{place}: {_show(free)} are free on its disk, and the run needs {_show(sum(parts.values()) - there)} "
+                f"{place}: {format_size(free)} are free on its disk, and the run needs {format_size(wanted)} "
                 f"({listed}): make room, or use another paths.root_dir or tracking.save_model=none"
             )
 
@@ -69,7 +70,3 @@ def _find_disk(folder: Path) -> tuple[int, Path]:
     while not place.exists():
         place = place.parent
     return place.stat().st_dev, place
-
-
-def _show(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
