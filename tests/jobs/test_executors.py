@@ -1,10 +1,13 @@
-"""Which part of the machine each of several jobs gets."""
+"""Which part of the machine each of several jobs gets, and what is told of a job elsewhere."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from medft.jobs.executors import list_gpus, make_environments
+from medft.config.schema import RayLauncherConfig
+from medft.errors import InputError
+from medft.jobs.executors import RayExecutor, list_gpus, make_environments
 
 
 def test_jobs_share_the_cores_unless_the_user_has_said_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +39,15 @@ def test_gpus_are_those_the_driver_names(tmp_path: Path) -> None:
     assert list_gpus({"PATH": str(tmp_path)}) == ["0", "1", "2"]
     assert list_gpus({"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}) == []
     assert list_gpus({"PATH": str(tmp_path / "nowhere")}) == []
+
+
+def test_why_a_node_could_not_start_a_job_is_told(tmp_path: Path) -> None:
+    def refuse(job: object) -> None:
+        raise InputError("dataset.reader: lab.Letters is not known")
+
+    executor = RayExecutor(RayLauncherConfig())
+    ray = SimpleNamespace(wait=lambda jobs, timeout: (jobs, []), get=refuse)
+    executor.__dict__["_cluster"] = ray, SimpleNamespace(remote=lambda *_: "job")
+    outcome = executor.start(tmp_path, 0).poll()
+    assert outcome
+    assert (outcome.status, outcome.why) == ("failed", "dataset.reader: lab.Letters is not known")

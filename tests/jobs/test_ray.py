@@ -39,7 +39,9 @@ def start_node(name: str, log: Path, *arguments: str, **environment: str) -> "su
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of two nodes."""
-    armed = {"MEDFT_TEST_ARMED": str(tmp_path / "armed"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    checkout = Path(__file__).parents[2]
+    paths = os.pathsep.join(map(str, (checkout, checkout / "tests" / "installed")))
+    armed = {"MEDFT_TEST_ARMED": str(tmp_path / "armed"), "PYTHONPATH": paths}
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # sockets lie there, whose paths may have 107 characters

@@ -170,6 +170,8 @@ def test_a_run_without_a_tracker_waits_for_its_patience_and_is_delivered_by_the_
     courier.start()
     assert not courier.close(1.0)
     assert time.monotonic() - began < 15
+    courier.join(timeout=10)
+    assert not courier.is_alive()  # in a notebook the process goes on
     told = capsys.readouterr().err
     assert told.count("MLflow cannot be had") == 1
     assert "SECRET" not in told

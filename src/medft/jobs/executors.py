@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from typing_extensions import override
 
 from medft.config.schema import Config, LocalLauncherConfig, RayLauncherConfig, SlurmLauncherConfig
-from medft.errors import InputError
+from medft.errors import InputError, MedftError
 from medft.jobs.process import BEGUN, JobProcess, Outcome, SlurmTask, supervise
 
 # Ray reports usage to its makers unless told not to, as MLflow does (medft.runs.store).
@@ -172,6 +172,8 @@ class _RemoteHandle(Handle):
             return None
         try:
             return self._result()
+        except MedftError as error:  # of the machine where it was to run, which may lack a package that is here
+            return Outcome("failed", time.time() - self.started, self._why or str(error))
         except Exception:  # the launcher's own: cancelled, or its node is gone, before the job could leave a result
             return Outcome("killed", time.time() - self.started, self._why or "its process ended without a word")
 

@@ -99,13 +99,13 @@ class Courier(threading.Thread):
     def __init__(self, run: LocalRun, config: Config) -> None:
         super().__init__(daemon=True, name="courier")
         self._run, self._config = run, config
-        self._closing, self._whole = threading.Event(), threading.Event()
+        self._closing, self._whole, self._given_up = threading.Event(), threading.Event(), threading.Event()
         self._failure, self._last_success = "", time.monotonic()
 
     def run(self) -> None:
-        """Deliver until the run has ended and MLflow has it whole."""
+        """Deliver until the run has ended and MLflow has it whole, or nobody waits for that any more."""
         client, pause, left_over = None, _PAUSE, True
-        while True:
+        while not self._given_up.is_set():
             ends = self._closing.is_set()  # looked at before: what is logged after this is delivered once more
             try:
                 client = client or connect(self._config)
@@ -122,7 +122,7 @@ class Courier(threading.Thread):
                 if ends:
                     self._whole.set()
                     return
-            self._closing.wait(pause) if not ends else time.sleep(min(pause, 2.0))
+            self._closing.wait(pause) if not ends else self._given_up.wait(min(pause, 2.0))
 
     def close(self, patience: float, longest: float = math.inf) -> bool:
         """Wait until all is delivered; returns whether it is.
@@ -136,6 +136,7 @@ class Courier(threading.Thread):
         while not self._whole.wait(0.1):
             now = time.monotonic()
             if now - told > longest or (self._failure and now - max(self._last_success, told) > patience):
+                self._given_up.set()  # in a notebook the process goes on; from here on it is for `medft sync`
                 return False
         return True
 
