@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import override
 
+from medft.data.template import render_chat
 from medft.errors import ModelError
 
 if TYPE_CHECKING:
@@ -155,15 +156,24 @@ class OwnTokenizer(Tokenizer):
 
     @override
     def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
+        before, after = self._chat_frame
+        return [[*before, *user, *after] for user in self.encode_batch(users)]
+
+    @cached_property
+    def _chat_frame(self) -> tuple[list[int], list[int]]:
+        """The token ids before and after what a user says: the template's own special tokens are encoded as such, those
+        that a user's text spells out as plain text.
+        """
         if self._inner.chat_template is None:
             raise ModelError("the model has no chat template: set dataset.prompt=alpaca")
-        # the template's own special tokens are encoded as such, those that a user's text spells out as plain text
         mark = "\x00user\x00"
         turns = [{"role": "user", "content": mark}]
-        template: str = self._inner.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        before, _, after = template.partition(mark)
-        framed = [self._inner.encode(part, add_special_tokens=False) for part in (before, after)]
-        return [[*framed[0], *user, *framed[1]] for user in self.encode_batch(users)]
+        text = render_chat(self._inner.get_chat_template(), self._inner.special_tokens_map, turns)
+        before, found, after = text.partition(mark)
+        if not found:
+            raise ModelError("the model's chat template leaves the question out: set dataset.prompt=alpaca")
+        ids = [self._inner.encode(part, add_special_tokens=False) for part in (before, after)]
+        return ids[0], ids[1]
 
     @override
     def decode(self, token_ids: Sequence[int], with_special: bool = False) -> str:
