@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
+from medft.secrets import hide
+
 T = TypeVar("T")
 
 
@@ -33,17 +35,17 @@ _EVERY = 30.0  # seconds between two lines of a long stage
 
 def say(text: str) -> None:
     """Print a line for the user, as it is: markup in it is not interpreted."""
-    print(text, flush=True)
+    print(hide(text), flush=True)
 
 
 def warn(text: str) -> None:
     """Print a warning, about something that the user may not have intended, to stderr."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    print(f"warning: {hide(text)}", file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:
     """Print a line to stderr that is not part of a command's output."""
-    print(text, file=sys.stderr, flush=True)
+    print(hide(text), file=sys.stderr, flush=True)
 
 
 def say_stage(text: str) -> None:

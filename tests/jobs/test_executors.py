@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from medft.config.compose import compose_config
 from medft.config.schema import RayLauncherConfig
 from medft.errors import InputError
 from medft.jobs.executors import RayExecutor, list_gpus, make_environments
@@ -45,7 +46,9 @@ def test_why_a_node_could_not_start_a_job_is_told(tmp_path: Path) -> None:
     def refuse(job: object) -> None:
         raise InputError("dataset.reader: lab.Letters is not known")
 
-    executor = RayExecutor(RayLauncherConfig())
+    launcher = compose_config(["launcher=ray"]).launcher
+    assert isinstance(launcher, RayLauncherConfig)
+    executor = RayExecutor(launcher)
     ray = SimpleNamespace(wait=lambda jobs, timeout: (jobs, []), get=refuse)
     executor.__dict__["_cluster"] = ray, SimpleNamespace(remote=lambda *_: "job")
     outcome = executor.start(tmp_path, 0).poll()

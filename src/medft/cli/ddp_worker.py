@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import sys
+import time
 
 from medft.cli.main import report
 from medft.config.compose import validate
 from medft.console import quieten, quieten_loggers
 from medft.jobs.worker import end_with_parent
+
+_PATIENCE = 4.0  # seconds for the first process to end this one, if what failed is not this one
 
 
 def main() -> int:
@@ -24,6 +27,7 @@ def main() -> int:
         quieten_loggers()
         join(config)
     except Exception as error:
+        time.sleep(_PATIENCE)
         return report(error)
     return 0
 

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from medft.cli.parser import Arguments
+from medft.config.roles import flatten
 from medft.config.schema import Config
 from medft.console import say, warn
 from medft.errors import InputError, JudgeUnavailable, TrackerUnavailable
@@ -29,6 +30,9 @@ def judge(arguments: Arguments) -> int:
     run_id = run.stored.run_id
     if isinstance(judge_of(run.config), NoJudge):
         raise InputError(f"the run has judge=none; name one: medft judge run={run_id} judge=ollama")
+    for key, value in flatten({"judge": run.config.resolved["judge"]}):
+        if "${oc.env:" in str(value):  # an address in a logged config could have it sent to anybody
+            raise InputError(f"{key}: the run took it from the environment; say so again: '{key}={value}'")
     ready = judge_of(run.config).prepare()
     if ready is None:
         raise JudgeUnavailable("nothing was judged")

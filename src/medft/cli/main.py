@@ -11,10 +11,12 @@ from medft import __version__
 from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
 from medft.cli.parser import describe_wrong_option, make_parser, name_command
 from medft.errors import OUTPUT_CLOSED, InputError, MedftError, explain
+from medft.secrets import hide, hide_in_tracebacks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    hide_in_tracebacks()
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -70,7 +72,7 @@ def report(error: BaseException) -> int:
     else:  # a bug or a broken environment
         lines = [f"{type(error).__name__}: {' '.join(str(error).split())} (HYDRA_FULL_ERROR=1 shows where)"]
     for line in lines:
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {hide(line)}", file=sys.stderr)
     return error.exit_code if isinstance(error, MedftError) else 1
 
 

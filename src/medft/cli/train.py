@@ -9,18 +9,19 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 import hydra
-import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from medft.config.compose import compose_config, compose_raw, validate
+from medft.config.environment import list_addresses, reveal
 from medft.config.options import BASE, list_options
 from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config, JobInfo
@@ -28,6 +29,7 @@ from medft.console import note, quieten, quieten_loggers
 from medft.errors import InputError
 from medft.inputs import check_inputs
 from medft.jobs.plan import plan
+from medft.secrets import fill_passwords, hide, hide_passwords, map_texts
 
 _NAMES_A_RUN = ("resume=", "run=")
 _SEARCH_HELP = """\
@@ -54,7 +56,7 @@ def train(argv: list[str]) -> int:
             f"{unknown[0]}: no such option; settings are KEY=VALUE: {key if '=' in key else f'{key}=VALUE'}"
         )
     if asked.help:
-        print(_help(asked.overrides))
+        print(hide_passwords(_help(asked.overrides)))
         return 0
     if asked.hydra_help or asked.info or asked.shell_completion:
         _show(argv)
@@ -86,21 +88,24 @@ def _resume(named: str, overrides: Sequence[str]) -> int:
     Raises:
         InputError: there is no such run, it has finished, or it is to have other settings.
     """
+    from medft.runs.open import read_logged
     from medft.runs.query import PLACES, RunStore
 
     places = [each for each in overrides if each.startswith(PLACES)]
     if len(places) < len(overrides):
         raise InputError(f"{named} goes on with a run as it was; with other settings start a new one: {overrides[-1]}")
     key, _, name = named.partition("=")
-    run = RunStore(compose_config(places)).find_interrupted(name, key)
+    store = RunStore(compose_config(places))
+    run = store.find_interrupted(name, key)
     command = run.state.tags.get("command", "")
     note(f"{key}={name}: {run.state.kind or 'run'} {run.run_id} ({run.state.name}): {command}")
+    addresses = list_addresses(store.config.tracking.uri)
     if run.state.kind:  # its jobs follow from its command
         from medft.cli.main import main
 
-        return main(shlex.split(command)[1:])
-    logged = yaml.safe_load(run.artifact("config.yaml").read_text(encoding="utf-8"))
-    config = validate({**logged, "resume": run.run_id})
+        return main([fill_passwords(each, addresses) for each in shlex.split(command)[1:]])
+    logged = {**read_logged(run), "resume": run.run_id}
+    config = validate(map_texts(lambda text: fill_passwords(text, addresses), reveal(logged)), logged)
     return _run(config.as_job(JobInfo(command=command), run.folder))
 
 
@@ -153,7 +158,9 @@ def _show(argv: list[str]) -> None:
 
     ConfigLoaderImpl.get_group_options = list_choices  # type: ignore[method-assign]
     sys.argv = ["medft train", *argv]
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda config: None)()
+    with redirect_stdout(StringIO()) as shown:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda config: None)()
+    print(hide_passwords(shown.getvalue()), end="")
 
 
 def _run(config: Config) -> int:
@@ -169,7 +176,7 @@ def _run(config: Config) -> int:
     except Exception:
         with suppress(OSError):  # the disk may be what is full
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            (folder / "error.txt").write_text(hide(traceback.format_exc()), encoding="utf-8")
         raise
     with suppress(OSError):  # empty where an earlier run went on, in its own folder
         folder.rmdir()

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
 
+from medft.config.environment import plain, show, variables_shown
 from medft.config.options import BASE, list_file_readers, list_options, list_with_key
 from medft.config.paths import conf_dir, register_resolvers
 from medft.config.roles import flatten
@@ -84,6 +85,12 @@ def check(raw: DictConfig) -> Config:
     Raises:
         InputError: one line per wrong key, such as `dataset.size: must be at least 1 (got -1)`.
     """
+    resolved = _resolve(raw)
+    with variables_shown():
+        return validate(resolved, _resolve(raw))
+
+
+def _resolve(raw: DictConfig) -> dict[str, Any]:
     try:
         resolved = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -94,16 +101,20 @@ def check(raw: DictConfig) -> Config:
         ) from None
     if not isinstance(resolved, dict):
         raise InputError("the config is not a mapping")
-    return validate({str(key): value for key, value in resolved.items()})
+    return {str(key): plain(value) for key, value in resolved.items()}
 
 
-def validate(plain: dict[str, Any]) -> Config:
-    """The same for a config that is resolved already."""
+def validate(resolved: dict[str, Any], logged: dict[str, Any] | None = None) -> Config:
+    """The same for a config that is resolved already.
+
+    Args:
+        logged: the same as it may be logged; passwords are left out here.
+    """
     try:
-        config = Config.model_validate(plain)
+        config = Config.model_validate(resolved)
     except ValidationError as error:
-        raise InputError("\n".join(describe_errors(error, plain))) from None
-    config._resolved = plain
+        raise InputError("\n".join(describe_errors(error, resolved))) from None
+    config._resolved, config._logged = resolved, show(resolved if logged is None else logged)
     return config
 
 

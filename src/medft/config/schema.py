@@ -246,7 +246,7 @@ class PathsConfig(Section, role=Role.PLACE):
 
 
 class Config(Section):
-    """The whole config of one run. `resolved` is the plain mapping it was made from, for logging."""
+    """The whole config of one run. `resolved` is the plain mapping it was made from, `logged` what may be seen."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32), Role.LEARNED]
     dataset: DatasetConfig
@@ -266,12 +266,18 @@ class Config(Section):
     resume: Annotated[str, Role.PLACE] = "auto"
 
     _resolved: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _logged: dict[str, Any] = PrivateAttr(default_factory=dict)
     _job: JobInfo = PrivateAttr(default_factory=JobInfo)
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """The composed config with all interpolations resolved."""
+        """The composed config with all interpolations resolved, secrets too."""
         return self._resolved
+
+    @property
+    def logged(self) -> dict[str, Any]:
+        """The same without passwords, and with the names of environment variables instead of their values."""
+        return self._logged
 
     @property
     def job(self) -> JobInfo:
@@ -289,6 +295,7 @@ class Config(Section):
         output = {"output_dir": str(folder)} if folder else {}
         config = self.model_copy(update={"paths": self.paths.model_copy(update=output)})
         config._resolved = {**self._resolved, "paths": {**self._resolved["paths"], **output}}
+        config._logged = {**self._logged, "paths": {**self._logged["paths"], **output}}
         config._job = job
         return config
 

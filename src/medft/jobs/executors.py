@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from typing_extensions import override
 
+from medft.config.environment import SECRETS
 from medft.config.schema import Config, LocalLauncherConfig, RayLauncherConfig, SlurmLauncherConfig
 from medft.errors import InputError, MedftError
 from medft.jobs.process import BEGUN, JobProcess, Outcome, SlurmTask, supervise
@@ -134,7 +135,7 @@ class RayExecutor(Executor):
     def start(self, folder: Path, slot: int) -> Handle:
         (folder / BEGUN).unlink(missing_ok=True)
         ray, task = self._cluster
-        job = task.remote(str(folder), self._settings.time_limit, self._settings.grace)
+        job = task.remote(str(folder), self._settings.time_limit, self._settings.grace, os.environ.get(SECRETS))
         return _RemoteHandle(
             folder, lambda: bool(ray.wait([job], timeout=0)[0]), lambda: ray.get(job), lambda: ray.cancel(job)
         )

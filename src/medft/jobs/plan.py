@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,10 +21,12 @@ from omegaconf import OmegaConf
 
 from medft.comparison.labels import shorten_keys
 from medft.config.compose import check_new, compose_config, compose_raw, parse_overrides, validate
+from medft.config.environment import SECRETS, collect_secrets, reveal
 from medft.config.roles import can_be_swept
 from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
 from medft.runs.provenance import command_line
+from medft.secrets import hide_passwords
 
 Value = str | int | float | bool | None
 JOB = "job.yaml"
@@ -55,16 +58,27 @@ def make_job(number: int, config: Config, info: JobInfo, sweep_folder: Path) -> 
 
 
 def freeze(job: Job) -> None:
-    """Write a job's config down, resolved, so that nothing edited while a sweep runs changes its later jobs."""
+    """Write a job's config down, so that nothing edited while a sweep runs changes its later jobs.
+
+    Its secrets are not written; the job's process gets them through its environment.
+    """
     job.folder.mkdir(parents=True, exist_ok=True)
-    frozen = {"job": job.config.job.model_dump(), "config": job.config.resolved}
+    config = job.config
+    secrets = _read_secrets() | collect_secrets(config.logged, config.resolved)
+    os.environ[SECRETS] = json.dumps(secrets)
+    frozen = {"job": config.job.model_dump(), "config": config.logged}
     (job.folder / JOB).write_text(yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def load_frozen(folder: Path) -> Config:
     """The config of the job that was frozen in a folder."""
     frozen = yaml.safe_load((folder / JOB).read_text(encoding="utf-8"))
-    return validate(frozen["config"]).as_job(JobInfo.model_validate(frozen["job"]), folder)
+    config = validate(reveal(frozen["config"], _read_secrets()), frozen["config"])
+    return config.as_job(JobInfo.model_validate(frozen["job"]), folder)
+
+
+def _read_secrets() -> dict[str, Any]:
+    return dict(json.loads(os.environ.get(SECRETS, "{}")))
 
 
 def job_label(values: Mapping[str, str]) -> str:
@@ -77,7 +91,7 @@ def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str
     given = {each.key_or_group: each for each in parse_overrides(overrides)}
     names = shorten_keys(keys)
     ordered = sorted(given.keys() & set(keys), key=lambda key: (key == "seed", key))
-    return {names[key]: given[key].get_value_element_as_str() for key in ordered}
+    return {names[key]: hide_passwords(given[key].get_value_element_as_str()) for key in ordered}
 
 
 def job_command(overrides: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from medft.config.environment import SECRETS
 from medft.config.schema import Config
 from medft.errors import LESS_MEMORY
 from medft.jobs.plan import load_frozen
@@ -77,7 +78,7 @@ class JobProcess:
                 stdin=subprocess.PIPE,  # closed when this process ends, however it ends
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env={**environment, SECRETS: os.environ.get(SECRETS, "{}")},
                 start_new_session=True,
             )
 
@@ -132,12 +133,19 @@ class JobProcess:
         return Outcome("failed", self.seconds, f"ended with exit code {code}")
 
 
-def supervise(folder: str, time_limit: float | None = None, grace: float = _GRACE) -> Outcome:
+def supervise(
+    folder: str, time_limit: float | None = None, grace: float = _GRACE, secrets: str | None = None
+) -> Outcome:
     """Run the job that was frozen in a folder and wait for it; its errors are in its run and in the outcome.
+
+    Args:
+        secrets: what its config does not say, where the environment is not that of the sweep.
 
     Raises:
         SystemExit: Slurm has put the job back into its queue; it is resumed later.
     """
+    if secrets:
+        os.environ[SECRETS] = secrets
     config = load_frozen(Path(folder))
     (Path(folder) / BEGUN).touch()
     process = JobProcess(Path(folder), {**os.environ, "PYTHONUNBUFFERED": "1"}, time_limit, grace)

@@ -14,12 +14,14 @@ from types import FrameType
 from filelock import FileLock
 
 from medft.files import write_atomically
+from medft.secrets import hide_in_tracebacks
 
 RESULT, LOCK = "result.json", "job.lock"
 
 
 def main(folder: Path) -> None:
     """Run the job and leave `result.json`."""
+    hide_in_tracebacks()
     end_with_parent(lambda: os.killpg(os.getpgrp(), signal.SIGKILL))
     for number in (signal.SIGTERM, signal.SIGUSR2):  # the second is Slurm's warning that time is nearly up
         signal.signal(number, _interrupt)

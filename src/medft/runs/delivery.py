@@ -22,7 +22,8 @@ from medft.runs.index import DELIVERED, RunIndex
 from medft.runs.journal import Event
 from medft.runs.local_run import LocalRun
 from medft.runs.state import ID, PARENT, RUNNING
-from medft.runs.store import connect, get_experiment_id, hide_password, shown_uri
+from medft.runs.store import connect, get_experiment_id, shown_uri
+from medft.secrets import hide
 
 MLFLOW_PARENT = "mlflow.parentRunId"
 _AT_ONCE = {"metrics": 900, "params": 90, "tags": 90}  # MLflow takes 1000, 100 and 100 in one request
@@ -154,7 +155,7 @@ class Courier(threading.Thread):
 
 def _describe(error: Exception) -> str:
     """An error of MLflow in a line that may be shown."""
-    return hide_password(" ".join(str(error).split("[SQL")[0].split()))[:300]
+    return hide(" ".join(str(error).split("[SQL")[0].split()))[:300]
 
 
 def _group(events: Sequence[Event]) -> Iterator[list[Event]]:

@@ -19,6 +19,7 @@ from medft.runs.index import Entry, RunIndex
 from medft.runs.journal import JOURNAL, Journal, Kind
 from medft.runs.state import ID, IDENTITY, NOTE, PARENT, RUNNING, SUPERSEDED, Curve, RunState
 from medft.runs.store import shown_uri
+from medft.secrets import hide_passwords
 
 RUN_JSON = "run.json"
 EARLIER = "earlier"  # folder, in a run's folder, of runs that were there before
@@ -119,8 +120,8 @@ class LocalRun:
         self._log("params", short)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set or replace tags."""
-        self._log("tags", dict(tags))
+        """Set or replace tags; addresses in them lose their passwords."""
+        self._log("tags", {key: hide_passwords(value) for key, value in tags.items()})
 
     def remove_tags(self, keys: Iterable[str]) -> None:
         """Remove tags, those of them that it has."""

@@ -8,12 +8,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from medft.config.compose import check, compose_config, compose_raw, load_yaml, parse_overrides
+from medft.config.environment import guard, list_addresses, reveal
 from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
+from medft.runs.local_run import LocalRun
 from medft.runs.query import LAST, PLACES, SPLIT_RUN, RunStore
 from medft.runs.remote_run import StoredRun
 from medft.runs.state import FINISHED
+from medft.secrets import fill_passwords, map_texts
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,30 @@ def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
         InputError: there is no such run here, it is a sweep, or an override does not fit.
     """
     store = RunStore(compose_config([each for each in overrides if each.startswith(PLACES)]))
-    run = store.find_run(name)
+    run, own = store.find_run(name), store.config
     if run.state.kind:
         jobs = [job for job in store.find_children(run.run_id) if job.state.status == FINISHED]
         such = f", such as run={jobs[-1].run_id} ({jobs[-1].state.label})" if jobs else ""
         raise InputError(f"run={name}: it is a {run.state.kind}; choose one of its jobs{such}: medft runs --jobs")
-    logged = load_yaml(run.artifact("config.yaml"), f"run={run.run_id}: config.yaml")
-    return FinishedRun(check(override_config(logged, overrides)), run)
+    logged = read_logged(run)
+    if isinstance(run, LocalRun) and store.knows(run):
+        logged = reveal(logged, strict=False)
+    elif isinstance(run, LocalRun):  # somebody else's folder does not say where our keys and passwords are sent
+        logged |= {key: own.resolved[key] for key in ("tracking", "judge", "paths")}
+    addresses = list_addresses(own.tracking.uri)
+    logged = map_texts(lambda text: fill_passwords(text, addresses), logged)
+    return FinishedRun(check(override_config(OmegaConf.create(guard(logged)), overrides)), run)
+
+
+def read_logged(run: StoredRun) -> dict[str, Any]:
+    """The config that a run has logged, with the names of environment variables and without passwords.
+
+    Raises:
+        InputError: it has logged none, or it is none.
+    """
+    logged = OmegaConf.to_container(load_yaml(run.artifact("config.yaml"), f"run={run.run_id}: config.yaml"))
+    assert isinstance(logged, dict)
+    return {str(key): value for key, value in logged.items()}
 
 
 def read_logged_split(config: Config, name: str) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from medft.config.paths import PACKAGE, checkout_root
 from medft.config.section import Role
 from medft.files import json_digest
 from medft.runs.state import CODE
+from medft.secrets import hide_passwords
 
 _PACKAGES = ("medft", "torch", "transformers", "pytorch-lightning", "peft", "tiktoken", "mlflow", "hydra-core")
 
@@ -37,8 +38,8 @@ def make_identity_tags(resolved: dict[str, Any]) -> dict[str, str]:
 
 
 def command_line(program: str, arguments: Sequence[str]) -> str:
-    """A command as it can be pasted into a shell."""
-    return " ".join([program, *map(shlex.quote, arguments)])
+    """A command as it can be pasted into a shell, without the passwords of addresses."""
+    return " ".join([program, *(shlex.quote(hide_passwords(each)) for each in arguments)])
 
 
 def collect_code_tags() -> dict[str, str]:

@@ -42,6 +42,11 @@ class RunStore:
         """MLflow's, for what is not in a folder here."""
         return connect(self.config)
 
+    def knows(self, run: LocalRun) -> bool:
+        """Whether a run was made here, and its folder does not come from somewhere else."""
+        entry = self._index.get(run.run_id)
+        return entry is not None and Path(entry.folder) == run.folder.resolve()
+
     def find_run(self, name: str, key: str = "run") -> StoredRun:
         """A run of any status; `last` is the newest FINISHED one that is no sweep.
 

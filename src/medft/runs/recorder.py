@@ -82,7 +82,7 @@ def _open(config: Config, splits: Splits) -> LocalRun:
     return LocalRun.create(
         config,
         config.paths.output,
-        config.tracking.run_name or config.job.label or name,
+        config.logged["tracking"]["run_name"] or config.job.label or name,
         {**make_job_tags(config), **identity},
         {"config_hash": config_hash(config.resolved), "dataset_fingerprint": splits.fingerprint},
     )
@@ -96,20 +96,20 @@ def _log_setup(run: LocalRun, config: Config, splits: Splits, device: str) -> No
         "output_dir": str(run.folder),
         "command": config.job.command or command_line("medft train", sys.argv[1:]),
     }
-    own = {key: str(value) for key, value in config.tracking.tags.items()}
+    own = {key: str(value) for key, value in config.logged["tracking"]["tags"].items()}
     run.set_tags({**collect_code_tags(), **tags, **own})
-    settings = {key: value for key, value in config.resolved.items() if key not in ("sweep", "launcher")}
+    settings = {key: value for key, value in config.logged.items() if key not in ("sweep", "launcher")}
     params = {**dict(flatten(settings)), "dataset.size_used": splits.size_used}
     # paths.output_dir is a tag; as a parameter it would differ in every comparison of runs
     run.log_params({key: str(value) for key, value in params.items() if key != "paths.output_dir"})
-    source = str(config.dataset.path or config.dataset.name)
+    source = str(config.logged["dataset"]["path"] or config.dataset.name)
     run.log_inputs(
         {
             part: {"name": f"{config.dataset.name}-{part}", "digest": rows.fingerprint[:36], "source": source}
             for part, rows in splits.parts().items()
         }
     )
-    run.log_text("config.yaml", yaml.safe_dump(config.resolved, sort_keys=False, allow_unicode=True))
+    run.log_text("config.yaml", yaml.safe_dump(config.logged, sort_keys=False, allow_unicode=True))
     splits.write_ids(run.folder / "split.json")
     run.log_file(run.folder / "split.json")
     if file := splits.skipped.file:

@@ -12,6 +12,7 @@ from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags, make_identity_tags
 from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, RunState
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
+from medft.secrets import hide
 
 RESERVE = ".reserve"  # a file in the folder of a run: room to say how it ended where the disk is full
 _LOST = "its process ended without a word"
@@ -79,7 +80,7 @@ def _close_if_lost(run: LocalRun) -> None:
 
 def describe_exception(error: BaseException) -> tuple[str, str, str, int]:
     """(status, why, traceback, exit code) of what ended a job."""
-    trace = "".join(traceback.format_exception(error))
+    trace = hide("".join(traceback.format_exception(error)))
     if isinstance(error, KeyboardInterrupt):
         return KILLED, "interrupted", "", 130
     if isinstance(error, BrokenPipeError):
@@ -90,7 +91,7 @@ def describe_exception(error: BaseException) -> tuple[str, str, str, int]:
     if isinstance(shown, OutOfSpace):  # nothing is wrong with the run: it goes on when there is room
         return KILLED, str(shown), trace, shown.exit_code
     why = str(shown) if shown is not error else f"{type(error).__name__}: {error}"
-    return FAILED, why, trace, getattr(shown, "exit_code", 1)
+    return FAILED, hide(why), trace, getattr(shown, "exit_code", 1)
 
 
 def record_error(run: LocalRun, error: BaseException) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import shlex
 import shutil
 import socket
@@ -21,6 +20,7 @@ from medft.files import exclusive_lock
 from medft.runs.database import prepare_database
 from medft.runs.index import RunIndex
 from medft.runs.provenance import command_line
+from medft.secrets import hide_passwords, lacks_password
 
 # MLflow reports usage to its makers unless told not to; medical users would not expect that.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -64,6 +64,10 @@ def connect(config: Config) -> Any:
     for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # each of many tries; what comes of them is said
         logging.getLogger(name).setLevel(logging.CRITICAL)
     uri = tracking_uri(config)
+    if lacks_password(uri):
+        raise TrackerUnavailable(
+            f"tracking.uri={uri}: the password was not logged; set MLFLOW_TRACKING_URI, or give tracking.uri"
+        )
     given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
@@ -112,12 +116,7 @@ def find_artifacts(uri: str, root: Path) -> Path | None:
 
 def shown_uri(config: Config) -> str:
     """Where runs are tracked, without a password: what may be shown and written down."""
-    return hide_password(tracking_uri(config))
-
-
-def hide_password(text: str) -> str:
-    """A text without the passwords of the addresses in it."""
-    return re.sub(r"(://[^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
+    return hide_passwords(tracking_uri(config))
 
 
 def check_reachable(config: Config) -> None:
@@ -141,7 +140,7 @@ def check_reachable(config: Config) -> None:
 
 def ui_command(config: Config) -> str:
     """The command that shows the runs in a browser, as it works from this shell; a server has an address instead."""
-    uri = tracking_uri(config)
+    uri = shown_uri(config)
     if uri.startswith(("http://", "https://")):
         return uri
     beside = Path(sys.executable).with_name("mlflow")

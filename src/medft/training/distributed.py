@@ -67,8 +67,8 @@ def join_processes(config: Config, device: str) -> Iterator[list[Any]]:
             with _connect(Path(home), 0, config.trainer.devices, device):
                 try:
                     yield [_OneMachine()]
-                except KeyboardInterrupt:
-                    others.kill()  # before they lose the connection, and say that this is an error
+                except BaseException as error:
+                    others.end(error)  # while they are connected: they would complain that this one has gone
                     raise
 
 
@@ -106,6 +106,16 @@ class _Others:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """End all of them: at once after an error.
+
+        Raises:
+            MedftError: that one of them died is what the error comes from.
+        """
+        if self._ended.is_set():
+            return
         self._ended.set()
         died = None
         if isinstance(error, Exception):  # a lost connection is heard of before the process is known to be dead
@@ -114,18 +124,12 @@ class _Others:
             if error is None:  # it ends by itself
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_PATIENCE)
-        self.kill()
-        for process in self._processes:
+            process.kill()
+            process.wait()
             with suppress(BrokenPipeError):
                 process.communicate()  # closes the pipe
         if died and not isinstance(error, MedftError):
             raise MedftError(died) from error
-
-    def kill(self) -> None:
-        """End those that are still there."""
-        for process in self._processes:
-            process.kill()
-            process.wait()
 
     def wait_until_ready(self) -> None:
         """Wait until all are about to connect: who waits in a store does not notice that another died."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
+from urllib.parse import unquote, urlsplit
 
 from typing_extensions import override
 
@@ -17,6 +18,7 @@ from medft.evaluation.judges.language_model import (
     estimate_tokens,
     shorten_error,
 )
+from medft.secrets import hide_passwords
 
 _CONTEXT_STEP = 1024  # judgings of about the same length ask for the same context, which keeps a model loaded
 _CHECK_TIMEOUT = 5.0  # seconds: a server that is there answers at once
@@ -28,12 +30,17 @@ class Ollama(LanguageModel):
     name: Name = "ollama"
     host: Annotated[str, Role.PLACE]
 
+    @property
+    def where(self) -> str:
+        """The address as it may be shown."""
+        return hide_passwords(self.host)
+
     @override
     def prepare(self) -> Self | None:
         try:
             self._facts.update(self._look_up())
         except _list_errors() as error:
-            raise JudgeUnavailable(f"no Ollama server answers on {self.host}: {shorten_error(error)}") from None
+            raise JudgeUnavailable(f"no Ollama server answers on {self.where}: {shorten_error(error)}") from None
         return self
 
     @override
@@ -64,9 +71,9 @@ class Ollama(LanguageModel):
                 },
             )
         except ollama.ResponseError as error:
-            raise classify_refusal(self.host, shorten_error(error), error.status_code) from None
+            raise classify_refusal(self.where, shorten_error(error), error.status_code) from None
         except _list_errors() as error:
-            raise Fault(f"{self.host} failed ({shorten_error(error)})") from None
+            raise Fault(f"{self.where} failed ({shorten_error(error)})") from None
         text = answer.message.content or answer.message.thinking or ""
         return Reply(text, answer.prompt_eval_count, answer.done_reason == "length")
 
@@ -81,7 +88,7 @@ class Ollama(LanguageModel):
         name = next((name for name in (self.model, f"{self.model}:latest") if name in digests), None)
         if name is None:
             raise JudgeUnavailable(
-                f"the Ollama server on {self.host} has no model {self.model!r} (ollama pull {self.model})"
+                f"the Ollama server on {self.where} has no model {self.model!r} (ollama pull {self.model})"
             )
         shown = client.show(name).modelinfo or {}
         lengths = [str(value) for key, value in shown.items() if key.endswith(".context_length")]
@@ -94,7 +101,9 @@ class Ollama(LanguageModel):
     def connect(self, timeout: float) -> Any:
         import ollama
 
-        return ollama.Client(host=self.host, timeout=timeout)
+        address = urlsplit(self.host)  # the client leaves out who asks
+        who = (unquote(address.username or ""), unquote(address.password or "")) if address.password else None
+        return ollama.Client(host=self.host, timeout=timeout, auth=who)
 
 
 def _list_errors() -> tuple[type[Exception], ...]:

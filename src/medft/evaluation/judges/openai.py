@@ -10,6 +10,7 @@ from medft.config.section import Role
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Name
 from medft.evaluation.judges.language_model import Fault, LanguageModel, Reply, classify_refusal, shorten_error
+from medft.secrets import hide_passwords
 
 _CHECK_TIMEOUT = 10.0  # seconds
 
@@ -23,6 +24,11 @@ class OpenAI(LanguageModel):
     base_url: Annotated[str, Role.PLACE]
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Role.PLACE]
 
+    @property
+    def where(self) -> str:
+        """The address as it may be shown."""
+        return hide_passwords(self.base_url)
+
     @override
     def prepare(self) -> Self:
         openai = _import_openai()
@@ -30,15 +36,15 @@ class OpenAI(LanguageModel):
             models = {each.id: each for each in self.client(_CHECK_TIMEOUT).models.list().data}
         except openai.OpenAIError as error:
             raise JudgeUnavailable(
-                f"no OpenAI-compatible server answers on {self.base_url}: {shorten_error(error)}"
+                f"no OpenAI-compatible server answers on {self.where}: {shorten_error(error)}"
             ) from None
         if self.model not in models:
             has = ", ".join(sorted(models)[:5]) or "none"
-            raise JudgeUnavailable(f"the server on {self.base_url} has no model {self.model!r}; it has {has}")
+            raise JudgeUnavailable(f"the server on {self.where} has no model {self.model!r}; it has {has}")
         # the context length, where a server says it: vLLM as max_model_len, llama.cpp under meta
         extra = models[self.model].model_extra or {}
         length = extra.get("max_model_len") or (extra.get("meta") or {}).get("n_ctx")
-        self._facts.update({"model": self.model, "base_url": self.base_url})
+        self._facts.update({"model": self.model, "base_url": self.where})
         if length:
             self._facts["context_length"] = str(length)
         return self
@@ -60,10 +66,10 @@ class OpenAI(LanguageModel):
             tokens = usage.prompt_tokens if usage else None
             return Reply(choice.message.content or "", tokens, choice.finish_reason == "length")
         except openai.APIStatusError as error:
-            raise classify_refusal(self.base_url, shorten_error(error), error.status_code) from None
+            raise classify_refusal(self.where, shorten_error(error), error.status_code) from None
         except (openai.OpenAIError, ValueError, AttributeError, TypeError, IndexError) as error:
             # all but the first: an answer that is not what such a server says
-            raise Fault(f"{self.base_url} failed ({shorten_error(error)})") from None
+            raise Fault(f"{self.where} failed ({shorten_error(error)})") from None
 
     @override
     def connect(self, timeout: float) -> Any:
