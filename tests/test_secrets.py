@@ -158,10 +158,10 @@ def test_no_secret_is_in_any_file_or_on_the_terminal(tmp_path: Path, given: str)
         assert run.state.params["tracking.uri"] == uri.replace(PASSWORD, "***")
         medft("ask", "run=last", "What is gout?", *places, uri=known)
 
-        # the jobs of a sweep have them from its environment
-        medft("train", "-m", *command[1:], "seed=1,2", uri=known)
-        for folder in root.glob("outputs/*/*-sweep/seed=*"):
-            assert LocalRun(folder).state.status == "FINISHED"
+        if given == "environment":  # the jobs of a sweep have them from its environment
+            medft("train", "-m", *command[1:], "seed=1,2", uri=known)
+            folders = list(root.glob("outputs/*/*-sweep/seed=*"))
+            assert [LocalRun(folder).state.status for folder in folders] == ["FINISHED"] * 2
 
         # what is wrong is told without them
         wrong = ("dataset=alpaca", "dataset.path=${oc.env:SECRET_X}")

@@ -31,12 +31,19 @@ def read_curve(folder: Path, name: str = "train/loss") -> list[float]:
 @pytest.mark.parametrize("collate", ["flatten", "pad"])
 def test_two_processes_learn_what_one_learns_and_listen_to_themselves_only(tmp_path: Path, collate: str) -> None:
     # 46 rows of 8 to 64 tokens; in double precision no rounding hides a wrong weight
-    same = ("trainer.precision=64-true", "trainer.max_steps=50", "trainer.max_epochs=20", f"dataset.collate={collate}")
+    same = (
+        "trainer.precision=64-true",
+        "trainer.max_steps=50",
+        "trainer.max_epochs=5",
+        "trainer.val_checks_per_epoch=1",
+        "tracking.save_model=none",
+        f"dataset.collate={collate}",
+    )
     code, out = finish(
-        start("train", *ONE, *same, "trainer=cpu", "dataset.batch_size=16", f"paths.output_dir={tmp_path}/one")
+        start("train", *ONE, *same, "trainer=cpu", "dataset.batch_size=4", f"paths.output_dir={tmp_path}/one")
     )
     assert code == 0, out
-    process = start("train", *TWO, *same, "dataset.batch_size=8", f"paths.output_dir={tmp_path}/two")
+    process = start("train", *TWO, *same, "dataset.batch_size=2", f"paths.output_dir={tmp_path}/two")
     heard, pids = set[str](), set[int]()
     while process.poll() is None:
         members = list_group(process.pid)
@@ -50,9 +57,9 @@ def test_two_processes_learn_what_one_learns_and_listen_to_themselves_only(tmp_p
     assert heard, "gloo's own sockets were not seen: this test looks in the wrong place"
     assert heard <= {"127.0.0.1", "::1"}
     assert not list_group(process.pid)
-    for name, steps in (("train/loss", 50), ("val/loss", 67)):
+    for name, steps in (("train/loss", 50), ("val/loss", 5)):
         one, two = read_curve(tmp_path / "one", name), read_curve(tmp_path / "two", name)
-        assert len(one) == len(two) >= min(steps, 50)
+        assert len(one) == len(two) >= steps
         assert two == pytest.approx(one, abs=1e-5)
     assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob(f"medft-*/store.{process.pid}"))
 
