@@ -10,9 +10,10 @@ TORCH_INDEX ?=
 PROCESSES ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+LOCKED := openai search server slurm xlsx
 PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
-.PHONY: help install install-dev demo test test-slow coverage lint clean
+.PHONY: help install install-dev demo test test-slow coverage lint lock clean
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -53,6 +54,12 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, that imports go down only,
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir "$$(mktemp -d)/site"
+
+lock: $(VENV)/.installed  ## renew requirements.lock from constraints.txt
+	$(BIN)/python -m pip install --quiet 'uv>=0.13,<0.14'
+	rm -f requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --constraint constraints.txt --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header $(foreach extra,$(LOCKED),--extra $(extra)) --quiet --output-file requirements.lock
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

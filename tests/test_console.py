@@ -7,7 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from medft import console
-from medft.console import format_roughly, format_size, progress, say_stage, track
+from medft.console import (
+    format_roughly,
+    format_size,
+    note,
+    print_table,
+    progress,
+    say,
+    say_marked,
+    say_stage,
+    track,
+    warn,
+)
 
 
 class Clock:
@@ -86,3 +97,18 @@ def test_times_and_sizes_have_one_unit() -> None:
     assert times == ["0 s", "59 s", "1 min", "1 min", "59 min", "1 h", "47 h", "2 d", "12 d"]
     sizes = [format_size(size) for size in (0, 999, 1000, 99_400, 99_600, 999_499, 999_600, 1.2e9, 3.4e12)]
     assert sizes == ["0 B", "999 B", "1.0 kB", "99.4 kB", "100 kB", "999 kB", "1.0 MB", "1.2 GB", "3,400.0 GB"]
+
+
+def test_data_and_models_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "gout\x1b]0;title\x07 \x1b[2J \x9b31m é 痛风\r\n\tnext"
+    shown = "gout\\x1b]0;title\\x07 \\x1b[2J \\x9b31m é 痛风\n\tnext"
+    for show in (say, warn, note):
+        show(text)
+    say_marked(text, text)
+    told = capsys.readouterr()
+    assert told.out == f"{shown}\n{shown}⟦{shown}⟧\n"
+    assert told.err == f"warning: {shown}\n{shown}\n"
+    print_table("answers", ["text"], [[text]])
+    table = capsys.readouterr().out
+    assert r"\x1b]0;title\x07 \x1b[2J \x9b31m é 痛风" in table
+    assert not {"\x1b", "\x07", "\x9b"} & set(table)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -30,22 +31,28 @@ class Console(rich_console.Console):
 
 
 errors_console = Console(stderr=True)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line ends
 _EVERY = 30.0  # seconds between two lines of a long stage
+
+
+def clean(text: str) -> str:
+    """A text without secrets, and with `\\x1b` in place of an escape: data and models may not steer a terminal."""
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", hide(text).replace("\r\n", "\n"))
 
 
 def say(text: str) -> None:
     """Print a line for the user, as it is: markup in it is not interpreted."""
-    print(hide(text), flush=True)
+    print(clean(text), flush=True)
 
 
 def warn(text: str) -> None:
     """Print a warning, about something that the user may not have intended, to stderr."""
-    print(f"warning: {hide(text)}", file=sys.stderr, flush=True)
+    print(f"warning: {clean(text)}", file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:
     """Print a line to stderr that is not part of a command's output."""
-    print(hide(text), file=sys.stderr, flush=True)
+    print(clean(text), file=sys.stderr, flush=True)
 
 
 def say_stage(text: str) -> None:
@@ -159,7 +166,7 @@ def say_marked(plain: str, marked: str) -> None:
     """Print two texts as one, the second green in a terminal and between ⟦ and ⟧ elsewhere."""
     console = Console()
     if console.is_terminal:
-        console.print(Text().append(plain, style="dim").append(marked, style="bold green"))
+        console.print(Text().append(clean(plain), style="dim").append(clean(marked), style="bold green"))
     else:
         say(f"{plain}⟦{marked}⟧")
 
@@ -172,7 +179,7 @@ def print_table(
     for number, name in enumerate(columns):
         grid.add_column(name, justify="left" if wrap or number < left else "right", overflow="fold")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(clean, row))
     console = Console()
     (console if console.is_terminal else Console(width=110)).print(grid, markup=False)
 

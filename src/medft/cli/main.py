@@ -11,7 +11,7 @@ from medft import __version__
 from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
 from medft.cli.parser import describe_wrong_option, make_parser, name_command
 from medft.errors import OUTPUT_CLOSED, InputError, MedftError, explain
-from medft.secrets import hide, hide_in_tracebacks
+from medft.secrets import hide_in_tracebacks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +64,8 @@ def _run(argv: list[str]) -> int:
 
 def report(error: BaseException) -> int:
     """Print an error, a line for each thing that is wrong; returns the exit code."""
+    from medft.console import clean
+
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         raise error
     error = explain(error)
@@ -72,7 +74,7 @@ def report(error: BaseException) -> int:
     else:  # a bug or a broken environment
         lines = [f"{type(error).__name__}: {' '.join(str(error).split())} (HYDRA_FULL_ERROR=1 shows where)"]
     for line in lines:
-        print(f"error: {hide(line)}", file=sys.stderr)
+        print(f"error: {clean(line)}", file=sys.stderr)
     return error.exit_code if isinstance(error, MedftError) else 1
 
 
