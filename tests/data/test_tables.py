@@ -13,7 +13,7 @@ from medft.cli.main import main
 from medft.config.roles import role_of
 from medft.config.section import Role
 from medft.data.example import BadRow, Example
-from medft.data.readers import tables
+from medft.data.readers import formats
 from medft.data.readers.alpaca import Alpaca, Columns
 from medft.data.readers.diseases import Diseases
 from medft.data.readers.medquad import MedQuAD
@@ -194,13 +194,13 @@ def test_excel_files_are_read_to_their_end_whatever_size_they_state(tmp_path: Pa
 
 def test_an_excel_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = workbook(tmp_path / "d.xlsx", s=[("question", "answer"), ("Q", "A" * 32_000)])
-    monkeypatch.setattr(tables, "_LARGEST_WORKBOOK", 20_000)
+    monkeypatch.setattr(formats, "_LARGEST_WORKBOOK", 20_000)
     with pytest.raises(DataError, match=r"d.xlsx: unpacks to more than 20,000 bytes"):
         pairs(path)
 
 
 def test_excel_files_without_openpyxl_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "find_spec", lambda name: None)
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"Excel files need openpyxl: pip install 'medft\[xlsx\]'"):
         pairs(workbook(tmp_path / "d.xlsx", s=[("question", "answer")]))
 

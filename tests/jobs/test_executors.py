@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from medft.config.compose import compose_config
-from medft.config.schema import RayLauncherConfig
+from medft.config.launchers import RayLauncherConfig
 from medft.errors import InputError
 from medft.jobs.executors import RayExecutor, list_gpus, make_environments
 

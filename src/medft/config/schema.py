@@ -10,15 +10,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from medft.config.launchers import LauncherConfig
 from medft.config.options import list_pretrained
-from medft.config.section import JudgeOptions, ReaderOptions, Role, Section, instantiate_as
-
-Count = Annotated[int, Field(ge=1)]
-Ratio = Annotated[float, Field(ge=0, le=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-RowsOrShare = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+from medft.config.section import (
+    Count,
+    Fraction,
+    JudgeOptions,
+    NotNegative,
+    Positive,
+    Ratio,
+    ReaderOptions,
+    Role,
+    RowsOrShare,
+    Section,
+    instantiate_as,
+)
 
 
 class SplitConfig(Section):
@@ -181,39 +187,6 @@ class SweepConfig(Section, role=Role.SHOWN):
     question: str | None
     reference: str | None
     limits: str | None
-
-
-class LocalLauncherConfig(Section, role=Role.PLACE):
-    name: Literal["local"]
-    n_jobs: Count
-    time_limit: Positive | None
-    grace: NotNegative
-
-
-class SlurmLauncherConfig(Section, role=Role.PLACE):
-    name: Literal["slurm"]
-    cluster: Literal["slurm", "local"]
-    n_jobs: Count | None
-    timeout_min: Count
-    signal_delay_s: Annotated[int, Field(ge=0)]
-    partition: str | None
-    gpus: Count | None
-    cpus: Count | None
-    mem_gb: Positive | None
-    sbatch: dict[str, str | int | float | bool]
-
-
-class RayLauncherConfig(Section, role=Role.PLACE):
-    name: Literal["ray"]
-    address: Annotated[str, Field(min_length=1)] | None
-    n_jobs: Count | None
-    cpus: NotNegative
-    gpus: NotNegative
-    time_limit: Positive | None
-    grace: NotNegative
-
-
-LauncherConfig = LocalLauncherConfig | SlurmLauncherConfig | RayLauncherConfig
 
 
 class JobInfo(Section):

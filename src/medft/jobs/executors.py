@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from typing_extensions import override
 
 from medft.config.environment import SECRETS
-from medft.config.schema import Config, LocalLauncherConfig, RayLauncherConfig, SlurmLauncherConfig
+from medft.config.launchers import LocalLauncherConfig, RayLauncherConfig, SlurmLauncherConfig
+from medft.config.schema import Config
 from medft.errors import InputError, MedftError
 from medft.jobs.process import BEGUN, JobProcess, Outcome, SlurmTask, supervise
 

@@ -13,8 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 
 from medft.config.compose import describe_errors, load_yaml
 from medft.config.paths import conf_dir
-from medft.config.schema import Count, Positive
-from medft.config.section import Section
+from medft.config.section import Count, Positive, Section
 from medft.errors import InputError
 from medft.jobs.plan import Value
 
