@@ -2,6 +2,7 @@
 
 import errno
 import re
+import signal
 from collections.abc import Iterator
 
 OUTPUT_CLOSED = 141  # the exit code that shells give a program whose output nobody reads any more
@@ -54,6 +55,14 @@ LESS_MEMORY = (
     "less is needed with a smaller dataset.batch_size (trainer.accumulate_grad_batches makes up for it) or "
     "dataset.max_length, finetune=lora, a smaller model; where answers are written, a smaller evaluation.batch_size"
 )
+
+
+def describe_signal(number: int) -> str:
+    """The name of the signal that ended a process, and what to do where that was the kernel for want of memory."""
+    name = signal.Signals(number).name
+    return f"{name}{f' (probably out of memory; {LESS_MEMORY})' if name == 'SIGKILL' else ''}"
+
+
 # as torch, safetensors, sqlite, Rust and the C library say it: few of them raise an OSError with its number
 _NO_SPACE = re.compile(r"no space left on device|database or disk is full|disk quota exceeded", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"out of memory|(can't|cannot) allocate memory|failed to map segment", re.IGNORECASE)

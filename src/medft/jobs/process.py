@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from medft.config.environment import SECRETS
 from medft.config.schema import Config
-from medft.errors import LESS_MEMORY
+from medft.errors import describe_signal
 from medft.jobs.plan import load_frozen
 from medft.jobs.worker import RESULT
 from medft.runs.status import is_finished_run, record_end
@@ -126,8 +126,7 @@ class JobProcess:
             return Outcome("known" if result["skipped"] else "finished", self.seconds, metrics=result["metrics"])
         why = self._why or ("interrupted" if code == 130 else "")
         if code < 0 and not why:
-            name = signal.Signals(-code).name
-            why = f"ended by {name}{f': probably out of memory; {LESS_MEMORY}' if name == 'SIGKILL' else ''}"
+            why = f"ended by {describe_signal(-code)}"
         if why:
             return Outcome("killed", self.seconds, why)
         return Outcome("failed", self.seconds, f"ended with exit code {code}")

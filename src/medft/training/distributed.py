@@ -7,7 +7,6 @@ file that only their user can read, and talk over the loopback interface.
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from typing_extensions import override
 
 from medft.config.schema import Config
 from medft.console import warn
-from medft.errors import MedftError
+from medft.errors import MedftError, describe_signal
 
 _FOLDER = "MEDFT_PROCESSES"  # where the processes of a run meet; only the further ones have it
 _PATIENCE = 30.0  # seconds to hear of a dead process from the library that waits for it, and for others to end
@@ -163,8 +162,7 @@ class _Others:
 def _describe_end(code: int) -> str:
     if code > 0:
         return f"ended with exit code {code} (what it printed says why)"
-    name = signal.Signals(-code).name
-    return f"was ended by {name}{' (out of memory, perhaps)' if name == 'SIGKILL' else ''}"
+    return f"was ended by {describe_signal(-code)}"
 
 
 @contextmanager
