@@ -151,3 +151,16 @@ def test_four_at_once_on_a_fresh_one(tmp_path: Path) -> None:
         process.join(timeout=120)
     assert [results.get(timeout=1) for _ in processes] == [""] * 4
     assert len(mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").search_runs(["0"])) == 4
+
+
+def test_one_whose_pages_are_damaged_is_set_aside(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(file)) as store:
+        size = store.execute("PRAGMA page_size").fetchone()[0]
+        page = store.execute("SELECT rootpage FROM sqlite_master WHERE name = 'metrics'").fetchone()[0]
+    content = bytearray(file.read_bytes())
+    content[(page - 1) * size : (page - 1) * size + 64] = bytes(64)
+    file.write_bytes(content)
+    assert prepare_database(file)
+    assert "it is no database any more" in capsys.readouterr().err
+    assert [each.read_bytes() for each in beside(file, "set-aside")] == [content]
+    assert count_experiments(file) == 1

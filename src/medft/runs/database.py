@@ -18,6 +18,7 @@ from medft.console import note, warn
 from medft.errors import TrackerUnavailable
 from medft.files import exclusive_lock, write_atomically
 
+_LARGEST_CHECKED = 256 * 2**20  # bytes that are looked through at every start, which takes a second
 _LEFT_OVER = "_alembic_tmp_"  # tables of a migration that did not end
 
 
@@ -81,6 +82,10 @@ def _create(file: Path) -> None:
 def _look_into(file: Path) -> tuple[str | None, int]:
     """The version of its tables, None where they are not whole; and the number of runs."""
     with closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=20)) as database:
+        if file.stat().st_size <= _LARGEST_CHECKED:
+            fault = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
+            if fault != "ok":
+                raise sqlite3.DatabaseError(" ".join(fault.split()))
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         runs = database.execute("SELECT count(*) FROM runs").fetchone()[0] if "runs" in tables else 0
         has_version = "alembic_version" in tables
