@@ -4,6 +4,7 @@ import errno
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 OUTPUT_CLOSED = 141  # the exit code that shells give a program whose output nobody reads any more
 
@@ -55,6 +56,23 @@ LESS_MEMORY = (
     "less is needed with a smaller dataset.batch_size (trainer.accumulate_grad_batches makes up for it) or "
     "dataset.max_length, finetune=lora, a smaller model; where answers are written, a smaller evaluation.batch_size"
 )
+
+
+@contextmanager
+def broken_model(what: str) -> Iterator[None]:
+    """Inside this context whatever a library raises of a model's files becomes a `ModelError`: none of them checks what
+    it reads before it uses it, so that a broken file fails in any way.
+    """
+    try:
+        yield
+    except BaseException as error:
+        # PanicException: of libraries in Rust, which is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        if isinstance(explain(error), MedftError):  # one of medft's own, or the machine's fault
+            raise
+        why = next(iter(str(error).strip().splitlines()), "")
+        raise ModelError(f"{what} ({type(error).__name__}: {why[:300]})") from None
 
 
 def describe_signal(number: int) -> str:

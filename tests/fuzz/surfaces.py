@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -13,6 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from omegaconf import OmegaConf
+from openpyxl import Workbook
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from medft.config.compose import check, compose_config, compose_raw, load_yaml
 from medft.data.encode import encode_examples, format_alpaca_prompt
@@ -20,7 +26,8 @@ from medft.data.example import BadRow, Example
 from medft.data.readers.alpaca import Alpaca
 from medft.data.readers.medquad import MedQuAD, clean_text
 from medft.data.rows import read_rows
-from medft.data.tokenizer import Gpt2Tokenizer
+from medft.data.template import render_chat
+from medft.data.tokenizer import Gpt2Tokenizer, OwnTokenizer
 from medft.evaluation.judges.base import JudgeItem, Verdict, judge_of
 from medft.evaluation.judges.language_model import InvalidReply
 from medft.evaluation.judging.judge_run import open_cache
@@ -28,6 +35,7 @@ from medft.evaluation.predictions import Prediction, read_jsonl, write_jsonl
 from medft.evaluation.probes import load_probes
 from medft.files import read_json, write_checked, write_json
 from medft.metrics.metric import AnswerScores
+from medft.model.build import build_model
 from medft.runs.index import Entry, RunIndex
 from medft.runs.journal import Journal
 from medft.runs.open import override_config
@@ -153,6 +161,26 @@ def read_verdicts(content: bytes) -> None:
         cache.close()
 
 
+def read_model_with(name: str) -> Callable[[bytes], object]:
+    """A model's directory in which one file is another; what can be loaded computes and writes."""
+
+    def read(content: bytes) -> None:
+        directory = write(name, content).parent
+        for file in MODEL.iterdir():
+            if file.name != name:
+                shutil.copy(file, directory)
+        config = composed(*TINY).model.model_copy(update={"shape": {}})
+        tokenizer = OwnTokenizer(directory, None, None)
+        tokenizer.encode("gout 痛风")
+        build_model(config, directory, tokenizer, 0)
+
+    return read
+
+
+def render_template(content: bytes) -> None:
+    assert isinstance(render_chat(content.decode("utf-8", "replace"), {}, [{"role": "user", "content": "gout"}]), str)
+
+
 def _encode(rows: Sequence[dict[str, Any]], lines: bool) -> bytes:
     return ("\n".join(json.dumps(row) for row in rows) if lines else json.dumps(rows)).encode()
 
@@ -166,6 +194,26 @@ def _parquet() -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(ROWS), buffer)
     return buffer.getvalue()
+
+
+def _xlsx() -> bytes:
+    workbook = Workbook()
+    for row in (list(ROWS[0]), *(list(each.values()) for each in ROWS)):
+        workbook.active.append(row)
+    buffer = io.BytesIO()
+    workbook.save(buffer)
+    return buffer.getvalue()
+
+
+def _model() -> Path:
+    """A directory with a model of some hundred weights."""
+    directory = write("x", b"").parent
+    words = Tokenizer(WordLevel({"gout": 0, "[UNK]": 1, "</s>": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="</s>").save_pretrained(directory)
+    shape = GPT2Config(vocab_size=3, n_positions=8, n_embd=4, n_layer=1, n_head=1, bos_token_id=2, eos_token_id=2)
+    GPT2LMHeadModel(shape).save_pretrained(directory)
+    return directory
 
 
 def _zip(xml: bytes) -> bytes:
@@ -208,6 +256,9 @@ _SCORES = AnswerScores("gout", False, 3.5, 7, 0, 30, 1, 2, {"rougeL": 0.5})
 _VERDICTS = {"ollama": {"test": Verdict("scored", 85, reply="85")}}
 _PREDICTION = Prediction("1", "g", "d", "What is gout?", "", "A disease.", None, _SCORES, _VERDICTS)
 
+MODEL = _model()
+_TEMPLATE = b"{% for m in messages %}{{ '<|' + m['role'] + '|>' + m.content }}{% endfor %}{% if x %}a{% endif %}"
+
 SURFACES = (
     Surface("csv", [_csv()], read_table_of("a.csv")),
     Surface("json", [_encode(ROWS, lines=False)], read_table_of("a.json")),
@@ -231,5 +282,9 @@ SURFACES = (
             lambda content: read_json(write("run.json", content))),
     Surface("index", [json.dumps(asdict(Entry("abc", "/tmp", "n", 1.0))).encode()], read_index),
     Surface("checkpoint", [CHECKPOINT], read_checkpoint),
+    Surface("xlsx", [_xlsx()], read_table_of("a.xlsx")),
+    *(Surface(f"model-{name}", [(MODEL / name).read_bytes()], read_model_with(name))
+      for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")),
+    Surface("chat-template", [_TEMPLATE], render_template),
     Surface("verdicts", [b"SQLite format 3\x00" + bytes(4000)], read_verdicts),
 )  # fmt: skip

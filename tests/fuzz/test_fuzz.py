@@ -16,7 +16,7 @@ from medft.errors import MedftError
 from tests.fuzz.surfaces import SURFACES, Surface
 
 EXAMPLES = int(os.environ.get("MEDFT_TEST_FUZZ", "30"))
-COMPOSED = ("rows", "overrides", "search", "prompts", "csv")  # half a second for each content
+SLOW = ("rows", "overrides", "search", "prompts", "csv", "chat-template")  # half a second for each content
 CORPUS = Path(__file__).parent / "corpus"
 _PIECES = [
     *(
@@ -65,7 +65,7 @@ def read(surface: Surface, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "surface",
-    [pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.name in COMPOSED else []) for each in SURFACES],
+    [pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.name in SLOW else []) for each in SURFACES],
 )
 def test_wrong_content_is_refused_in_a_line(surface: Surface) -> None:
     began, count = time.monotonic(), 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from typing_extensions import override
 
 from medft.data.template import render_chat
-from medft.errors import ModelError
+from medft.errors import ModelError, broken_model
 
 if TYPE_CHECKING:
     import tiktoken
@@ -127,10 +127,8 @@ class OwnTokenizer(Tokenizer):
     def __init__(self, directory: Path, end_token_id: int | None, pad_token_id: int | None) -> None:
         from transformers import AutoTokenizer
 
-        try:
+        with broken_model(f"{directory}: no tokenizer in it"):
             self._inner: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{directory}: no tokenizer in it ({str(error).splitlines()[0]})") from None
         end = self._inner.eos_token_id if end_token_id is None else end_token_id
         if end is None:
             raise ModelError(f"{directory}: its tokenizer has no end-of-text token; set model.end_token_id")

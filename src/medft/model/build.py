@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from medft.config.schema import FullConfig, LoraConfig, ModelConfig
 from medft.data.tokenizer import Tokenizer
-from medft.errors import ModelError
+from medft.errors import ModelError, broken_model
 
 
 def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer, seed: int) -> PreTrainedModel:
@@ -103,7 +104,8 @@ def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig
             return AutoConfig.for_model(model.type, **model.shape)
         except (ValueError, TypeError) as error:
             raise ModelError(f"model.type={model.type}: {str(error).splitlines()[0]}") from None
-    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    with broken_model(f"{directory}: its config.json cannot be used"):
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     for key, expected in model.shape.items():
         if (actual := getattr(config, key, None)) != expected:
             raise ModelError(
@@ -114,7 +116,10 @@ def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig
 
 
 def _load(directory: Path, config: PreTrainedConfig) -> Any:
-    try:
+    with broken_model(f"{directory}: cannot be loaded"):
+        layers, tensors = int(config.num_hidden_layers), _count_tensors(directory)
+        if layers > tensors:  # to build so many would take for ever
+            raise ModelError(f"{directory}: config.json has {layers:,} layers, and the weights {tensors:,} tensors")
         network, info = AutoModelForCausalLM.from_pretrained(
             directory,
             config=config,
@@ -124,8 +129,14 @@ def _load(directory: Path, config: PreTrainedConfig) -> Any:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{directory}: cannot be loaded ({str(error).splitlines()[0]})") from None
     if info["missing_keys"]:
         raise ModelError(f"{directory}: weights are missing, among them {sorted(info['missing_keys'])[0]}")
     return network
+
+
+def _count_tensors(directory: Path) -> int:
+    count = 0
+    for file in directory.glob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            count += len(weights.keys())
+    return count
