@@ -3,6 +3,8 @@
 `MEDFT_TEST_KILLS=30` does so more often than CI does.
 """
 
+import hashlib
+import json
 import os
 import random
 import shutil
@@ -11,6 +13,8 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,13 @@ from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun
 from medft.training.checkpoints import has_checkpoint
 from tests.composed import TINY
+from tests.evaluation.judges import fake_ollama
 from tests.jobs.sweeps import client, finish, histories, runs, start
 
 KILLS = int(os.environ.get("MEDFT_TEST_KILLS", "3"))
-COMMAND = (*TINY, "trainer.max_epochs=2", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2",
-           "evaluation.baseline=true", "dataset.split.test=12")  # fmt: skip
+COMMAND = (*(each for each in TINY if each != "judge=none"), "trainer.max_epochs=2", "trainer.val_checks_per_epoch=3",
+           "dataset.batch_size=2", "evaluation.baseline=true", "dataset.split.test=12", "judge=ollama",
+           "judge.model=m")  # fmt: skip
 
 
 def train(root: Path, cache: Path, **environment: str) -> Any:
@@ -38,7 +44,21 @@ def the_run(root: Path) -> LocalRun:
     return LocalRun(Path(entry.folder))
 
 
+def score(_: int, request: fake_ollama.Request) -> fake_ollama.Answer:
+    """A judge that always says the same of the same, and takes its time."""
+    asked = json.dumps(request["messages"]).encode()
+    return replace(fake_ollama.scored(int(hashlib.sha256(asked).hexdigest(), 16) % 101), wait=0.1)
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[fake_ollama.Served]:
+    with fake_ollama.server(score) as served:
+        monkeypatch.setenv("OLLAMA_HOST", served.host)
+        yield served
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("judge")
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path) -> None:
     began = time.monotonic()
     code, out = finish(train(tmp_path / "whole", tmp_path / "cache-whole"))
@@ -74,6 +94,7 @@ def is_done(root: Path) -> bool:
 
 def check_equal(root: Path, undisturbed: Path) -> None:
     whole, mended = the_run(undisturbed), the_run(root)
+    assert whole.state.metrics["judge/ollama/scored"] == 24  # before and after
     assert comparable(mended) == comparable(whole)
     for name in ("predictions.json", "probes.json", "split.json"):
         assert mended.artifact(name).read_bytes() == whole.artifact(name).read_bytes(), name
