@@ -14,10 +14,12 @@ from medft.errors import DamagedFile, InputError
 from medft.evaluation.predictions import read_jsonl
 from medft.experiment import run
 from medft.files import write_checked
+from medft.runs import recorder
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, hold_folder
 from medft.runs.resume import claim_run
 from medft.runs.splits import read_splits
+from medft.runs.state import CODE
 from medft.runs.status import close_lost
 
 STAGES = [
@@ -70,6 +72,24 @@ def test_the_same_command_goes_on_wherever_it_was_interrupted(
     assert curve == whole["curve"]
     points = [each for each in finished.journal.read() if each.kind == "metrics" and "train/loss" in each.data]
     assert len(points) == len(curve), "a step was logged twice"
+
+
+def test_a_run_that_was_killed_before_it_could_log_anything_goes_on(
+    new: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "_log_setup", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(new())
+    (begun,) = list_runs(tmp_path)
+    assert CODE not in begun.state.tags
+    run(new())
+    (finished,) = list_runs(tmp_path)
+    assert (finished.run_id, finished.state.status) == (begun.run_id, "FINISHED")
+    assert CODE in finished.state.tags
 
 
 def comparable(metrics: dict[str, float]) -> dict[str, float]:
