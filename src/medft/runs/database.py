@@ -18,7 +18,7 @@ from medft.console import note, warn
 from medft.errors import TrackerUnavailable
 from medft.files import exclusive_lock, write_atomically
 
-_LARGEST_CHECKED = 256 * 2**20  # bytes that are looked through at every start, which takes a second
+_LARGEST_CHECKED = 256 * 2**20  # bytes that are looked through at every start: up to two seconds
 _LEFT_OVER = "_alembic_tmp_"  # tables of a migration that did not end
 
 

@@ -99,7 +99,7 @@ def _find_named(config: Config, splits: Splits) -> EarlierRun:
 
 def _list_interrupted(config: Config, splits: Splits) -> Iterator[LocalRun]:
     """The runs of this config, of these data and of this code that have not finished, the newest first."""
-    wanted, code = (config_hash(config.resolved), splits.fingerprint), collect_code_tags()[CODE]
+    wanted = (config_hash(config.resolved), splits.fingerprint)
     for entry in reversed(RunIndex(Path(config.paths.root_dir)).list_entries()):
         if entry.kind or entry.parent:
             continue
@@ -118,7 +118,7 @@ def _list_interrupted(config: Config, splits: Splits) -> Iterator[LocalRun]:
         elif state.status == FINISHED:
             say(f"done before, as run {run.run_id} ({run.folder}): begun anew")
             return
-        elif state.tags.get(CODE, code) != code:  # one without was killed before it could log anything
+        elif state.tags.get(CODE) not in (None, collect_code_tags()[CODE]):  # None: killed before it could log any
             say(f"an interrupted run of these settings had other code: begun anew; that one stays in {run.folder}")
         elif state.status in UNFINISHED or find_checkpoint(run.folder):
             yield run
