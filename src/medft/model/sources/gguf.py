@@ -8,7 +8,7 @@ from typing import Any
 
 from medft.config.schema import ModelConfig
 from medft.console import say, warn
-from medft.errors import NOT_AS_WRITTEN, DamagedFile, ModelError
+from medft.errors import NOT_AS_WRITTEN, DamagedFile, ModelError, broken_model
 from medft.files import apply_umask, exclusive_lock, file_digest, read_json, write_json
 
 _FORMAT = "2"  # raise when what is written changes
@@ -53,11 +53,9 @@ def _write(file: Path, model: ModelConfig, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     where: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-    try:
+    with broken_model(f"{file}: cannot be read as a model"):
         loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-    except Exception as error:  # the parser checks nothing, so a broken file fails in any way
-        raise ModelError(f"{file}: cannot be read as a model ({type(error).__name__}: {error})") from None
     config = loaded.config
     # the weights are plain float32 now, but transformers still calls them quantised and would refuse to write them
     if hasattr(config, "quantization_config"):
