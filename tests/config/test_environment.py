@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medft.config.compose import compose_config
-from medft.config.environment import collect_secrets, reveal
+from medft.config.environment import collect_secrets, list_addresses, reveal
 from medft.config.schema import JobInfo
 from medft.errors import InputError
 from medft.jobs.plan import freeze, load_frozen, make_job
@@ -37,7 +37,7 @@ def test_a_config_uses_values_and_logs_names(environment: pytest.MonkeyPatch) ->
     assert logged["trainer"]["max_epochs"] == 3
     assert logged["tracking"]["uri"] == "http://me:***@127.0.0.1:5996"
     assert compose_config([]).logged["judge"]["host"] == "http://127.0.0.1:11434"
-    assert reveal(logged) == config.resolved
+    assert reveal(logged, list_addresses()) == config.resolved
 
 
 def test_a_default_is_no_secret_and_another_value_is_another_setting(environment: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_a_variable_that_is_not_set_any_more_is_named(environment: pytest.Monkey
     logged = compose_config(TAKEN).logged
     environment.delenv("SECRET_X")
     with pytest.raises(InputError, match=r"\$\{oc.env:SECRET_X\}/a.csv: Environment variable 'SECRET_X' not found"):
-        reveal(logged)
+        reveal(logged, list_addresses())
 
 
 def test_a_frozen_job_has_no_secrets_and_its_process_has(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from medft.console import note, quieten, quieten_loggers
 from medft.errors import InputError
 from medft.inputs import check_inputs
 from medft.jobs.plan import plan
-from medft.secrets import fill_passwords, hide, hide_passwords, map_texts
+from medft.secrets import fill_passwords, hide, hide_passwords
 
 _NAMES_A_RUN = ("resume=", "run=")
 _SEARCH_HELP = """\
@@ -105,7 +105,7 @@ def _resume(named: str, overrides: Sequence[str]) -> int:
 
         return main([fill_passwords(each, addresses) for each in shlex.split(command)[1:]])
     logged = {**read_logged(run), "resume": run.run_id}
-    config = validate(map_texts(lambda text: fill_passwords(text, addresses), reveal(logged)), logged)
+    config = validate(reveal(logged, addresses), logged)
     return _run(config.as_job(JobInfo(command=command), run.folder))
 
 

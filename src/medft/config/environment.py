@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,10 +69,11 @@ def list_addresses(*others: str | None) -> list[str]:
     return [*(os.environ[name] for name in ADDRESSES if name in os.environ), *filter(None, others)]
 
 
-def reveal(logged: Any, secrets: Mapping[str, Any] | None = None, strict: bool = True) -> Any:
+def reveal(logged: Any, addresses: Sequence[str], secrets: Mapping[str, Any] | None = None, strict: bool = True) -> Any:
     """A logged config as it was: of a run of one's own only.
 
     Args:
+        addresses: of `list_addresses`: those whose passwords are filled in.
         secrets: of `collect_secrets`. What is not in it comes from the environment.
         strict: whether a variable that is not set any more is an error; else its name stays.
 
@@ -80,11 +81,11 @@ def reveal(logged: Any, secrets: Mapping[str, Any] | None = None, strict: bool =
         InputError: a variable is not set.
     """
     if isinstance(logged, dict):
-        return {key: reveal(value, secrets, strict) for key, value in logged.items()}
+        return {key: reveal(value, addresses, secrets, strict) for key, value in logged.items()}
     if (text := json.dumps(logged)) in (secrets or {}):
         return (secrets or {})[text]
     if isinstance(logged, list):
-        return [reveal(each, secrets, strict) for each in logged]
+        return [reveal(each, addresses, secrets, strict) for each in logged]
     if not isinstance(logged, str):
         return logged
     if "${oc.env:" in logged:
@@ -95,7 +96,7 @@ def reveal(logged: Any, secrets: Mapping[str, Any] | None = None, strict: bool =
                 return logged
             why = str(error).splitlines()[0].split(": ", 1)[-1].strip('"')
             raise InputError(f"{logged}: {why}, from which the run took a value: set it") from None
-    return fill_passwords(logged, list_addresses())
+    return fill_passwords(logged, addresses)
 
 
 def show(resolved: Any) -> Any:

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 from medft.comparison.labels import shorten_keys
 from medft.config.compose import check_new, compose_config, compose_raw, parse_overrides, validate
-from medft.config.environment import SECRETS, collect_secrets, reveal
+from medft.config.environment import SECRETS, collect_secrets, list_addresses, reveal
 from medft.config.roles import can_be_swept
 from medft.config.schema import Config, JobInfo
 from medft.errors import InputError
@@ -73,7 +73,7 @@ def freeze(job: Job) -> None:
 def load_frozen(folder: Path) -> Config:
     """The config of the job that was frozen in a folder."""
     frozen = yaml.safe_load((folder / JOB).read_text(encoding="utf-8"))
-    config = validate(reveal(frozen["config"], _read_secrets()), frozen["config"])
+    config = validate(reveal(frozen["config"], list_addresses(), _read_secrets()), frozen["config"])
     return config.as_job(JobInfo.model_validate(frozen["job"]), folder)
 
 

@@ -47,13 +47,13 @@ def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
         jobs = [job for job in store.find_children(run.run_id) if job.state.status == FINISHED]
         such = f", such as run={jobs[-1].run_id} ({jobs[-1].state.label})" if jobs else ""
         raise InputError(f"run={name}: it is a {run.state.kind}; choose one of its jobs{such}: medft runs --jobs")
-    logged = read_logged(run)
+    logged, addresses = read_logged(run), list_addresses(own.tracking.uri)
     if isinstance(run, LocalRun) and store.knows(run):
-        logged = reveal(logged, strict=False)
-    elif isinstance(run, LocalRun):  # somebody else's folder does not say where our keys and passwords are sent
-        logged |= {key: own.resolved[key] for key in ("tracking", "judge", "paths")}
-    addresses = list_addresses(own.tracking.uri)
-    logged = map_texts(lambda text: fill_passwords(text, addresses), logged)
+        logged = reveal(logged, addresses, strict=False)
+    else:
+        if isinstance(run, LocalRun):  # somebody else's folder does not say where our keys and passwords are sent
+            logged |= {key: own.resolved[key] for key in ("tracking", "judge", "paths")}
+        logged = map_texts(lambda text: fill_passwords(text, addresses), logged)
     return FinishedRun(check(override_config(OmegaConf.create(guard(logged)), overrides)), run)
 
 
