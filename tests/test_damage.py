@@ -135,7 +135,6 @@ def damage(content: bytes, kind: str, chance: random.Random) -> bytes:
 def list_readers(place: Path, patch: pytest.MonkeyPatch) -> dict[Path, Read]:
     """Each kind of file with how medft reads it."""
     whole, cut, cache = place / "whole", place / "cut", place / "cache"
-    run_of = LocalRun(whole)
     readers: dict[Path, Read] = {
         whole / name: lambda name=name: told(lambda: LocalRun(whole).artifact(name))  # type: ignore[misc]
         for name in ("config.yaml", "predictions.jsonl", "audit.json", "split.json", "report.html")
@@ -167,7 +166,7 @@ def list_readers(place: Path, patch: pytest.MonkeyPatch) -> dict[Path, Read]:
         return "converted anew, told" if same.read_bytes() == original else UNSEEN
 
     readers[converted] = read_converted
-    assert run_of.state.status == "FINISHED"
+    assert LocalRun(whole).state.status == "FINISHED"
     return readers
 
 
