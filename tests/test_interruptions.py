@@ -30,13 +30,13 @@ from tests.evaluation.judges import fake_ollama
 from tests.jobs.sweeps import client, finish, histories, runs, start
 
 KILLS = int(os.environ.get("MEDFT_TEST_KILLS", "3"))
-COMMAND = (*(each for each in TINY if each != "judge=none"), "trainer.max_epochs=2", "trainer.val_checks_per_epoch=3",
-           "dataset.batch_size=2", "evaluation.baseline=true", "dataset.split.test=12", "judge=ollama",
-           "judge.model=m")  # fmt: skip
+COMMAND = (*TINY, "trainer.max_epochs=2", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2",
+           "evaluation.baseline=true", "dataset.split.test=12")  # fmt: skip
+JUDGED = (*(each for each in COMMAND if each != "judge=none"), "judge=ollama", "judge.model=m")
 
 
 def train(root: Path, cache: Path, **environment: str) -> Any:
-    return start("train", *COMMAND, MEDFT_ROOT=str(root), MEDFT_CACHE=str(cache), **environment)
+    return start("train", *JUDGED, MEDFT_ROOT=str(root), MEDFT_CACHE=str(cache), **environment)
 
 
 def the_run(root: Path) -> LocalRun:
