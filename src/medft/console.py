@@ -127,10 +127,10 @@ def track(
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[str], None]]:
+def progress(description: str, total: int) -> Iterator[Callable[[str, int], None]]:
     """A progress bar with a note, the count and the time left, on stderr, if that is a terminal; in a file lines.
 
-    Gives the function that counts one more as done and changes the note.
+    Gives the function that changes the note and counts so many more as done.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                TextColumn("{task.fields[note]}"))  # fmt: skip
@@ -138,9 +138,9 @@ def progress(description: str, total: int) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=errors_console, transient=True, disable=not errors_console.is_terminal) as bar:
         task = bar.add_task(description, total=total, note="")
 
-        def advance(note: str) -> None:
-            bar.update(task, advance=1, note=note)
-            count.add(1, note)
+        def advance(note: str, done: int = 1) -> None:
+            bar.update(task, advance=done, note=note)
+            count.add(done, note)
 
         yield advance
 
