@@ -41,6 +41,8 @@ def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfi
             return compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(describe_error(error)) from None
+    except OSError:  # Hydra looks for a group of each name among its files, and there are names too long for one
+        raise InputError(f"{max(overrides, key=len)[:60]}...: there is no such key") from None
 
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
