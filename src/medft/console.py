@@ -138,7 +138,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[str, int], None
     with Progress(*columns, console=errors_console, transient=True, disable=not errors_console.is_terminal) as bar:
         task = bar.add_task(description, total=total, note="")
 
-        def advance(note: str, done: int = 1) -> None:
+        def advance(note: str, done: int) -> None:
             bar.update(task, advance=done, note=note)
             count.add(done, note)
 

@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from medft.config.section import JudgeOptions, ReaderOptions
 from medft.data.readers.base import Reader, reader_of
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
-from medft.evaluation.evaluate import generate
 from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.probes import load_probes
 from medft.model.build import build_model, count_parameters, prepare
@@ -134,16 +132,10 @@ def test_lora_file_builds() -> None:
     assert 0 < count_parameters(prepare(network, config.finetune))["trainable"] < 1e6
 
 
-@pytest.mark.parametrize(("name", "temperature"), [("greedy", None), ("sample", 0.7)])
-def test_generation_files_reach_the_model(
-    monkeypatch: pytest.MonkeyPatch, name: str, temperature: float | None
-) -> None:
-    config = compose_config([*TINY, f"generation={name}"])
-    network = build_model(config.model, None, Gpt2Tokenizer(), 0)
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(network, "generate", lambda **settings: asked.update(settings) or settings["input_ids"])
-    generate(network, [[1, 2]], config.generation, 1, 0)
-    assert (asked["do_sample"], asked.get("temperature")) == (temperature is not None, temperature)
+@pytest.mark.parametrize(("name", "temperature"), [("greedy", 1.0), ("sample", 0.7)])
+def test_generation_files_are_read(name: str, temperature: float) -> None:
+    config = compose_config([*TINY, f"generation={name}"]).generation
+    assert (config.do_sample, config.temperature) == (name == "sample", temperature)
 
 
 def test_the_wheel_carries_the_whole_tree_but_ones_own_settings() -> None:

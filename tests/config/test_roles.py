@@ -75,7 +75,8 @@ def test_a_key_without_a_role_is_noticed() -> None:
         ("dataset.continuation.overlap", Role.LEARNED),  # has it of the key that its section stands at
         ("dataset.reader.anything", Role.DATA),
         ("dataset.prompt", Role.DATA | Role.MEASURED),
-        ("evaluation.batch_size", Role.MEASURED),
+        ("evaluation.batch_size", Role.PLACE),
+        ("evaluation.max_length", Role.MEASURED),
         ("evaluation.probes", Role.MEASURED | Role.SHOWN),
         ("evaluation.weights", Role.LEARNED | Role.MEASURED),
         ("judge", Role.JUDGE),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medft.config.schema import Config
-from medft.data.encode import encode_examples, encode_prompts
+from medft.data.encode import encode_examples
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import DataError
 from medft.evaluation.evaluate import (
@@ -17,7 +17,6 @@ from medft.evaluation.evaluate import (
     compute_baseline_key,
     digest_weights,
     evaluate,
-    generate,
     load_or_compute,
 )
 from medft.evaluation.probes import load_probes
@@ -58,52 +57,6 @@ def test_tokens_beyond_the_limit_are_counted(tiny: Callable[..., Config]) -> Non
         assert found.tokens + found.cut == len(row.answer)
         assert found.tokens == limit - len(row.prompt)
     assert [found.tokens for found in compute_answer_losses(network(config), rows, 8)] == [0] * len(rows)
-
-
-def test_answers_do_not_depend_on_the_batch(tiny: Callable[..., Config]) -> None:
-    config = tiny("generation.max_new_tokens=12")
-    model = network(config)
-    prompts = encode_prompts(read_splits(config).test, TOKENIZER, "alpaca")
-    alone = generate(model, prompts, config.generation, 1, seed=0)
-    together = generate(model, prompts, config.generation, 4, seed=0)
-    assert alone == together
-    without_cache = []
-    for prompt in prompts:
-        ids = list(prompt)
-        for _ in range(12):
-            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
-        without_cache.append(ids[len(prompt) :])
-    assert [answer.token_ids for answer in alone] == without_cache
-    assert all(answer.hit_limit for answer in alone)
-
-
-def test_prompts_near_the_end_of_the_context(tiny: Callable[..., Config]) -> None:
-    config = tiny("generation.max_new_tokens=12")
-    model = network(config)
-    full, near, short = [5] * 1024, [5] * 1020, [5] * 10
-    found = generate(model, [short, full, near], config.generation, 8, seed=0)
-    assert [len(answer.token_ids) for answer in found] == [12, 0, 4]
-    assert found[1].hit_limit
-    assert found[2].hit_limit
-    assert found[0] == generate(model, [short], config.generation, 8, seed=0)[0]
-
-
-def test_sampled_answers_follow_the_seed(tiny: Callable[..., Config]) -> None:
-    config = tiny("generation=sample", "generation.max_new_tokens=12", "generation.temperature=5.0")
-    model = network(config)
-    first, same, other = (generate(model, [[5, 6, 7]], config.generation, 1, seed) for seed in (1, 1, 2))
-    assert first == same
-    assert first != other
-
-
-def test_an_answer_ends_at_end_of_text(tiny: Callable[..., Config]) -> None:
-    config = tiny("generation.max_new_tokens=12")
-    model = network(config)
-    first = generate(model, [[5, 6, 7]], config.generation, 1, seed=0)[0].token_ids[3]
-    model.generation_config.eos_token_id = first
-    found = generate(model, [[5, 6, 7], [9, 9]], config.generation, 2, seed=0)[0]
-    assert found.token_ids[-1] == first
-    assert not found.hit_limit
 
 
 TRAINING = ["dataset.max_length=16", "dataset.loss_on=all", "dataset.collate=pad", "dataset.batch_size=1",

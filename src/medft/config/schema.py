@@ -150,7 +150,7 @@ class TrainerConfig(Section, role=Role.LEARNED):
 
 class EvaluationConfig(Section, role=Role.MEASURED):
     max_length: Annotated[int, Field(ge=8)]
-    batch_size: Count
+    batch_size: Annotated[Count | Literal["auto"], Role.PLACE]  # what is written does not depend on it
     # measured besides, and compared with nothing
     baseline: Annotated[bool, Role.MEASURED | Role.SHOWN]
     # which of the weights that were learned are the run's

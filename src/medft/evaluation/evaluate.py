@@ -16,13 +16,14 @@ from typing import Any
 import torch
 
 from medft.config.paths import PACKAGE
-from medft.config.schema import Config, GenerationConfig
+from medft.config.schema import Config
 from medft.console import say, say_stage, track, warn
 from medft.data.encode import Encoded, decode_answer, encode_prompts
 from medft.data.example import Example
 from medft.data.samples import Sample, pad
 from medft.data.tokenizer import Tokenizer
 from medft.errors import DamagedFile
+from medft.evaluation.generation import NEAR_TIE, generate
 from medft.evaluation.probes import load_probes
 from medft.files import exclusive_lock, file_digest, json_digest, read_json, write_json
 from medft.metrics.metric import AnswerScores
@@ -51,7 +52,11 @@ def evaluate(
     probes = load_probes(config.evaluation.probes)
     prompts = [row.prompt for row in encoded] + encode_prompts(probes, tokenizer, config.dataset.prompt)
     say_stage(f"writing {len(prompts)} answers")
-    generated = generate(network, prompts, config.generation, config.evaluation.batch_size, config.seed)
+    together = None if config.evaluation.batch_size == "auto" else config.evaluation.batch_size
+    generated = generate(network, prompts, config.generation, together, config.seed)
+    if ties := sum(answer.near_tie for answer in generated):
+        say(f"{ties} of {len(prompts)} answers have a token whose logit was best by less than {NEAR_TIE:g}: written in "
+            "batches of another size they may go on differently from there")  # fmt: skip
     texts = [decode_answer(answer.token_ids, tokenizer) for answer in generated]
     say_stage("scoring")
     values = measure_answers([row.output for row in test], texts[: len(test)])
@@ -120,57 +125,6 @@ def compute_unigram_losses(
     return [sum(total - math.log(counts[token] + additive) for token in ids) for ids in test]
 
 
-@dataclass(frozen=True)
-class Generated:
-    """One generated answer, end-of-text included where it was written; `hit_limit` = there was no more room."""
-
-    token_ids: list[int]
-    hit_limit: bool
-
-
-def generate(
-    network: Any, prompts: Sequence[Sequence[int]], config: GenerationConfig, batch_size: int, seed: int
-) -> list[Generated]:
-    """Answer each prompt, in the order of `prompts`; longest first, so that memory runs out at once or not at all.
-
-    A prompt that leaves less than `max_new_tokens` of the model's context is answered alone, with what is left.
-    """
-    room = get_context_length(network) - config.max_new_tokens
-    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-    tight = [row for row in order if len(prompts[row]) > room]
-    roomy = order[len(tight) :]
-    batches = [[row] for row in tight]
-    batches += [roomy[start : start + batch_size] for start in range(0, len(roomy), batch_size)]
-    answers: dict[int, Generated] = {}
-    network.eval()
-    with torch.random.fork_rng(), torch.inference_mode():
-        torch.manual_seed(seed)
-        for batch in track(batches, "Writing answers", size=len):
-            answers.update(zip(batch, _generate_batch(network, [prompts[row] for row in batch], config), strict=True))
-    return [answers[row] for row in range(len(prompts))]
-
-
-def _generate_batch(network: Any, prompts: list[Sequence[int]], config: GenerationConfig) -> list[Generated]:
-    """Answers to one batch of prompts, padded on the left."""
-    longest = max(map(len, prompts))
-    limit = min(config.max_new_tokens, get_context_length(network) - longest)
-    if limit < 1:
-        return [Generated([], True) for _ in prompts]
-    settings = network.generation_config
-    pad = settings.pad_token_id
-    input_ids = torch.tensor([[pad] * (longest - len(ids)) + list(ids) for ids in prompts], device=network.device)
-    mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=network.device)
-    sampling: dict[str, Any] = {"do_sample": config.do_sample, "repetition_penalty": config.repetition_penalty}
-    if config.do_sample:
-        sampling |= {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
-    written = network.generate(input_ids=input_ids, attention_mask=mask, max_new_tokens=limit, **sampling)
-    end, answers = settings.eos_token_id, []
-    for ids in written[:, longest:].tolist():
-        has_ended = end in ids  # what follows the first end-of-text token is padding
-        answers.append(Generated(ids[: ids.index(end) + 1] if has_ended else ids, hit_limit=not has_ended))
-    return answers
-
-
 def compute_baseline_key(
     config: Config, network: Any, tokenizer: Tokenizer, test: Sequence[Example], encoded: Sequence[Encoded], device: str
 ) -> str:
@@ -188,7 +142,6 @@ def compute_baseline_key(
         config.generation.model_dump(),
         config.seed if config.generation.do_sample else None,
         config.evaluation.max_length,
-        config.evaluation.batch_size,
         device,
         {name: version(name) for name in ("torch", "transformers", "rouge-score", "sacrebleu")},
         [metric.name for metric in list_missing_metrics()],

@@ -118,9 +118,10 @@ def iterate_answers(
             coming = [waiting.popleft() for _ in range(min(places - len(writer.rows), len(waiting)))]
             rows = [_Row(number, limits[number], _own_generator(network, config, seed, number)) for number in coming]
             writer.admit(rows, [prompts[number] for number in coming])
+            spent = len(rows)
         else:
             writer.step()
-        spent = len(writer.rows)
+            spent = len(writer.rows)
         for place in reversed(range(len(writer.rows))):
             row = writer.rows[place]
             if row.written[-1] == end or len(row.written) == row.limit:
@@ -130,7 +131,7 @@ def iterate_answers(
         advance(f"{done} of {len(prompts)} answers", spent)
 
 
-class _Layer(CacheLayerMixin):
+class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types for it
     """Keys and values of one layer for all places, of which a forward pass sees those in use."""
 
     is_sliding = False
@@ -168,7 +169,7 @@ class _Layer(CacheLayerMixin):
         return self._cache.columns
 
 
-class _Cache(Cache):
+class _Cache(Cache):  # type: ignore[misc]  # the same
     """The shared cache: `rows` places are in use, `filled` columns are written."""
 
     def __init__(self, layers: int, places: int, columns: int) -> None:
@@ -284,7 +285,7 @@ class _Writer:
             logits = torch.where(self._seen[places], weaker, logits)
         if self._config.do_sample:
             for warper in self._warpers:
-                logits = warper(None, logits)  # type: ignore[arg-type]  # they look at the logits only
+                logits = warper(None, logits)  # they look at the logits only
             chances = logits.softmax(-1)
             chosen = torch.cat([
                 torch.multinomial(each, 1, generator=row.generator) for each, row in zip(chances, rows, strict=True)
@@ -311,8 +312,8 @@ def _count_places(network: Any, columns: int) -> int:
     config, device = network.config, network.device.type
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    one = 2 * config.num_hidden_layers * heads * size * network.dtype.itemsize * columns
-    free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    one: int = 2 * config.num_hidden_layers * heads * size * network.dtype.itemsize * columns
+    free: int = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
     return max(1, min(_MOST_PLACES.get(device, 64), int(_MEMORY_SHARE * free) // one))
 
 

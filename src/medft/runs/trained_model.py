@@ -10,7 +10,7 @@ from medft.data.encode import decode_answer, encode_prompts
 from medft.data.example import Example
 from medft.data.tokenizer import Tokenizer, load_tokenizer
 from medft.errors import InputError
-from medft.evaluation.evaluate import generate
+from medft.evaluation.generation import generate
 from medft.model.build import build_model
 from medft.runs.open import FinishedRun
 from medft.runs.state import FINISHED, PARENT

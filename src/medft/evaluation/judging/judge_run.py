@@ -199,7 +199,7 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
         try:
             for future in as_completed(futures):
                 counts[future.result().status] += 1
-                advance(", ".join(f"{count} {status}" for status, count in sorted(counts.items(), reverse=True)))
+                advance(", ".join(f"{count} {status}" for status, count in sorted(counts.items(), reverse=True)), 1)
         except BaseException:  # interrupted: what is being asked is waited for, the rest is not begun
             judge.interrupt()
             pool.shutdown(cancel_futures=True)
