@@ -53,7 +53,7 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy --strict, that imports go down only,
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir "$$(mktemp -d)/site"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 
 lock: $(VENV)/.installed  ## renew requirements.lock from constraints.txt
 	$(BIN)/python -m pip install --quiet 'uv>=0.13,<0.14'

@@ -16,13 +16,13 @@ from medft.data.samples import pad
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 from medft.model.build import build_model
-from medft.model.loss import supervised_loss
+from medft.model.loss import has_bfloat16, supervised_loss
 from medft.model.module import CausalLM
 from medft.runs.splits import read_splits
 from medft.training import fit as fit_room
 from medft.training.callbacks import Costs, PeakMemory, Progress
 from medft.training.checkpoints import remove_checkpoints
-from medft.training.fit import FitResult, check_devices, fit
+from medft.training.fit import FitResult, check_devices, choose_precision, fit
 
 
 class Record(Logger):
@@ -166,6 +166,27 @@ def test_a_gpu_that_is_not_there_is_named(tiny: Callable[..., Config]) -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(InputError, match="this machine has 0 NVIDIA"):
         check_devices(tiny("trainer=gpu").trainer)
+
+
+@pytest.mark.parametrize(
+    ("card", "capability", "expected"),
+    [
+        ("T4", (7, 5), "32-true"),
+        ("V100", (7, 0), "32-true"),
+        ("A100", (8, 0), "bf16-mixed"),
+        ("H100", (9, 0), "bf16-mixed"),
+    ],
+)
+def test_bfloat16_where_the_card_has_it(
+    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, card: str, capability: tuple[int, int], expected: str
+) -> None:
+    has_bfloat16.cache_clear()
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # by emulation, it says so of a T4
+    assert choose_precision(tiny("trainer=gpu").trainer) == expected, card
+    assert choose_precision(tiny("trainer=gpu", "trainer.precision=64-true").trainer) == "64-true"
+    assert choose_precision(tiny("trainer=cpu").trainer) == "32-true"
+    has_bfloat16.cache_clear()
 
 
 def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[..., Config]) -> None:

@@ -4,6 +4,7 @@
 forward keywords `sequence_lengths` and `cu_seqlens` where each sample ends.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,12 @@ def supervised_loss(network: Any, batch: Batch) -> tuple[torch.Tensor, torch.Ten
     return cross_entropy(logits, labels[supervised], reduction="sum"), supervised.sum()
 
 
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes in bfloat16 itself, and has the kernel for variable lengths: Ampere and younger."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def flat_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -66,8 +73,8 @@ def flat_attention(
     Returns:
         (1, tokens, heads, head size), and None for the weights, which are not computed.
     """
-    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout:
-        # one kernel for all samples: torch's variable-length attention (CUDA, 16 bit)
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout and has_bfloat16(query.device):
+        # one kernel for all samples: torch's variable-length attention (CUDA from Ampere on, 16 bit)
         from torch.nn.attention.varlen import varlen_attn
 
         q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))

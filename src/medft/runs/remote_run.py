@@ -1,10 +1,14 @@
 """A run that MLflow has and no folder here: it was made on another machine, or its folder is gone."""
 
+import atexit
 import contextlib
+import functools
 import math
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from medft.config.schema import Config
 from medft.errors import InputError
@@ -27,6 +31,7 @@ class RemoteRun:
     def __init__(self, client: Any, run: Any) -> None:
         self._client, self.mlflow_id = client, str(run.info.run_id)
         self.run_id = str(run.data.tags.get(ID, self.mlflow_id))
+        self._is_on_disk = urlsplit(run.info.artifact_uri).scheme in ("", "file")
         is_open = run.info.end_time is None or run.info.status == "RUNNING"  # MLflow keeps an old end of a resumed run
         self.state = RunState(
             run_id=self.run_id,
@@ -51,11 +56,20 @@ class RemoteRun:
         """
         import mlflow
 
+        here = None if self._is_on_disk else tempfile.mkdtemp(dir=_downloads())
         try:
-            path: Any = mlflow.artifacts.download_artifacts(run_id=self.mlflow_id, artifact_path=name)
+            path: Any = mlflow.artifacts.download_artifacts(run_id=self.mlflow_id, artifact_path=name, dst_path=here)
         except (OSError, mlflow.exceptions.MlflowException):
             raise InputError(f"{key}={self.run_id}: it logged no {name}") from None
         return Path(path)
+
+
+@functools.cache
+def _downloads() -> str:
+    """Where this process keeps what it downloads; MLflow would leave it, models and all, in the temporary folder."""
+    folder = tempfile.mkdtemp(prefix="medft-downloads-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 StoredRun = LocalRun | RemoteRun  # a run that can be read, wherever it is

@@ -16,7 +16,7 @@ from medft.config.schema import Config, TrainerConfig
 from medft.data.module import MedicalQA
 from medft.errors import InputError
 from medft.model.build import merge_adapters, prepare
-from medft.model.loss import use_flat_attention
+from medft.model.loss import has_bfloat16, use_flat_attention
 from medft.model.module import CausalLM
 from medft.training.callbacks import (
     BestWeights,
@@ -125,14 +125,21 @@ def choose_device(config: TrainerConfig) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def choose_precision(config: TrainerConfig) -> str:
+    """Choose the number format of a run, as Lightning names it: bfloat16 where the GPU has it, from Ampere on. Older
+    ones emulate it, slower than float32, and `torch.cuda.is_bf16_supported` says yes of them.
+    """
+    if config.precision != "auto":
+        return config.precision
+    return "bf16-mixed" if choose_device(config) == "cuda" and has_bfloat16(torch.device("cuda")) else "32-true"
+
+
 def _make_trainer(
     config: Config, logger: Logger | None, callbacks: list[Callback], plugins: Sequence[Any] = ()
 ) -> pl.Trainer:
     settings = config.trainer
     device = choose_device(settings)
-    precision: Any = settings.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if device == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
+    precision: Any = choose_precision(settings)
     return pl.Trainer(
         accelerator=device,
         devices=settings.devices,
