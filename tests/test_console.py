@@ -69,7 +69,7 @@ def test_the_bar_with_a_note_has_lines_too(clock: Clock, capsys: pytest.CaptureF
     with progress("Judging with ollama", 3) as advance:
         for note in ("1 scored", "2 scored", "2 scored, 1 failed"):
             clock.now += 40
-            advance(note)
+            advance(note, 1)
     assert capsys.readouterr().out.splitlines() == [
         "judging with ollama: 1 of 3 (1 scored), about 1 min left",
         "judging with ollama: 2 of 3 (2 scored), about 40 s left",
