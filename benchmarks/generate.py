@@ -66,7 +66,7 @@ def load(config: Any, run: str | None) -> tuple[Any, Any]:
         model = load_model(open_run(run, []))
         return model.network, model.tokenizer
     directory = resolve(config.model, config.paths.cache)
-    tokenizer = load_tokenizer(config.model.tokenizer, directory, config.model.end_token_id, config.model.pad_token_id)
+    tokenizer = load_tokenizer(config.model, directory)
     return build_model(config.model, directory, tokenizer, config.seed), tokenizer
 
 

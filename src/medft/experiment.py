@@ -156,7 +156,7 @@ def _load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
     """The model before fine-tuning, with its tokenizer."""
     model = config.model
     directory = resolve(model, config.paths.cache)
-    tokenizer = load_tokenizer(model.tokenizer, directory, model.end_token_id, model.pad_token_id)
+    tokenizer = load_tokenizer(model, directory)
     network = build_model(model, directory, tokenizer, config.seed)
     if config.dataset.max_length > get_context_length(network):
         raise InputError(

@@ -106,5 +106,5 @@ def _load_data(config: Config) -> "MedicalQA":
     model = config.model
     splits = read_splits(config, _folder(config))
     directory = resolve(model, config.paths.cache) if model.tokenizer == "own" else None
-    tokenizer = load_tokenizer(model.tokenizer, directory, model.end_token_id, model.pad_token_id)
+    tokenizer = load_tokenizer(model, directory)
     return MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import override
 
+from medft.config.schema import ModelConfig
 from medft.data.template import render_chat
 from medft.errors import ModelError, broken_model
 
@@ -58,19 +59,17 @@ class Tokenizer(Protocol):
         """Write the files from which transformers reads the tokenizer."""
 
 
-def load_tokenizer(
-    kind: str, directory: Path | None, end_token_id: int | None = None, pad_token_id: int | None = None
-) -> Tokenizer:
-    """Load the tokenizer of a model: kind `gpt2`, or `own` from the model's directory.
+def load_tokenizer(model: ModelConfig, directory: Path | None) -> Tokenizer:
+    """Load the tokenizer of a model: `gpt2`, or its `own` from the model's directory.
 
     Raises:
         ModelError: the directory has none, or it has no end-of-text token.
     """
-    if kind == "gpt2":
+    if model.tokenizer == "gpt2":
         return Gpt2Tokenizer()
     if directory is None:
         raise ModelError("model.tokenizer=own needs a model directory")
-    return OwnTokenizer(directory, end_token_id, pad_token_id)
+    return OwnTokenizer(directory, model.end_token_id, model.pad_token_id)
 
 
 @functools.cache

@@ -54,7 +54,7 @@ def load_model(run: FinishedRun) -> TrainedModel:
     except InputError:
         raise InputError(f"run={run.stored.run_id}: {_explain_missing(run)}") from None
     config, model = run.config, run.config.model
-    tokenizer = load_tokenizer(model.tokenizer, folder, model.end_token_id, model.pad_token_id)
+    tokenizer = load_tokenizer(model, folder)
     return TrainedModel(build_model(model, folder, tokenizer, config.seed), tokenizer, config)
 
 
