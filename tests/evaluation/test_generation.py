@@ -137,10 +137,10 @@ def test_what_is_sampled_does_not_depend_on_the_other_questions(tiny: Callable[.
     assert same[0] != same[1]  # each question has chances of its own
 
 
-def test_top_k_and_top_p_leave_out_what_is_unlikely(tiny: Callable[..., Config]) -> None:
+def test_sampling_settings_leave_out_what_is_unlikely(tiny: Callable[..., Config]) -> None:
     model, prompts = small("llama"), questions(12)
     greedy = generate(model, prompts, tiny("generation.max_new_tokens=20").generation, None, seed=0)
-    for setting in ("generation.top_k=1", "generation.top_p=0.000001"):
+    for setting in ("generation.top_k=1", "generation.top_p=0.000001", "generation.temperature=0.0001"):
         config = tiny("generation=sample", "generation.max_new_tokens=20", setting).generation
         assert [each.token_ids for each in generate(model, prompts, config, None, seed=0)] == [
             each.token_ids for each in greedy

@@ -1,6 +1,7 @@
 """Composes configs without running anything: to a checked `Config`, or to one line for each thing that is wrong."""
 
 import difflib
+import errno
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +42,10 @@ def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfi
             return compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(describe_error(error)) from None
-    except OSError:  # Hydra looks for a group of each name among its files, and there are names too long for one
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        # Hydra looks for a group of each name among its files, and there are names too long for one
         raise InputError(f"{max(overrides, key=len)[:60]}...: there is no such key") from None
 
 
