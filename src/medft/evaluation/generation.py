@@ -1,14 +1,7 @@
 """Writes answers: many questions at once, and the place of one that is answered goes to the next.
 
-The places share one key-value cache, in which all rows end at the same column:
-
-    column      0 1 2 3 4 5 6 7
-    place 0     q q q q q a a a
-    place 1     . . q q q a a a      . = masked: what another row had left there, or nothing
-    place 2     . . . . . q q a      a question that came in later
-
-A step writes one token of each row into the next column, in place. A row that has ended leaves its place to the last
-row, so that the rows in use stay together and nothing is computed for those that are done.
+The places share one key-value cache (`shared_cache.py`). A step writes one token of each row; nothing is computed for
+rows that have ended.
 """
 
 from collections import deque
@@ -20,17 +13,16 @@ import psutil
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.generation.logits_process import (
     LogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
-from typing_extensions import override
 
 from medft.config.schema import GenerationConfig
 from medft.console import progress
+from medft.evaluation.shared_cache import SharedCache
 from medft.model.build import get_context_length
 
 NEAR_TIE = 1e-4  # between the two best logits; rounding, which differs with the size of a batch, stays well below
@@ -109,7 +101,7 @@ def iterate_answers(
         return
     longest = max(len(prompts[number]) + limits[number] for number in waiting)
     places = min(len(waiting), batch_size or _count_places(network, longest))
-    # with more questions than places there is room for the columns of rows that have ended, see `_Cache.make_room`
+    # with more questions than places there is room for the columns of rows that have ended, see `SharedCache.make_room`
     writer = _Writer(network, config, places, longest if places == len(waiting) else longest + config.max_new_tokens)
     end, done = network.generation_config.eos_token_id, 0
     while waiting or writer.rows:
@@ -131,84 +123,13 @@ def iterate_answers(
         advance(f"{done} of {len(prompts)} answers", spent)
 
 
-class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types for it
-    """Keys and values of one layer for all places, of which a forward pass sees those in use."""
-
-    is_sliding = False
-
-    def __init__(self, cache: "_Cache") -> None:
-        super().__init__()
-        self._cache = cache
-
-    @override
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        shape = (self._cache.places, key_states.shape[1], self._cache.columns)
-        self.keys = key_states.new_zeros((*shape, key_states.shape[3]))
-        self.values = value_states.new_zeros((*shape, value_states.shape[3]))
-        self.is_initialized = True
-
-    @override
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        assert self.keys is not None
-        assert self.values is not None
-        rows, at = self._cache.rows, self._cache.filled
-        self.keys[:rows, :, at : at + 1] = key_states
-        self.values[:rows, :, at : at + 1] = value_states
-        return self.keys[:rows, :, : at + 1], self.values[:rows, :, : at + 1]
-
-    @override
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self._cache.filled + query_length, 0
-
-    @override
-    def get_seq_length(self) -> int:
-        return self._cache.filled
-
-    @override
-    def get_max_length(self) -> int:
-        return self._cache.columns
-
-
-class _Cache(Cache):  # type: ignore[misc]  # the same
-    """The shared cache: `rows` places are in use, `filled` columns are written."""
-
-    def __init__(self, layers: int, places: int, columns: int) -> None:
-        self.places, self.columns, self.rows, self.filled = places, columns, 0, 0
-        super().__init__(layers=[_Layer(self) for _ in range(layers)])
-
-    def admit(self, read: DynamicCache) -> None:
-        """Take in what was read of questions, in the next places; it ends at the last column that is filled."""
-        first, count = self.filled - read.get_seq_length(), read.layers[0].keys.shape[0]
-        for layer, new in zip(self.layers, read.layers, strict=True):
-            if not layer.is_initialized:
-                layer.lazy_initialization(new.keys, new.values)
-            layer.keys[self.rows : self.rows + count, :, first : self.filled] = new.keys
-            layer.values[self.rows : self.rows + count, :, first : self.filled] = new.values
-        self.rows += count
-
-    def release(self, place: int) -> None:
-        """Give the place to the last row."""
-        self.rows -= 1
-        if place != self.rows:
-            for layer in self.layers:
-                layer.keys[place, :, : self.filled] = layer.keys[self.rows, :, : self.filled]
-                layer.values[place, :, : self.filled] = layer.values[self.rows, :, : self.filled]
-
-    def make_room(self, unused: int) -> None:
-        """Move everything to the left, over columns that no row uses any more."""
-        for layer in self.layers:
-            for part in (layer.keys, layer.values):
-                part[: self.rows, :, : self.filled - unused] = part[: self.rows, :, unused : self.filled].clone()
-        self.filled -= unused
-
-
 class _Writer:
     """The rows that are being answered, and the next token of each."""
 
     def __init__(self, network: Any, config: GenerationConfig, places: int, columns: int) -> None:
         self.rows: list[_Row] = []
         self._network, self._config = network, config
-        self._cache = _Cache(network.config.num_hidden_layers, places, columns)
+        self._cache = SharedCache(network.config.num_hidden_layers, places, columns)
         self._mask = torch.zeros((places, columns), dtype=torch.bool, device=network.device)
         self._position = torch.zeros(places, dtype=torch.long, device=network.device)  # of the last token
         self._last = torch.zeros(places, dtype=torch.long, device=network.device)  # it is not in the cache yet
