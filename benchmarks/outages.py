@@ -5,8 +5,8 @@
 The same run four times, one after the other: tracked by a server on PostgreSQL; by one that is killed and started again
 five times, stopped for 60 s once, and away when the run ends (`medft sync` delivers the rest); in sqlite; in a sqlite
 file that another process holds for 60 s. The peers are the undisturbed runs. Needs PostgreSQL's programs and psycopg.
-A server that starts takes some seconds of a core: where it goes and comes it has the lowest priority, as it is no part
-of the run and in earnest on another machine.
+The training has the first core for itself and the servers have the others, in every run: a server is in earnest on
+another machine, and its start takes some seconds of a core.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from medft.runs.local_run import LocalRun
 
 SETTINGS = ("model=gpt2-nano", "trainer=cpu", "judge=none", "dataset.size=210", "generation.max_new_tokens=8",
             "evaluation.probes=null", "trainer.log_every_n_steps=1", "trainer.val_checks_per_epoch=1")  # fmt: skip
+FIRST_CORE = min(os.sched_getaffinity(0))
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     settings = (*SETTINGS, f"trainer.max_epochs={arguments.epochs}")
     folder = Path(tempfile.mkdtemp(prefix="outages-"))
     whole: dict[str, float] = {}
-    # the last leaves this process at the lowest priority
+    os.sched_setaffinity(0, os.sched_getaffinity(0) - {FIRST_CORE})  # the servers inherit it
     for kind, run in (("sqlite", in_sqlite), ("sqlite, held", in_a_held_sqlite), ("server", on_a_server),
                       ("server, disturbed", on_a_server_that_goes)):  # fmt: skip
         if not kind.startswith(arguments.only):
@@ -54,12 +55,13 @@ def main() -> None:
 
 
 def train(place: Path, settings: Sequence[str], uri: str | None = None) -> "subprocess.Popen[bytes]":
-    """The command in the background, with its output in a file."""
+    """The command in the background on the core that this process has left free, with its output in a file."""
     tracked = {"MLFLOW_TRACKING_URI": uri} if uri else {}
     with (place / "log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "medft.cli.main", "train", *settings], stdout=log, stderr=log,
             env={**os.environ, "MEDFT_ROOT": str(place), "MEDFT_CACHE": str(place / "cache"), **tracked},
+            preexec_fn=lambda: os.sched_setaffinity(0, {FIRST_CORE}),
         )  # fmt: skip
 
 
@@ -80,7 +82,6 @@ def on_a_server_that_goes(place: Path, settings: Sequence[str]) -> tuple[float, 
     with serve_postgres(place) as uri:
         began = time.monotonic()
         process = train(place, settings, f"http://127.0.0.1:{port}")
-        os.nice(19)
         for number in range(5):
             with serve_mlflow(place, port, uri) as _:
                 server = find_server(port)
