@@ -87,7 +87,7 @@ def with_medft(network: Any, samples: list[Any], kind: str) -> tuple[list[float]
 
     import torch
 
-    from medft.data.samples import make_collate
+    from medft.data.batches import make_collate
     from medft.model.loss import supervised_loss, use_flat_attention
 
     collate = make_collate(kind, 50256)

@@ -1,9 +1,8 @@
-"""Every policy for long answers counts what it loses; `split` loses nothing. What the two collates lay out."""
+"""Every policy for long answers counts what it loses; `split` loses nothing."""
 
 from collections import Counter
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +10,7 @@ from medft.config.compose import compose_config
 from medft.config.schema import DatasetConfig
 from medft.data.encode import Encoded, Tokens, encode_examples
 from medft.data.example import Example
-from medft.data.samples import IGNORE_INDEX, Sample, flatten, make_collate, make_samples, pad
+from medft.data.samples import Sample, make_samples
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 
@@ -141,34 +140,3 @@ def test_max_length_counts_prompt_answer_and_end_of_text() -> None:
     assert (cuts.answers_cut, cuts.answer_tokens_lost) == (1, 1)
     with pytest.raises(InputError, match=r"long_answers=error: 1 of 1 training rows .*max_length=8 .*has 9 tokens"):
         make_samples(tokens, config(8, "error"), [])
-
-
-SAMPLES = [Sample([11, 12, 13, 14], 2), Sample([21, 22, 23], 1)]
-
-
-def test_pad_shifts_once_and_masks_padding_and_prompt() -> None:
-    batch = pad(SAMPLES, pad_token_id=0)
-    assert batch["input_ids"].tolist() == [[11, 12, 13], [21, 22, 0]]
-    assert batch["labels"].tolist() == [[IGNORE_INDEX, 13, 14], [22, 23, IGNORE_INDEX]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
-
-
-def test_flatten_has_no_padding_and_no_target_across_the_seam() -> None:
-    batch = flatten(SAMPLES)
-    assert batch["input_ids"].tolist() == [[11, 12, 13, 21, 22]]
-    assert batch["labels"].tolist() == [[IGNORE_INDEX, 13, 14, 22, 23]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
-    assert batch["sequence_lengths"] == [3, 2]
-    assert batch["cu_seqlens"].tolist() == [0, 3, 5]
-    assert batch["cu_seqlens"].dtype == torch.int32
-
-
-def test_an_end_of_text_that_is_also_padding_is_still_learned() -> None:
-    end = 50256
-    batch = make_collate("pad", end)([Sample([1, 2, end], 1), Sample([1, 2, 3, end], 1)])
-    assert batch["labels"].tolist() == [[2, end, IGNORE_INDEX], [2, 3, end]]
-
-
-def test_both_supervise_the_same_tokens() -> None:
-    padded, flat = pad(SAMPLES, 0)["labels"], flatten(SAMPLES)["labels"]
-    assert padded[padded != IGNORE_INDEX].tolist() == flat[flat != IGNORE_INDEX].tolist()

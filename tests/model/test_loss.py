@@ -7,8 +7,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from medft.config.compose import compose_config
+from medft.data.batches import Batch, flatten, pad
 from medft.data.encode import Encoded, Tokens
-from medft.data.samples import Batch, Sample, flatten, make_samples, pad
+from medft.data.samples import Sample, make_samples
 from medft.errors import ModelError
 from medft.model.build import prepare
 from medft.model.loss import check_flat_attention, supervised_loss, use_flat_attention

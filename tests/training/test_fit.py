@@ -11,8 +11,8 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from medft.config.schema import Config
+from medft.data.batches import pad
 from medft.data.module import MedicalQA
-from medft.data.samples import pad
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
 from medft.model.build import build_model

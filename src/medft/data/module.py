@@ -11,8 +11,9 @@ from typing_extensions import override
 
 from medft.config.schema import DatasetConfig
 from medft.console import say, say_marked
+from medft.data.batches import make_collate
 from medft.data.encode import tokenize
-from medft.data.samples import Sample, Samples, TruncationStats, make_collate, make_samples
+from medft.data.samples import Sample, Samples, TruncationStats, make_samples
 from medft.data.splits import Splits
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError

@@ -18,9 +18,10 @@ import torch
 from medft.config.paths import PACKAGE
 from medft.config.schema import Config
 from medft.console import say, say_stage, track, warn
+from medft.data.batches import pad
 from medft.data.encode import Encoded, decode_answer, encode_prompts
 from medft.data.example import Example
-from medft.data.samples import Sample, pad
+from medft.data.samples import Sample
 from medft.data.tokenizer import Tokenizer
 from medft.errors import DamagedFile
 from medft.evaluation.generation import NEAR_TIE, generate

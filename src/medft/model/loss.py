@@ -1,6 +1,6 @@
 """The loss of a batch, padded or flattened, and attention for flattened ones: each token sees only its own sample.
 
-`flatten` (medft.data.samples) lays samples end to end in one row; a model set to this attention reads from the
+`flatten` (medft.data.batches) lays samples end to end in one row; a model set to this attention reads from the
 forward keywords `sequence_lengths` and `cu_seqlens` where each sample ends.
 """
 
@@ -13,7 +13,8 @@ import torch
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from medft.data.samples import IGNORE_INDEX, Batch, Sample, flatten, pad
+from medft.data.batches import IGNORE_INDEX, Batch, flatten, pad
+from medft.data.samples import Sample
 from medft.errors import ModelError
 
 ATTENTION_NAME = "medft_flat"
@@ -24,7 +25,7 @@ def supervised_loss(network: Any, batch: Batch) -> tuple[torch.Tensor, torch.Ten
 
     Args:
         network: a causal language model of transformers, or a peft model around one.
-        batch: from `medft.data.samples`; its labels are already shifted.
+        batch: from `medft.data.batches`; its labels are already shifted.
 
     Returns:
         (sum of cross entropies in nats, number of tokens), both scalars. In a flattened batch the language-model

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
 from medft.config.schema import AdamWConfig, SchedulerConfig, SgdConfig
-from medft.data.samples import Batch
+from medft.data.batches import Batch
 from medft.model.loss import supervised_loss
 
 

@@ -18,18 +18,10 @@ from medft.errors import InputError
 from medft.model.build import merge_adapters, prepare
 from medft.model.loss import has_bfloat16, use_flat_attention
 from medft.model.module import CausalLM
-from medft.training.callbacks import (
-    BestWeights,
-    Costs,
-    OwnSigterm,
-    PeakMemory,
-    Progress,
-    RandomState,
-    ValidationPoints,
-    WholeCheckpoints,
-)
+from medft.training.callbacks import Costs, OwnSigterm, PeakMemory, Progress, ValidationPoints
 from medft.training.checkpoints import BEST, get_checkpoint_folder, require_checkpoint
 from medft.training.distributed import join_processes
+from medft.training.saving import BestWeights, RandomState, WholeCheckpoints
 
 
 @dataclass(frozen=True)
