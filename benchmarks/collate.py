@@ -87,20 +87,21 @@ def with_medft(network: Any, samples: list[Any], kind: str) -> tuple[list[float]
 
     import torch
 
-    from medft.data.batches import make_collate
+    from medft.data.batches import MicroBatches
     from medft.model.loss import supervised_loss, use_flat_attention
 
-    collate = make_collate(kind, 50256)
+    collate = MicroBatches(kind, 50256)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)
     losses = []
     with use_flat_attention(network) if kind == "flatten" else contextlib.nullcontext():
         started = time.perf_counter()
         for first in range(0, len(samples), 8):
-            loss, tokens = supervised_loss(network, collate(samples[first : first + 8]))
-            (loss / tokens).backward()
+            [batch] = collate(samples[first : first + 8])
+            loss = supervised_loss(network, batch) / batch.learned
+            loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            losses.append(float(loss / tokens))
+            losses.append(float(loss))
     return losses, time.perf_counter() - started
 
 

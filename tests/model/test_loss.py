@@ -48,9 +48,9 @@ def loss_and_gradients(network: PreTrainedModel, batches: list[Batch]) -> tuple[
     network.zero_grad()
     total, tokens = torch.zeros((), dtype=torch.float64), 0
     for batch in batches:
-        loss, count = supervised_loss(network, batch)
+        loss = supervised_loss(network, batch)
         loss.backward()
-        total, tokens = total + loss.detach(), tokens + int(count)
+        total, tokens = total + loss.detach(), tokens + batch.learned
     gradients = [p.grad / tokens for p in network.parameters() if p.grad is not None]
     return total / tokens, gradients
 
@@ -86,21 +86,18 @@ def test_padded_loss_is_that_of_transformers(network: PreTrainedModel) -> None:
         labels = ids.clone()
         labels[:, : row.supervised_from] = -100
         expected = network(input_ids=ids, labels=labels).loss
-        loss, tokens = supervised_loss(network, pad([row], 0))
-        torch.testing.assert_close((loss / tokens).float(), expected.float())
+        batch = pad([row], 0)
+        loss = supervised_loss(network, batch) / batch.learned
+        torch.testing.assert_close(loss.float(), expected.float())
 
 
 def test_no_token_sees_another_sample(network: PreTrainedModel) -> None:
     first, second = Sample([3, 4, 5, 6], 1), Sample([7, 8, 9], 1)
     other = Sample([50, 51, 52, 53], 1)
     with use_flat_attention(network), torch.no_grad():
-        one = network(**inputs(flatten([first, second]))).logits[0, 3:]
-        two = network(**inputs(flatten([other, second]))).logits[0, 3:]
+        one = network(**flatten([first, second]).inputs).logits[0, 3:]
+        two = network(**flatten([other, second]).inputs).logits[0, 3:]
     torch.testing.assert_close(one, two, rtol=0, atol=0)
-
-
-def inputs(batch: Batch) -> Batch:
-    return {key: value for key, value in batch.items() if key != "labels"}
 
 
 def test_generation_works_again_after_flat(network: PreTrainedModel) -> None:

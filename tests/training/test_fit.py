@@ -204,8 +204,9 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[...
 def validation_loss(result: FitResult, config: Config) -> float:
     data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache)
     with torch.no_grad():
-        pairs = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in data.samples["validation"]]
-    return float(sum(loss for loss, _ in pairs) / sum(tokens for _, tokens in pairs))
+        samples = list(data.samples["validation"])
+        losses = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in samples]
+    return float(sum(losses) / sum(sample.supervised for sample in samples))
 
 
 @pytest.mark.parametrize("max_steps", [1, 4, 7])  # an epoch has six; validations are after 2, 3, 5 and 6
@@ -260,8 +261,9 @@ def test_a_log_file_has_a_line_every_half_minute_and_epochs_are_counted_from_1(
     seconds = itertools.count(0, 40)  # each time it is asked
     monkeypatch.setattr("medft.console.monotonic", lambda: float(next(seconds)))
     config = tiny("trainer.max_epochs=2", "trainer.val_checks_per_epoch=1")
-    module = CausalLM(build_model(config.model, None, Gpt2Tokenizer(), 1), config.optimizer, config.scheduler)
     data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 1, config.paths.cache)
+    network = build_model(config.model, None, Gpt2Tokenizer(), 1)
+    module = CausalLM(network, config.optimizer, config.scheduler, data.collate)
     progress = Progress()
     capsys.readouterr()
     pl.Trainer(

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from medft.config.schema import DatasetConfig
 from medft.console import say, say_marked
-from medft.data.batches import make_collate
+from medft.data.batches import MicroBatches
 from medft.data.encode import tokenize
 from medft.data.samples import Sample, Samples, TruncationStats, make_samples
 from medft.data.splits import Splits
@@ -53,6 +53,8 @@ class MedicalQA(LightningDataModule):
         splits: the rows; evaluation reads its test rows from here.
         tokens: the token ids of each split, whole.
         cuts: what `dataset.max_length` and `dataset.long_answers` truncated in training and validation rows.
+        rows_per_step: of training; the loaders give samples, as many as an optimizer step learns from.
+        collate: makes micro-batches of them.
     """
 
     def __init__(self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int, cache: Path) -> None:
@@ -71,39 +73,46 @@ class MedicalQA(LightningDataModule):
                     f"dataset.max_length={config.max_length}: every {name} {reason} longer, no answer token is left to "
                     "learn; raise it"
                 )
-        self._collate = make_collate(config.collate, tokenizer.pad_token_id)
+        self.rows_per_step = config.batch_size
+        self.collate = MicroBatches(config.collate, tokenizer.pad_token_id)
         self._resume_at = 0
 
     @override
     def train_dataloader(self) -> DataLoader[Sample]:
         rank, processes = _get_rank(self.trainer)
         order = EpochOrder(len(self.samples["train"]), self.seed, rank, processes)
-        order.skip, self._resume_at = self._resume_at * self.config.batch_size, 0
-        return self._loader(self.samples["train"], order)
+        order.skip, self._resume_at = self._resume_at * self.rows_per_step, 0
+        return self._loader(self.samples["train"], order, self.rows_per_step)
 
     @override
     def val_dataloader(self) -> DataLoader[Sample]:
         rank, processes = _get_rank(self.trainer)
         rows = self.samples["validation"]
-        return self._loader(rows, range(rank, len(rows), processes) or range(1))
+        return self._loader(rows, range(rank, len(rows), processes) or range(1), self.config.batch_size)
+
+    @override
+    def transfer_batch_to_device(self, batch: list[Sample], device: torch.device, dataloader_idx: int) -> list[Sample]:
+        return batch  # its micro-batches are, one by one
 
     @override
     def state_dict(self) -> dict[str, Any]:
         assert self.trainer is not None
-        return {"batches_done": self.trainer.fit_loop.epoch_loop.batch_progress.current.completed}
+        # a checkpoint may be written before Lightning counts the step it follows as completed
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return {"batches_done": progress.processed}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # a resumed run skips the batches of its epoch that were done before the interruption
         rows = -(-len(self.samples["train"]) // _get_rank(self.trainer)[1])  # of this process
-        self._resume_at = state_dict["batches_done"] % -(-rows // self.config.batch_size)
+        self._resume_at = state_dict["batches_done"] % -(-rows // self.rows_per_step)
 
-    def _loader(self, samples: Samples, order: Sampler[int] | range) -> DataLoader[Sample]:
+    def _loader(self, samples: Samples, order: Sampler[int] | range, rows: int) -> DataLoader[Sample]:
         return DataLoader(
             samples,
-            batch_size=self.config.batch_size,
+            batch_size=rows,
             sampler=order,
-            collate_fn=self._collate,
+            collate_fn=list,  # micro-batches are made where the memory is known that they may take
             # its own, so that making an iterator draws nothing from the run's random state
             generator=torch.Generator().manual_seed(self.seed),
         )

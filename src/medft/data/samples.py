@@ -5,6 +5,7 @@ one (`truncate`), none (`drop`) or several (`split`).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,7 @@ _WINDOW = np.dtype([("row", np.int32), ("start", np.int32), ("stop", np.int32), 
 _ROWS = 100_000  # rows whose windows are made at once
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """A training sample: at most `max_length` token ids, of which those from `supervised_from` on are learned."""
 
     input_ids: list[int]

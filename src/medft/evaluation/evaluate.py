@@ -99,9 +99,8 @@ def compute_answer_losses(network: Any, rows: Sequence[Encoded], max_length: int
         if sample.supervised < 1:
             losses.append(AnswerLoss(0.0, 0, min(cut, len(row.answer))))
             continue
-        batch = {key: value.to(network.device) for key, value in pad([sample], pad_token_id=0).items()}
-        nats, tokens = supervised_loss(network, batch)
-        losses.append(AnswerLoss(float(nats), int(tokens), cut))
+        nats = supervised_loss(network, pad([sample], pad_token_id=0).to(network.device))
+        losses.append(AnswerLoss(float(nats), sample.supervised, cut))
     return losses
 
 

@@ -13,35 +13,32 @@ import torch
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from medft.data.batches import IGNORE_INDEX, Batch, flatten, pad
+from medft.data.batches import Batch, flatten, pad
 from medft.data.samples import Sample
 from medft.errors import ModelError
+from medft.model.head import HeadLoss, read_head
 
 ATTENTION_NAME = "medft_flat"
 
 
-def supervised_loss(network: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute the sum of losses over the supervised tokens of a batch, and their number.
+def supervised_loss(network: Any, batch: Batch) -> torch.Tensor:
+    """Compute the sum of losses over the supervised tokens of a batch, in nats.
+
+    The language-model head is computed only where something is supervised, and inside `keep_logits_out` in chunks.
 
     Args:
         network: a causal language model of transformers, or a peft model around one.
-        batch: from `medft.data.batches`; its labels are already shifted.
-
-    Returns:
-        (sum of cross entropies in nats, number of tokens), both scalars. In a flattened batch the language-model
-        head is computed only where something is supervised.
     """
-    labels: torch.Tensor = batch["labels"]
-    inputs = {key: value for key, value in batch.items() if key != "labels"}
-    supervised = labels != IGNORE_INDEX
-    if labels.shape[0] == 1:
-        positions = supervised[0].nonzero().squeeze(1)
-        logits = network(**inputs, use_cache=False, logits_to_keep=positions).logits[0]
-    else:
-        logits = network(**inputs, use_cache=False).logits[supervised]
+    kept = {"logits_to_keep": batch.places} if len(batch.inputs["input_ids"]) == 1 else {}
+    logits = network(**batch.inputs, use_cache=False, **kept).logits.flatten(0, 1)
+    if not kept:
+        logits = logits[batch.places]
+    if head := read_head(network):
+        loss: torch.Tensor = HeadLoss.apply(logits, head.weight, head.bias, batch.targets)  # type: ignore[no-untyped-call]
+        return loss
     # at least single precision, and double where a test asks for it
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return cross_entropy(logits, labels[supervised], reduction="sum"), supervised.sum()
+    return cross_entropy(logits, batch.targets, reduction="sum")
 
 
 @functools.cache
@@ -118,9 +115,9 @@ def check_flat_attention(network: PreTrainedModel) -> None:
     network.eval()
     try:
         with torch.no_grad():
-            expected, _ = supervised_loss(network, pad(samples, pad_token_id=0))
+            expected = supervised_loss(network, pad(samples, pad_token_id=0))
             with use_flat_attention(network):
-                flattened, _ = supervised_loss(network, flatten(samples))
+                flattened = supervised_loss(network, flatten(samples))
     except (TypeError, ValueError) as error:
         raise ModelError(f"this model cannot read flattened batches ({error}): set dataset.collate=pad") from None
     finally:

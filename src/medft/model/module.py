@@ -1,8 +1,9 @@
 """The LightningModule: the loss of a step and what it reports, with its `optimizer` and `scheduler`."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any, TypeVar
 
 import torch
 from pytorch_lightning import LightningModule
@@ -11,88 +12,123 @@ from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
 from medft.config.schema import AdamWConfig, SchedulerConfig, SgdConfig
-from medft.data.batches import Batch
+from medft.console import warn
+from medft.data.batches import Batch, MicroBatches
+from medft.data.samples import Sample
 from medft.model.loss import supervised_loss
+
+Number = TypeVar("Number", int, torch.Tensor)
 
 
 class CausalLM(LightningModule):
     """A causal language model in training.
 
-    Every optimizer step minimises the mean loss over all supervised tokens of its micro-batches, however many of them
-    `accumulate_grad_batches` joins and however unequal they are: gradients of sums are added up and divided once.
-    Validation reports `val/loss` in nats per token, a mean over tokens and not over batches.
+    Every optimizer step minimises the mean loss over all supervised tokens of its samples, in however many
+    micro-batches they are read. Validation reports `val/loss` in nats per token, a mean over tokens, not over batches.
 
     Attributes:
         tokens_seen: tokens that this process has trained on, without padding.
     """
 
-    def __init__(self, network: Any, optimizer: AdamWConfig | SgdConfig, scheduler: SchedulerConfig) -> None:
+    def __init__(
+        self,
+        network: Any,
+        optimizer: AdamWConfig | SgdConfig,
+        scheduler: SchedulerConfig,
+        collate: MicroBatches,
+        clip_norm: float | None = None,
+    ) -> None:
         super().__init__()
+        # each step has as many forward passes as its samples take, which Lightning's own loop cannot have
+        self.automatic_optimization = False
         self.network = network
         self._optimizer_config, self._scheduler_config = optimizer, scheduler
+        self._collate, self._clip_norm = collate, clip_norm
         self.tokens_seen = 0
-        self._window: dict[str, torch.Tensor | float] = {"loss": 0.0, "tokens": 0.0}
-        self._validation: dict[str, torch.Tensor | float] = {"loss": 0.0, "tokens": 0.0}
+        self._loss = torch.zeros(())  # of the step: the mean over the tokens of all processes
+        self._validation: list[tuple[torch.Tensor, int]] = []  # the loss of each batch, and its tokens
 
     @override
-    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        loss, tokens = supervised_loss(self.network, batch)
-        self._window["loss"] += loss.detach()
-        self._window["tokens"] += tokens
-        mask = batch.get("attention_mask")
-        self.tokens_seen += batch["input_ids"].numel() if mask is None else int(mask.sum())
-        self.log("loss", loss.detach() / tokens.clamp(min=1), prog_bar=True, logger=False)
-        # a sum, whatever Lightning divides it by (it weighs all batches alike): the mean is taken before the step
-        return loss * self.trainer.accumulate_grad_batches
+    def training_step(self, samples: Sequence[Sample], batch_idx: int) -> None:
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
+        while True:
+            try:
+                self._loss = self._backward(self._collate(samples))
+                break
+            except torch.OutOfMemoryError:  # of a GPU
+                optimizer.zero_grad()
+                if self.trainer.world_size > 1 or not self._collate.halve():
+                    raise
+                torch.cuda.empty_cache()
+                warn(f"out of memory: trainer.tokens_per_forward={self._collate.tokens_per_forward} from here on")
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        self.tokens_seen += sum(len(sample.input_ids) - 1 for sample in samples)
+        self.log("loss", self._loss, prog_bar=True, logger=False)
+
+    def _backward(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """Compute the gradients of the mean loss over the tokens of all processes; returns that loss."""
+        learned = self._sum_over_processes(sum(batch.learned for batch in batches))
+        losses = []
+        for number, batch in enumerate(batches, 1):
+            # processes wait for one another once a step, in its last backward pass
+            is_alone = self.trainer.world_size == 1 or number == len(batches)
+            with nullcontext() if is_alone else self.trainer.strategy.block_backward_sync():  # type: ignore[attr-defined]
+                loss = supervised_loss(self.network, batch.to(self.device))
+                losses.append(loss.detach())
+                with torch.autocast(self.device.type, enabled=False):  # a backward pass has the types of its forward
+                    # processes average their gradients, which should be summed
+                    self.manual_backward(loss * (self.trainer.world_size / learned))
+        return self._sum_over_processes(torch.stack(losses).sum()) / learned
 
     @override
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        # divides the summed gradients by the supervised tokens of the whole step
-        loss, tokens = self._sum_over_processes(self._window)
-        self._window = {"loss": 0.0, "tokens": 0.0}
-        scale = self.trainer.world_size / tokens.clamp(min=1)  # several processes average what should be summed
-        gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
-        for gradient in gradients:
-            gradient.mul_(scale)
+        parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+        if self._clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)
         step = self.global_step + 1
         if self.logger and (step % self.trainer.log_every_n_steps == 0 or step == 1):  # type: ignore[attr-defined]
-            norm = torch.nn.utils.get_total_norm(gradients)
             rate = optimizer.param_groups[0]["lr"]
-            values = {"train/loss": float(loss / tokens), "train/lr": rate, "train/grad_norm": float(norm)}
+            values = {"train/loss": float(self._loss), "train/lr": rate, "train/grad_norm": float(norm)}
             self.logger.log_metrics(values, step=step)
 
     @override
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        loss, tokens = supervised_loss(self.network, batch)
-        self._validation["loss"] += loss
-        self._validation["tokens"] += tokens
+    def validation_step(self, samples: Sequence[Sample], batch_idx: int) -> None:
+        for batch in self._collate(samples):
+            self._validation.append((supervised_loss(self.network, batch.to(self.device)), batch.learned))
 
     @override
     def on_validation_epoch_end(self) -> None:
-        loss, tokens = self._sum_over_processes(self._validation)
-        self._validation = {"loss": 0.0, "tokens": 0.0}
-        self.log("val/loss", loss / tokens, prog_bar=True, logger=False)
+        losses, tokens = zip(*self._validation, strict=True)
+        self._validation = []
+        loss = self._sum_over_processes(torch.stack(losses).sum()) / self._sum_over_processes(sum(tokens))
+        self.log("val/loss", loss, prog_bar=True, logger=False)
         if self.logger and not self.trainer.sanity_checking:
-            self.logger.log_metrics({"val/loss": float(loss / tokens)}, step=self.global_step)
+            self.logger.log_metrics({"val/loss": float(loss)}, step=self.global_step)
 
     @override
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.network.parameters(), self._optimizer_config)
+        # a fused step divides by the loss scale itself, which is too late for the norm
+        is_scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        optimizer = build_optimizer(self.network.parameters(), self._optimizer_config, fused=not is_scaled)
         total = int(self.trainer.estimated_stepping_batches)
-        scheduler = build_scheduler(optimizer, self._scheduler_config, total)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return [optimizer], [build_scheduler(optimizer, self._scheduler_config, total)]
 
-    def _sum_over_processes(self, sums: dict[str, torch.Tensor | float]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sum loss and tokens over all processes."""
-        pair = torch.stack([torch.as_tensor(sums[key], device=self.device).float() for key in ("loss", "tokens")])
-        if self.trainer.world_size > 1:
-            gathered = self.all_gather(pair)
-            assert isinstance(gathered, torch.Tensor)
-            pair = gathered.sum(0)
-        return pair[0], pair[1]
+    def _sum_over_processes(self, value: Number) -> Number:
+        """The sum of what each process has; of one process its own, which a GPU need not be waited for."""
+        if self.trainer.world_size == 1:
+            return value
+        gathered = self.all_gather(torch.as_tensor(value, device=self.device))
+        assert isinstance(gathered, torch.Tensor)
+        return gathered.sum(0)  # type: ignore[return-value]
 
 
-def build_optimizer(parameters: Iterable[Parameter], config: AdamWConfig | SgdConfig) -> torch.optim.Optimizer:
+def build_optimizer(
+    parameters: Iterable[Parameter], config: AdamWConfig | SgdConfig, fused: bool = True
+) -> torch.optim.Optimizer:
     """Build the optimizer of trainable parameters; vectors (biases, norms) are not decayed unless `decay_all`."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
@@ -101,8 +137,9 @@ def build_optimizer(parameters: Iterable[Parameter], config: AdamWConfig | SgdCo
     ]
     groups = [group for group in groups if group["params"]]
     if isinstance(config, AdamWConfig):
-        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+        betas = (config.betas[0], config.betas[1])
+        return torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
 
 
 def build_scheduler(optimizer: torch.optim.Optimizer, config: SchedulerConfig, total_steps: int) -> LambdaLR:

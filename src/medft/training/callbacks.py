@@ -30,14 +30,11 @@ class ValidationPoints(Callback):
         trainer.val_check_batch = batch_idx + 1 if batch_idx + 1 in self._points(trainer) else 2**62
 
     def _points(self, trainer: Any) -> set[int]:
-        """The numbers of batches after which to validate, never in the middle of an optimizer step."""
-        together = trainer.accumulate_grad_batches
-        batches = trainer.num_training_batches
+        """The numbers of optimizer steps after which to validate."""
+        steps = trainer.num_training_batches
         if trainer.max_steps > 0:  # the last epoch may end early
-            done = trainer.current_epoch * -(-batches // together)  # optimizer steps of the epochs before
-            batches = min(batches, (trainer.max_steps - done) * together)
-        even = (-(-batches * check // self.checks) for check in range(1, self.checks + 1))
-        return {min(batches, -(-point // together) * together) for point in even}
+            steps = min(steps, trainer.max_steps - trainer.current_epoch * steps)
+        return {-(-steps * check // self.checks) for check in range(1, self.checks + 1)}
 
 
 class OwnSigterm(Callback):

@@ -16,6 +16,7 @@ from medft.config.schema import Config, TrainerConfig
 from medft.data.module import MedicalQA
 from medft.errors import InputError
 from medft.model.build import merge_adapters, prepare
+from medft.model.head import keep_logits_out
 from medft.model.loss import has_bfloat16, use_flat_attention
 from medft.model.module import CausalLM
 from medft.training.callbacks import Costs, OwnSigterm, PeakMemory, Progress, ValidationPoints
@@ -57,7 +58,8 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     # otherwise deterministic runs fill every new tensor to uncover reads before writes, a tenth of the time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     tuned = prepare(network, config.finetune)
-    module = CausalLM(tuned, config.optimizer, config.scheduler)
+    module = CausalLM(tuned, config.optimizer, config.scheduler, data.collate, config.trainer.gradient_clip_val)
+    data.rows_per_step = config.dataset.batch_size * config.trainer.accumulate_grad_batches
     folder = get_checkpoint_folder(config)
     best = BestWeights(folder / BEST)
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
@@ -73,6 +75,7 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     with (
         join_processes(config, choose_device(config.trainer)) as plugins,
         memory,
+        keep_logits_out(network),
         contextlib.nullcontext() if padded else use_flat_attention(network),
     ):
         trainer = _make_trainer(config, logger, callbacks, plugins)
@@ -139,8 +142,6 @@ def _make_trainer(
         precision=precision,
         max_epochs=settings.max_epochs,
         max_steps=settings.max_steps or -1,
-        accumulate_grad_batches=settings.accumulate_grad_batches,
-        gradient_clip_val=settings.gradient_clip_val,
         val_check_interval=1,  # ValidationPoints chooses among these
         log_every_n_steps=settings.log_every_n_steps,
         num_sanity_val_steps=0,
