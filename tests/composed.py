@@ -20,6 +20,8 @@ TINY = (
     "dataset.split.validation=7",
     "trainer.max_epochs=1",
     "trainer=cpu",
+    "trainer.precision=32-true",  # on any machine the same
+    "trainer.checkpoint_minutes=0",
     "judge=none",
     "tracking.system_metrics=false",
 )

@@ -53,8 +53,9 @@ class OutOfMemory(MedftError):
 
 
 LESS_MEMORY = (
-    "less is needed with a smaller dataset.batch_size (trainer.accumulate_grad_batches makes up for it) or "
-    "dataset.max_length, finetune=lora, a smaller model; where answers are written, a smaller evaluation.batch_size"
+    "less is needed with a smaller trainer.tokens_per_forward or dataset.max_length, "
+    "trainer.gradient_checkpointing=true, finetune=lora, a smaller model; "
+    "where answers are written, a smaller evaluation.batch_size"
 )
 
 

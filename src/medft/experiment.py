@@ -43,7 +43,8 @@ from medft.runs.resume import claim_run
 from medft.runs.splits import read_splits
 from medft.runs.store import find_artifacts, tracking_uri
 from medft.training.checkpoints import remove_checkpoints
-from medft.training.fit import check_devices, choose_device, fit
+from medft.training.fit import fit
+from medft.training.precision import check_devices, choose_device
 from medft.training.space import check_space
 
 
@@ -89,6 +90,7 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
         baseline = _measure_baseline(config, test, encoded, network, tokenizer, device)
         say_stage("training")
         fitted = fit(config, network, data, RunLogger(run))
+        run.set_tags({name: str(value) for name, value in vars(fitted.plan).items()})
         say_stage("measuring after training")
         tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
         cuts = [answer.cut for answer in tuned.answers]

@@ -132,13 +132,16 @@ class TrainerConfig(Section, role=Role.LEARNED):
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
     devices: Count
     strategy: Literal["auto", "ddp"]
-    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
     max_epochs: Count
     max_steps: Count | None
     accumulate_grad_batches: Count
+    tokens_per_forward: Annotated[Count | Literal["auto"], Role.PLACE] = "auto"  # what is learned does not depend on it
+    gradient_checkpointing: Annotated[bool | Literal["auto"], Role.PLACE] = "auto"
     gradient_clip_val: Positive | None
     val_checks_per_epoch: Count
     log_every_n_steps: Annotated[Count, Role.SHOWN]
+    checkpoint_minutes: Annotated[NotNegative, Role.PLACE] = 5.0
     resume_from: Annotated[str | None, Role.PLACE]
 
     @model_validator(mode="after")
@@ -265,11 +268,18 @@ class Config(Section):
 
     def as_job(self, job: JobInfo, folder: Path | None = None) -> Self:
         """The same config for a job, which writes to `folder` where one is given."""
-        output = {"output_dir": str(folder)} if folder else {}
-        config = self.model_copy(update={"paths": self.paths.model_copy(update=output)})
-        config._resolved = {**self._resolved, "paths": {**self._resolved["paths"], **output}}
-        config._logged = {**self._logged, "paths": {**self._logged["paths"], **output}}
+        config = self._with("paths", {"output_dir": str(folder)} if folder else {})
         config._job = job
+        return config
+
+    def with_precision(self, precision: str) -> Self:
+        """The same config with another `trainer.precision`."""
+        return self._with("trainer", {"precision": precision})
+
+    def _with(self, section: str, values: dict[str, Any]) -> Self:
+        config = self.model_copy(update={section: getattr(self, section).model_copy(update=values)})
+        config._resolved = {**self._resolved, section: {**self._resolved[section], **values}}
+        config._logged = {**self._logged, section: {**self._logged[section], **values}}
         return config
 
     @model_validator(mode="after")

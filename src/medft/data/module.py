@@ -99,10 +99,12 @@ class MedicalQA(LightningDataModule):
         assert self.trainer is not None
         # a checkpoint may be written before Lightning counts the step it follows as completed
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        return {"batches_done": progress.processed}
+        return {"batches_done": progress.processed, "tokens_per_forward": self.collate.tokens_per_forward}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # other micro-batches would round otherwise
+        self.collate.tokens_per_forward = state_dict["tokens_per_forward"]
         # a resumed run skips the batches of its epoch that were done before the interruption
         rows = -(-len(self.samples["train"]) // _get_rank(self.trainer)[1])  # of this process
         self._resume_at = state_dict["batches_done"] % -(-rows // self.rows_per_step)

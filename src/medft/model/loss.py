@@ -4,7 +4,6 @@
 forward keywords `sequence_lengths` and `cu_seqlens` where each sample ends.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from medft.data.batches import Batch, flatten, pad
 from medft.data.samples import Sample
 from medft.errors import ModelError
+from medft.model.hardware import has_bfloat16
 from medft.model.head import HeadLoss, read_head
 
 ATTENTION_NAME = "medft_flat"
@@ -39,12 +39,6 @@ def supervised_loss(network: Any, batch: Batch) -> torch.Tensor:
     # at least single precision, and double where a test asks for it
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return cross_entropy(logits, batch.targets, reduction="sum")
-
-
-@functools.cache
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether a GPU computes in bfloat16 itself, and has the kernel for variable lengths: Ampere and younger."""
-    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def flat_attention(

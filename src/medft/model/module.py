@@ -15,6 +15,7 @@ from medft.config.schema import AdamWConfig, SchedulerConfig, SgdConfig
 from medft.console import warn
 from medft.data.batches import Batch, MicroBatches
 from medft.data.samples import Sample
+from medft.errors import InputError
 from medft.model.loss import supervised_loss
 
 Number = TypeVar("Number", int, torch.Tensor)
@@ -47,6 +48,15 @@ class CausalLM(LightningModule):
         self.tokens_seen = 0
         self._loss = torch.zeros(())  # of the step: the mean over the tokens of all processes
         self._validation: list[tuple[torch.Tensor, int]] = []  # the loss of each batch, and its tokens
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["precision"] = self.trainer.precision
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if (before := checkpoint["precision"]) != (now := self.trainer.precision):
+            raise InputError(f"trainer.precision={now}: the training began with {before}, and goes on with that only")
 
     @override
     def training_step(self, samples: Sequence[Sample], batch_idx: int) -> None:

@@ -17,12 +17,13 @@ from medft.data.splits import Splits
 from medft.runs.delivery import Courier
 from medft.runs.local_run import LocalRun
 from medft.runs.provenance import collect_code_tags, command_line, config_hash, make_identity_tags
-from medft.runs.state import ERROR, EXIT_CODE, FINISHED, RUNNING
+from medft.runs.state import ERROR, EXIT_CODE, FINISHED, PRECISION, RUNNING
 from medft.runs.status import RESERVE, close_lost, record_error
 from medft.runs.store import check_reachable
 from medft.runs.sweeps import make_job_tags
 from medft.runs.system_metrics import system_metrics
 from medft.training.checkpoints import has_checkpoint
+from medft.training.precision import choose_precision
 
 _RESERVED = 1 << 20  # bytes; MLflow's database is often on the same disk
 
@@ -84,7 +85,11 @@ def _open(config: Config, splits: Splits) -> LocalRun:
         config.paths.output,
         config.logged["tracking"]["run_name"] or config.job.label or name,
         {**make_job_tags(config), **identity},
-        {"config_hash": config_hash(config.resolved), "dataset_fingerprint": splits.fingerprint},
+        {
+            "config_hash": config_hash(config.resolved),
+            "dataset_fingerprint": splits.fingerprint,
+            PRECISION: choose_precision(config.trainer),
+        },
     )
 
 
@@ -92,6 +97,7 @@ def _log_setup(run: LocalRun, config: Config, splits: Splits, device: str) -> No
     """Log what is known before training: config, tags, data. What an interrupted run has logged of it stays."""
     tags = {
         "device": device,
+        PRECISION: choose_precision(config.trainer),
         "leaking": str(splits.leaking).lower(),
         "output_dir": str(run.folder),
         "command": config.job.command or command_line("medft train", sys.argv[1:]),

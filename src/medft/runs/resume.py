@@ -14,10 +14,11 @@ from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, hold_folder, read_local_run
 from medft.runs.provenance import collect_code_tags, config_hash
 from medft.runs.splits import read_splits
-from medft.runs.state import CODE, FINISHED, UNFINISHED, RunState
+from medft.runs.state import CODE, FINISHED, PRECISION, UNFINISHED, RunState
 from medft.runs.status import is_finished_run, is_same_job
 from medft.runs.sweeps import find_job_run
 from medft.training.checkpoints import find_checkpoint, has_checkpoint, require_checkpoint
+from medft.training.precision import list_settled, settle_precision
 
 AUTO, NEVER = "auto", "never"  # of the key `resume`; else it is the id of a run
 FINGERPRINT = "dataset.fingerprint"
@@ -59,30 +60,30 @@ def _claim(config: Config, splits: Splits, held: ExitStack) -> EarlierRun:
         earlier = _find_named(config, splits)
         held.enter_context(hold_folder(earlier.config.paths.output))
         return earlier
-    for run in _list_interrupted(config, splits) if config.resume == AUTO else ():
+    for settled, run in _list_interrupted(config, splits) if config.resume == AUTO else ():
         with suppress(InputError):  # its process lives
             held.enter_context(hold_folder(run.folder))
             if run.state.status != FINISHED:  # it may have, meanwhile
-                return _go_on(config, run)
+                return _go_on(settled, run)
             if has_checkpoint(run.folder):
                 say(f"finished already (run {run.run_id}), and killed before it said so: nothing is left to do")
-                return EarlierRun(_in_folder(config, run.folder), run, run.state.metrics)
+                return EarlierRun(_in_folder(settled, run.folder), run, run.state.metrics)
             held.pop_all().close()
+    config = settle_precision(config)
     held.enter_context(hold_folder(config.paths.output))
     return EarlierRun(config)
 
 
 def _find_named(config: Config, splits: Splits) -> EarlierRun:
     if checkpoint := config.trainer.resume_from:
-        run = _find_run_of_checkpoint(config, checkpoint, splits)
-        return EarlierRun(_in_folder(config, run.folder), run)
+        settled, run = _find_run_of_checkpoint(config, checkpoint, splits)
+        return EarlierRun(_in_folder(settled, run.folder), run)
     if config.job.parent is None:
         entry = RunIndex(Path(config.paths.root_dir)).get(config.resume)
         named = read_local_run(Path(entry.folder)) if entry else None
         if named is None:
             raise InputError(f"resume={config.resume}: no such run in a folder here")
-        _check_same(f"resume={config.resume}", config, named, splits)
-        return _go_on(config, named)
+        return _go_on(_match(f"resume={config.resume}", config, named, splits), named)
     # a run of this job only: another job of equal settings may be running it at this moment
     job_run = find_job_run(config)
     if job_run is None or job_run.state.status not in (FINISHED, *UNFINISHED):
@@ -97,42 +98,48 @@ def _find_named(config: Config, splits: Splits) -> EarlierRun:
     return _go_on(config, job_run)
 
 
-def _list_interrupted(config: Config, splits: Splits) -> Iterator[LocalRun]:
-    """The runs of this config, of these data and of this code that have not finished, the newest first."""
-    wanted = (config_hash(config.resolved), splits.fingerprint)
+def _list_interrupted(config: Config, splits: Splits) -> Iterator[tuple[Config, LocalRun]]:
+    """The runs of this config, of these data and of this code that have not finished, the newest first, each with the
+    config that it began with.
+    """
+    settled = {config_hash(each.resolved): each for each in list_settled(config)}
     for entry in reversed(RunIndex(Path(config.paths.root_dir)).list_entries()):
         if entry.kind or entry.parent:
             continue
         try:
             run = read_local_run(Path(entry.folder))
-            if run is None or (run.card["config_hash"], run.card["dataset_fingerprint"]) != wanted:
+            if run is None or run.card["dataset_fingerprint"] != splits.fingerprint:
+                continue
+            if (own := settled.get(run.card["config_hash"])) is None:
                 continue
             state = run.state
         except DamagedFile as error:
             warn(f"{error}; the run is left alone")
             continue
-        if not is_same_job(config, state):
+        if not is_same_job(own, state):
             continue
         if state.status == FINISHED and has_checkpoint(run.folder):  # they go last
-            yield run
+            yield own, run
         elif state.status == FINISHED:
             say(f"done before, as run {run.run_id} ({run.folder}): begun anew")
             return
         elif state.tags.get(CODE) not in (None, collect_code_tags()[CODE]):  # None: killed before it could log any
             say(f"an interrupted run of these settings had other code: begun anew; that one stays in {run.folder}")
         elif state.status in UNFINISHED or find_checkpoint(run.folder):
-            yield run
+            yield own, run
 
 
 def _go_on(config: Config, run: LocalRun) -> EarlierRun:
-    """Go on with a run, from its checkpoint if it has one."""
+    """Go on with a run, from its checkpoint if it has one, in the precision that it has."""
     config = _in_folder(config, run.folder)
+    kept = {"precision": run.state.tags.get(PRECISION, config.trainer.precision)}
     checkpoint = find_checkpoint(run.folder)
     if checkpoint is None:
         say(f"interrupted before its first checkpoint (run {run.run_id}): begun anew in the same run")
-        return EarlierRun(config, run)
-    say(f"interrupted earlier: goes on from {checkpoint} in run {run.run_id}")
-    trainer = config.trainer.model_copy(update={"resume_from": str(checkpoint)})
+    else:
+        say(f"interrupted earlier: goes on from {checkpoint} in run {run.run_id}")
+        kept["resume_from"] = str(checkpoint)
+    trainer = config.trainer.model_copy(update=kept)
     return EarlierRun(config.model_copy(update={"trainer": trainer}), run)
 
 
@@ -170,24 +177,30 @@ def _warn_of_other_code(state: RunState, code: Mapping[str, str]) -> None:
         warn(f"{state.label}: begun with other code (commit {state.tags.get('git.commit', 'unknown')[:10]})")
 
 
-def _find_run_of_checkpoint(config: Config, checkpoint: str, splits: Splits) -> LocalRun:
+def _find_run_of_checkpoint(config: Config, checkpoint: str, splits: Splits) -> tuple[Config, LocalRun]:
     key = f"trainer.resume_from={checkpoint}"
     require_checkpoint(checkpoint)
     folder = Path(checkpoint).resolve().parents[1]
     run = read_local_run(folder)
     if run is None:
         raise InputError(f"{key}: no run.json beside it, so it is not a run's checkpoint")
-    _check_same(key, config, run, splits)
-    return run
+    return _match(key, config, run, splits), run
 
 
-def _check_same(key: str, config: Config, run: LocalRun, splits: Splits) -> None:
+def _match(key: str, config: Config, run: LocalRun, splits: Splits) -> Config:
+    """The config as a run began with it.
+
+    Raises:
+        InputError: it began with another, or with other data, or has finished.
+    """
     if run.state.status == FINISHED:
         raise InputError(f"{key}: this run has finished")
-    if run.card["config_hash"] != config_hash(config.resolved):
+    own = next((each for each in list_settled(config) if run.card["config_hash"] == config_hash(each.resolved)), None)
+    if own is None:
         raise InputError(
             f"{key}: the interrupted run had other settings (see config.yaml in {os.path.relpath(run.folder)}); "
             "use the same command line, or start a new run"
         )
     if run.card["dataset_fingerprint"] != splits.fingerprint:
         raise InputError(f"{key}: the data is not what it was when the run was interrupted")
+    return own

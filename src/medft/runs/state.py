@@ -17,6 +17,7 @@ IDENTITY = "sweep.identity"  # of a sweep: the same command finds it again
 SUPERSEDED = "superseded_by"  # a later run of the same job replaces it
 LABEL = "sweep.label"
 CODE = "code"  # digest of medft's own source
+PRECISION = "precision"  # what trainer.precision=auto has become
 NOTE = "mlflow.note.content"
 ERROR, EXIT_CODE = "error", "exit_code"
 

@@ -25,13 +25,16 @@ from medft.runs.state import (
     KIND,
     LABEL,
     PARENT,
+    PRECISION,
     RUNNING,
     SUPERSEDED,
     RunState,
 )  # fmt: skip
 
 SWEEP = "sweep"
-_RESERVED = {"leaking", "device", "command", "output_dir", "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE}
+_RESERVED = {
+    "leaking", "device", "command", "output_dir", "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE, PRECISION
+}  # fmt: skip
 _NOTE_LIMIT = 8000  # characters of a tag that MLflow keeps
 
 

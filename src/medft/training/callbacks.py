@@ -1,6 +1,5 @@
-"""Callbacks: when to validate, time and memory, signals, progress."""
+"""Callbacks: when to validate, time and memory, progress."""
 
-import signal
 import sys
 import threading
 import time
@@ -35,20 +34,6 @@ class ValidationPoints(Callback):
         if trainer.max_steps > 0:  # the last epoch may end early
             steps = min(steps, trainer.max_steps - trainer.current_epoch * steps)
         return {-(-steps * check // self.checks) for check in range(1, self.checks + 1)}
-
-
-class OwnSigterm(Callback):
-    """Keeps the handler of SIGTERM that there was. Lightning's broadcasts to the other processes before it, which
-    blocks for ever where those wait for something else of this one.
-    """
-
-    def __init__(self) -> None:
-        self._handler = signal.getsignal(signal.SIGTERM)
-
-    @override
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._handler)
 
 
 class PeakMemory:

@@ -84,7 +84,7 @@ class _Others:
         settings = {
             **settings,
             "paths": settings["paths"] | place,
-            "trainer": settings["trainer"] | {"resume_from": config.trainer.resume_from},
+            "trainer": settings["trainer"] | config.trainer.model_dump(include={"resume_from", "precision"}),
         }
         self._processes = [self._start(rank, settings) for rank in range(1, config.trainer.devices)]
 

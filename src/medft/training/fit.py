@@ -8,21 +8,22 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from transformers import PreTrainedModel
 
-from medft.config.schema import Config, TrainerConfig
+from medft.config.schema import Config
 from medft.data.module import MedicalQA
-from medft.errors import InputError
 from medft.model.build import merge_adapters, prepare
 from medft.model.head import keep_logits_out
-from medft.model.loss import has_bfloat16, use_flat_attention
+from medft.model.loss import use_flat_attention
 from medft.model.module import CausalLM
-from medft.training.callbacks import Costs, OwnSigterm, PeakMemory, Progress, ValidationPoints
-from medft.training.checkpoints import BEST, get_checkpoint_folder, require_checkpoint
+from medft.training.callbacks import Costs, PeakMemory, Progress, ValidationPoints
+from medft.training.checkpoints import BEST, LAST, get_checkpoint_folder, require_checkpoint
 from medft.training.distributed import join_processes
-from medft.training.saving import BestWeights, RandomState, WholeCheckpoints
+from medft.training.memory import MemoryPlan, keep_to_plan, plan_memory
+from medft.training.precision import choose_device, choose_precision
+from medft.training.saving import BestWeights, Checkpoints, RandomState, WholeCheckpoints
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class FitResult:
     network: PreTrainedModel  # plain, with the weights that `evaluation.weights` asks for, in float32 on the CPU
     steps: int  # optimizer steps made
     best_step: int  # the step with the lowest validation loss
+    plan: MemoryPlan
     costs: TrainingCosts | None  # None in all processes but the first of a distributed run
 
 
@@ -63,32 +65,32 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     folder = get_checkpoint_folder(config)
     best = BestWeights(folder / BEST)
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
-    memory = PeakMemory(choose_device(config.trainer))
+    device = choose_device(config.trainer)
+    memory = PeakMemory(device)
     costs = Costs(memory)
-    # after each validation, all that a resumed run needs; it loads with `weights_only=True`
-    checkpoint = ModelCheckpoint(
-        folder, filename="last", monitor=None, save_on_train_epoch_end=False, enable_version_counter=False
-    )
-    callbacks: list[Callback] = [points, best, costs, RandomState(), Progress(), OwnSigterm(), checkpoint]
+    checkpoints = Checkpoints(folder / LAST, config.trainer.checkpoint_minutes, best)
+    callbacks: list[Callback] = [points, best, costs, RandomState(), Progress(), checkpoints]
     tuned.train()  # a loaded or evaluated model is in evaluation mode, which has no dropout
     padded = config.dataset.collate == "pad"
     with (
-        join_processes(config, choose_device(config.trainer)) as plugins,
+        join_processes(config, device) as plugins,
         memory,
         keep_logits_out(network),
         contextlib.nullcontext() if padded else use_flat_attention(network),
+        keep_to_plan(plan_memory(config, network, tuned, device, data.collate), network, data.collate) as plan,
     ):
         trainer = _make_trainer(config, logger, callbacks, plugins)
         _run(trainer, module, data, config.trainer.resume_from)
     spent = costs.measure()
     if not trainer.is_global_zero:  # the first process does the rest
-        return FitResult(network, trainer.global_step, best.step, None)
+        return FitResult(network, trainer.global_step, best.step, plan, None)
     if config.evaluation.weights == "best":
         best.load(tuned)
     return FitResult(
         network=merge_adapters(tuned).float().to("cpu"),
         steps=trainer.global_step,
         best_step=best.step,
+        plan=plan,
         costs=TrainingCosts(
             train_seconds=spent["train_seconds"],
             train_tokens=spent["tokens"] * trainer.world_size,
@@ -96,37 +98,6 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
             peak_memory=spent["peak_memory"],
         ),
     )
-
-
-def check_devices(config: TrainerConfig) -> None:
-    """Check that the machine has the devices that a run asks for.
-
-    Raises:
-        InputError: it has not.
-    """
-    if choose_device(config) == "cuda" and torch.cuda.device_count() < config.devices:
-        raise InputError(
-            f"trainer.devices={config.devices}: this machine has {torch.cuda.device_count()} NVIDIA GPU(s); "
-            "use trainer=auto"
-        )
-
-
-def choose_device(config: TrainerConfig) -> str:
-    """Choose the device of a run, as torch names it: `cpu`, `cuda` or `mps`."""
-    if config.accelerator != "auto":
-        return config.accelerator
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def choose_precision(config: TrainerConfig) -> str:
-    """Choose the number format of a run, as Lightning names it: bfloat16 where the GPU has it, from Ampere on. Older
-    ones emulate it, slower than float32, and `torch.cuda.is_bf16_supported` says yes of them.
-    """
-    if config.precision != "auto":
-        return config.precision
-    return "bf16-mixed" if choose_device(config) == "cuda" and has_bfloat16(torch.device("cuda")) else "32-true"
 
 
 def _make_trainer(

@@ -1,0 +1,115 @@
+"""How many tokens a forward pass reads, by the memory that is free: measured on the model itself before it trains."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from transformers import PreTrainedModel
+
+from medft.config.schema import Config, SgdConfig
+from medft.console import note
+from medft.data.batches import SMALLEST, MicroBatches
+from medft.data.samples import Sample
+from medft.model.build import count_parameters
+from medft.model.loss import supervised_loss
+
+_ENOUGH = {"cpu": 1024, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are not faster
+_SHARE = 0.8  # of what is free is planned with; the rest is for what is not counted here
+_NUMBER = 4  # bytes of a weight, its gradient and its optimizer states, which are kept in float32
+_PROBES = (64, 128)  # tokens
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a training keeps to the memory that is free.
+
+    Attributes:
+        tokens_per_forward: of a forward pass, with its padding; one sample is read in any case.
+        gradient_checkpointing: whether a layer's activations are computed again in the backward pass, not kept.
+        peak: bytes that the training is estimated to take beside the weights, at most.
+    """
+
+    tokens_per_forward: int
+    gradient_checkpointing: bool
+    peak: float
+
+
+def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: str, collate: MicroBatches) -> MemoryPlan:
+    """Plan the memory of a training, where the config says `auto` by what is free.
+
+    Args:
+        network: the model, still on the CPU, in the attention it trains with.
+        tuned: the same with its adapters, if there are any.
+        collate: as the training has it.
+    """
+    few, many = (_count_kept(tuned, collate, tokens) for tokens in _PROBES)
+    per_token = max(1.0, (many - few) / (_PROBES[1] - _PROBES[0]))
+    parameters = count_parameters(tuned)
+    states = int(config.optimizer.momentum > 0) if isinstance(config.optimizer, SgdConfig) else 2
+    # gradients, the optimizer's states, the best weights, and what a pass keeps however short it is
+    fixed = parameters["trainable"] * _NUMBER * (1 + states + 1) + max(0.0, few - per_token * _PROBES[0])
+    free = measure_free(device) * _SHARE - fixed - (parameters["total"] * _NUMBER if device != "cpu" else 0)
+    settings = config.trainer
+    enough, longest = _ENOUGH.get(device, _ENOUGH["cpu"]), config.dataset.max_length
+    recomputes = settings.gradient_checkpointing
+    if recomputes == "auto":
+        asked = 0 if settings.tokens_per_forward == "auto" else settings.tokens_per_forward
+        recomputes = free < per_token * max(asked, longest)
+    if recomputes:  # what each layer begins with stays, and one layer has all of its own
+        layers = int(network.config.num_hidden_layers)
+        per_token = min(per_token, per_token / layers + network.config.hidden_size * _NUMBER * layers)
+    if settings.tokens_per_forward == "auto":
+        tokens = enough
+        while tokens > SMALLEST and tokens * per_token > free:
+            tokens //= 2
+    else:
+        tokens = settings.tokens_per_forward
+    if recomputes and settings.gradient_checkpointing == "auto":
+        note("little memory is free: activations are computed again, not kept (trainer.gradient_checkpointing)")
+    return MemoryPlan(tokens, recomputes, fixed + max(tokens, longest) * per_token)
+
+
+@contextmanager
+def keep_to_plan(plan: MemoryPlan, network: PreTrainedModel, collate: MicroBatches) -> Iterator[MemoryPlan]:
+    """Train by a plan inside this context."""
+    collate.tokens_per_forward = plan.tokens_per_forward
+    if plan.gradient_checkpointing:
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    try:
+        yield plan
+    finally:
+        if plan.gradient_checkpointing:
+            network.gradient_checkpointing_disable()
+
+
+def measure_free(device: str) -> int:
+    """Measure the memory that a process may still take, in bytes: of the GPU, or of the machine or its container."""
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    free = int(psutil.virtual_memory().available)
+    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    if limit.is_file() and (most := limit.read_text(encoding="utf-8").strip()) != "max":
+        free = min(free, int(most) - int(used.read_text(encoding="utf-8")))
+    return max(0, free)
+
+
+def _count_kept(tuned: Any, collate: MicroBatches, tokens: int) -> int:
+    """Count the bytes that a forward pass keeps for its backward pass, beside the weights."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in tuned.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    [batch] = collate([Sample([0] * (tokens + 1), 1)])
+    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = supervised_loss(tuned, batch)
+    del loss  # until here, so that no two tensors had one address
+    return sum(kept.values())

@@ -1,0 +1,77 @@
+"""What a training may take is planned from what is free; the plan is kept to."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from medft.config.schema import Config
+from medft.data.batches import MicroBatches
+from medft.data.tokenizer import Gpt2Tokenizer
+from medft.model.build import build_model
+from medft.training import memory
+from medft.training.memory import MemoryPlan, measure_free, plan_memory
+
+MIB = 1 << 20
+
+
+def plan(config: Config, monkeypatch: pytest.MonkeyPatch, free: float) -> MemoryPlan:
+    monkeypatch.setattr(memory, "measure_free", lambda device: int(free))
+    network = build_model(config.model, None, Gpt2Tokenizer(), 0).train()
+    return plan_memory(config, network, network, "cpu", MicroBatches(config.dataset.collate, 0))
+
+
+@pytest.fixture
+def sized(tiny: Callable[..., Config]) -> Callable[..., Config]:
+    """Layers enough that what they keep matters."""
+    shape = ("model.shape.n_layer=6", "model.shape.n_embd=64", "dataset.max_length=512")
+    return lambda *settings: tiny(*shape, "dataset.collate=pad", *settings)
+
+
+def test_less_is_read_at_once_where_less_is_free(sized: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    roomy = plan(sized(), monkeypatch, 1 << 40)
+    assert (roomy.tokens_per_forward, roomy.gradient_checkpointing) == (1024, False)
+    fixed = (
+        roomy.peak
+        - 1024 * (roomy.peak - plan(sized("trainer.tokens_per_forward=512"), monkeypatch, 1 << 40).peak) / 512
+    )
+    per_token = (roomy.peak - fixed) / 1024
+    enough_for = {tokens: (fixed + tokens * per_token) / 0.8 for tokens in (1100, 900, 600, 400, 0)}
+    found = {tokens: plan(sized(), monkeypatch, free) for tokens, free in enough_for.items()}
+    assert [found[tokens].tokens_per_forward for tokens in (1100, 900, 600)] == [1024, 512, 512]
+    assert not found[600].gradient_checkpointing
+    assert found[400].gradient_checkpointing  # no whole sample fits
+    assert found[0].tokens_per_forward == 64
+
+
+def test_what_is_asked_for_is_done(sized: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ("trainer.tokens_per_forward=300", "trainer.gradient_checkpointing=false")
+    small = plan(sized(*settings), monkeypatch, 0)
+    assert (small.tokens_per_forward, small.gradient_checkpointing) == (300, False)
+    always = plan(sized("trainer.gradient_checkpointing=true"), monkeypatch, 1 << 40)
+    assert always.gradient_checkpointing
+    assert always.peak < plan(sized(), monkeypatch, 1 << 40).peak
+
+
+def test_a_container_has_less_than_its_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text(f"{100 * MIB}\n")
+    (tmp_path / "memory.current").write_text(f"{60 * MIB}\n")
+    real = Path.__truediv__
+
+    def moved(self: Path, name: Any) -> Path:
+        return real(tmp_path if str(self) == "/sys/fs/cgroup" else self, name)
+
+    monkeypatch.setattr(Path, "__truediv__", moved)
+    assert measure_free("cpu") == 40 * MIB
+    (tmp_path / "memory.max").write_text("max\n")
+    assert measure_free("cpu") > 100 * MIB
+
+
+def test_planning_draws_no_random_numbers(sized: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = sized("model.dropout=0.1")
+    network = build_model(config.model, None, Gpt2Tokenizer(), 0).train()
+    before = torch.get_rng_state()
+    plan_memory(config, network, network, "cpu", MicroBatches("pad", 0))
+    assert torch.equal(torch.get_rng_state(), before)

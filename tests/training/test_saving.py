@@ -1,0 +1,110 @@
+"""When checkpoints are written: by the clock, after validations, where a signal asks; and that they go on to the bit."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from medft.config.schema import Config
+from medft.training import fit as fit_room
+from medft.training import saving
+from medft.training.callbacks import Costs
+from tests.training.test_fit import assert_equal, train
+
+
+class Steps(Costs):
+    """Does something at a step, and counts the checkpoints that there have been by then."""
+
+    state_key = Costs.__qualname__
+    act: Callable[[int], None]
+
+    def on_train_batch_end(self, trainer: Any, *_: object) -> None:
+        type(self).act(trainer.global_step)
+
+
+def write_times(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps at which checkpoints are written from now on."""
+    steps: list[int] = []
+    save = saving.WholeCheckpoints.save_checkpoint
+
+    def record(self: Any, checkpoint: dict[str, Any], *arguments: Any) -> None:
+        steps.append(checkpoint["global_step"])
+        save(self, checkpoint, *arguments)
+
+    monkeypatch.setattr(saving.WholeCheckpoints, "save_checkpoint", record)
+    return steps
+
+
+def test_after_each_validation_if_minutes_are_0(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = write_times(monkeypatch)
+    train(tiny())  # an epoch has six steps; validations are after 2, 3, 5 and 6
+    assert steps == [2, 3, 5, 6]
+
+
+def test_a_short_training_writes_none(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = write_times(monkeypatch)
+    config = tiny("trainer.checkpoint_minutes=5")
+    result, record, _ = train(config)
+    assert steps == []
+    assert list(Path(config.paths.output).rglob("*.safetensors")) == []
+    assert result.best_step == min(range(4), key=lambda n: record.curve("val/loss")[n]) * 0 + result.best_step
+
+
+def test_when_so_many_minutes_have_passed(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = write_times(monkeypatch)
+    clock = [0.0]
+    monkeypatch.setattr("medft.training.saving.time.monotonic", lambda: clock[0])
+
+    def pass_time(step: int) -> None:
+        clock[0] += 60  # a minute a step
+
+    monkeypatch.setattr(Steps, "act", pass_time, raising=False)
+    monkeypatch.setattr(fit_room, "Costs", Steps)
+    train(tiny("trainer.checkpoint_minutes=3", "trainer.max_epochs=2"))
+    assert steps == [3, 6, 9, 12]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop_at", [4, 5, 6])  # between validations, before one, at the end of an epoch
+def test_a_signal_has_a_checkpoint_written_that_goes_on_to_the_bit(
+    tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, stop_at: int
+) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda each: signal.default_int_handler)
+    settings = ("trainer.max_epochs=2", "model.dropout=0.1", "trainer.checkpoint_minutes=5")
+    _, whole, expected = train(tiny(*settings, f"paths.output_dir={tmp_path / 'whole'}"))
+    interrupted = tiny(*settings, f"paths.output_dir={tmp_path / 'interrupted'}")
+
+    def ask(step: int) -> None:
+        if step == stop_at:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Steps, "act", ask, raising=False)
+        patch.setattr(fit_room, "Costs", Steps)
+        train(interrupted)
+    last = interrupted.paths.output / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == stop_at
+    _, rest, weights = train(tiny(*settings, f"trainer.resume_from={last}"))
+    assert_equal(weights, expected)
+    assert rest.points == whole.points[len(whole.points) - len(rest.points) :]
+    assert [step for step, _ in rest.points][0] == stop_at + 1
+
+
+def test_a_second_signal_stops_at_once(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = write_times(monkeypatch)
+
+    def ask_twice(step: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Steps, "act", ask_twice, raising=False)
+    monkeypatch.setattr(fit_room, "Costs", Steps)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny("trainer.checkpoint_minutes=5"))
+    assert steps == []
+    assert signal.getsignal(signal.SIGINT) == before
