@@ -33,11 +33,9 @@ def sized(tiny: Callable[..., Config]) -> Callable[..., Config]:
 def test_less_is_read_at_once_where_less_is_free(sized: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     roomy = plan(sized(), monkeypatch, 1 << 40)
     assert (roomy.tokens_per_forward, roomy.gradient_checkpointing) == (1024, False)
-    fixed = (
-        roomy.peak
-        - 1024 * (roomy.peak - plan(sized("trainer.tokens_per_forward=512"), monkeypatch, 1 << 40).peak) / 512
-    )
-    per_token = (roomy.peak - fixed) / 1024
+    half = plan(sized("trainer.tokens_per_forward=512"), monkeypatch, 1 << 40)
+    per_token = (roomy.peak - half.peak) / 512
+    fixed = roomy.peak - 1024 * per_token
     enough_for = {tokens: (fixed + tokens * per_token) / 0.8 for tokens in (1100, 900, 600, 400, 0)}
     found = {tokens: plan(sized(), monkeypatch, free) for tokens, free in enough_for.items()}
     assert [found[tokens].tokens_per_forward for tokens in (1100, 900, 600)] == [1024, 512, 512]

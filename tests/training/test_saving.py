@@ -1,4 +1,4 @@
-"""When checkpoints are written: by the clock, after validations, where a signal asks; and that they go on to the bit."""
+"""When checkpoints are written: by the clock, after validations, where a signal asks."""
 
 import os
 import signal
@@ -31,9 +31,9 @@ def write_times(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     steps: list[int] = []
     save = saving.WholeCheckpoints.save_checkpoint
 
-    def record(self: Any, checkpoint: dict[str, Any], *arguments: Any) -> None:
+    def record(self: Any, checkpoint: dict[str, Any], *arguments: Any, **options: Any) -> None:
         steps.append(checkpoint["global_step"])
-        save(self, checkpoint, *arguments)
+        save(self, checkpoint, *arguments, **options)
 
     monkeypatch.setattr(saving.WholeCheckpoints, "save_checkpoint", record)
     return steps
@@ -48,10 +48,9 @@ def test_after_each_validation_if_minutes_are_0(tiny: Callable[..., Config], mon
 def test_a_short_training_writes_none(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     steps = write_times(monkeypatch)
     config = tiny("trainer.checkpoint_minutes=5")
-    result, record, _ = train(config)
+    train(config)
     assert steps == []
-    assert list(Path(config.paths.output).rglob("*.safetensors")) == []
-    assert result.best_step == min(range(4), key=lambda n: record.curve("val/loss")[n]) * 0 + result.best_step
+    assert not (config.paths.output / "checkpoints").exists()
 
 
 def test_when_so_many_minutes_have_passed(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +67,14 @@ def test_when_so_many_minutes_have_passed(tiny: Callable[..., Config], monkeypat
     assert steps == [3, 6, 9, 12]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("stop_at", [4, 5, 6])  # between validations, before one, at the end of an epoch
+@pytest.mark.parametrize(
+    ("number", "stop_at"),
+    [
+        (signal.SIGINT, 4),  # between validations
+        pytest.param(signal.SIGTERM, 5, marks=pytest.mark.slow),  # before one
+        pytest.param(signal.SIGINT, 6, marks=pytest.mark.slow),  # at the end of an epoch
+    ],
+)
 def test_a_signal_has_a_checkpoint_written_that_goes_on_to_the_bit(
     tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, stop_at: int
 ) -> None:
@@ -91,7 +96,7 @@ def test_a_signal_has_a_checkpoint_written_that_goes_on_to_the_bit(
     _, rest, weights = train(tiny(*settings, f"trainer.resume_from={last}"))
     assert_equal(weights, expected)
     assert rest.points == whole.points[len(whole.points) - len(rest.points) :]
-    assert [step for step, _ in rest.points][0] == stop_at + 1
+    assert rest.points[0][0] == stop_at + 1
 
 
 def test_a_second_signal_stops_at_once(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:

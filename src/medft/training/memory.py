@@ -1,5 +1,6 @@
 """How many tokens a forward pass reads, by the memory that is free: measured on the model itself before it trains."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,12 +78,15 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
 def keep_to_plan(plan: MemoryPlan, network: PreTrainedModel, collate: MicroBatches) -> Iterator[MemoryPlan]:
     """Train by a plan inside this context."""
     collate.tokens_per_forward = plan.tokens_per_forward
-    if plan.gradient_checkpointing:
-        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    try:
+    if not plan.gradient_checkpointing:
         yield plan
-    finally:
-        if plan.gradient_checkpointing:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # their new names are younger than the oldest transformers here
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        try:
+            yield plan
+        finally:
             network.gradient_checkpointing_disable()
 
 
