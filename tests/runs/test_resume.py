@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from medft import experiment
@@ -136,6 +137,32 @@ def test_what_is_not_the_same_run_is_left_alone(
     assert claimed(new()) is None
     assert f"had other code: begun anew; that one stays in {interrupted.folder}" in capsys.readouterr().out
     assert (interrupted.folder / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_a_run_goes_on_in_the_precision_that_another_machine_began_with(
+    new: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = "trainer.precision=auto"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "fit", after=True)
+        with pytest.raises(KeyboardInterrupt):
+            run(new(auto))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    config = new(auto)
+    with claim_run(config, read_splits(config)) as earlier:
+        assert earlier.run is not None
+        assert earlier.run.card["precision"] == earlier.run.state.tags["precision"] == "bf16-mixed"
+        assert earlier.run.state.params["trainer.precision"] == "bf16-mixed"
+        assert earlier.config.trainer.precision == "bf16-mixed"
+        run_id = earlier.run.run_id
+    for asked in (f"resume={run_id}", f"trainer.resume_from={earlier.config.trainer.resume_from}"):
+        assert claimed(new(auto, asked)) == run_id
+        assert claimed(new("trainer.precision=bf16-mixed", asked)) == run_id
+        with pytest.raises(InputError, match="had other settings"):
+            claimed(new("trainer.precision=32-true", asked))
+    run(new(auto))
+    assert earlier.run.state.status == "FINISHED"
 
 
 def test_after_a_finished_run_the_command_starts_anew_and_says_so(
