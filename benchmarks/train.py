@@ -1,11 +1,11 @@
 """Training speed and memory through medft against transformers' Trainer: same model, same samples, same batches.
 
-    python -m benchmarks.train --medquad FILE.zip [--rows 96] [--length 512] [--repeats 5] [--ways medft-float32,...]
+    python -m benchmarks train --medquad FILE.zip [--rows 96] [--length 512] [--repeats 5] [--ways medft-float32,...]
 
 SmolLM2-135M, one epoch, batch 8, loss on the answer; each way in a process of its own, in turn, so that a machine that
 slows down does so for all. medft is `medft.training.fit` with its validation of a few rows, Trainer is `train()` with
-its padding collator and no validation. Printed are medians of tokens per second (of the whole call, padding not counted),
-the ratio to Trainer in float32, and the peak memory of the whole process.
+its padding collator and no validation. Printed are medians: tokens per second of the whole call, without padding, the
+ratio to Trainer in float32, and the peak memory of the whole process.
 """
 
 import argparse
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--longest", type=int, default=0, help="put one sample of so many tokens among the others")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -76,12 +77,24 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         tokenizer = load_tokenizer(config.model, directory)
         data = MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache)
         network = build_model(config.model, directory, tokenizer, config.seed)
+        if arguments.longest:
+            data.samples["train"] = WithALongOne(data.samples["train"], arguments.longest)
         tokens = sum(len(sample.input_ids) - 1 for sample in data.samples["train"])
         began = time.perf_counter()
         last = with_medft(config, network, data) if system == "medft" else with_trainer(config, network, data, kind)
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"speed": tokens / seconds, "peak": peak, "last": last}
+
+
+class WithALongOne(list[Any]):
+    """Samples, of which one in the middle is that long."""
+
+    def __init__(self, samples: Any, longest: int) -> None:
+        super().__init__(samples)
+        middle = self[len(self) // 2]
+        ids = (middle.input_ids * longest)[: longest + 1]
+        self[len(self) // 2] = middle._replace(input_ids=ids)
 
 
 def with_medft(config: Any, network: Any, data: Any) -> float:

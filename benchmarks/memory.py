@@ -1,0 +1,45 @@
+"""Whether a training's cost grows with its data: seconds for a token and peak memory, over ever more rows.
+
+    python -m benchmarks memory --medquad FILE.zip [--rows 100,200,400,800] [--length 128] [--repeats 1]
+
+The peer is the smallest number of rows. `medft.training.fit` of SmolLM2-135M, one epoch, batch 8, each in a process of
+its own. The last row reads one sample of eight times the length among the short ones.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from statistics import median
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--medquad", required=True)
+    parser.add_argument("--rows", default="100,200,400,800")
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--way", default="medft-float32")
+    arguments = parser.parse_args()
+    sizes = [int(each) for each in arguments.rows.split(",")]
+    cases = [(f"{rows} rows", rows, 0) for rows in sizes] + [("with a long row", sizes[0], 8 * arguments.length)]
+    first: dict[str, float] = {}
+    print(f"{'':18}{'ms a token':>12}{'ratio':>8}{'peak MiB':>10}{'ratio':>8}", flush=True)
+    for name, rows, longest in cases:
+        runs = [measure(arguments, rows, longest) for _ in range(arguments.repeats)]
+        seen = {"ms": 1000 / median(run["speed"] for run in runs), "peak": median(run["peak"] for run in runs)}
+        first = first or seen
+        print(f"{name:18}{seen['ms']:12.2f}{seen['ms'] / first['ms']:8.2f}"
+              f"{seen['peak']:10.0f}{seen['peak'] / first['peak']:8.2f}", flush=True)  # fmt: skip
+
+
+def measure(arguments: argparse.Namespace, rows: int, longest: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.train", "--medquad", arguments.medquad, "--rows", str(rows)]
+    command += ["--length", str(arguments.length), "--longest", str(longest), "--one", arguments.way]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    result: dict[str, float] = json.loads(out.splitlines()[-1])
+    return result
+
+
+if __name__ == "__main__":
+    main()
