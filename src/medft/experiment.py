@@ -74,7 +74,7 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     _announce_data(config, splits)
     judge = judge_of(config).prepare()
     say_stage("loading the model")
-    network, tokenizer = _load_model(config)
+    network, tokenizer = load_model(config)
     say_stage("tokens")
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
     audited = audit(config, data, get_context_length(network))
@@ -122,7 +122,7 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
 def join(config: Config) -> dict[str, float]:
     """Train with the first process of a distributed run, and do nothing else."""
     splits = read_splits(config)
-    network, tokenizer = _load_model(config)
+    network, tokenizer = load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
     fit(config, network, data, None)
     return {}
@@ -154,7 +154,7 @@ def _preflight(config: Config, network: PreTrainedModel) -> None:
     check_space(config, network, find_artifacts(tracking_uri(config), Path(config.paths.root_dir)))
 
 
-def _load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
+def load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
     """The model before fine-tuning, with its tokenizer."""
     model = config.model
     directory = resolve(model, config.paths.cache)

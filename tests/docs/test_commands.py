@@ -59,6 +59,8 @@ def check(command: str, arguments: list[str]) -> None:
     if command == "train":
         for job in jobs([each for each in arguments if not each.startswith("-") and each != "job"]):
             compose_config(job)
+    elif command == "plan":
+        check("train", arguments)
     elif command == "search":
         from medft.search.plan import plan_search
 

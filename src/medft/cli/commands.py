@@ -22,6 +22,8 @@ _OF_RUN = Option("run", "RUN", "the run", required=True)
 COMMANDS = (
     Command("train", "run an experiment, or with -m one for every combination of A,B (the same as python train.py)",
             "train:train", ("[KEY=VALUE ...]", "-m KEY=A,B ...", "resume=last|ID"), keys="raw"),
+    Command("plan", "say how much memory, time and disk a run, or with -m a whole sweep, will take; train nothing",
+            "plan:plan_runs", ("[KEY=VALUE ...]", "-m KEY=A,B ..."), keys="raw"),
     Command("search", "search hyper-parameters with Optuna", "train:search",
             ("[search=NAME-or-FILE] [KEY=VALUE ...]",), keys="raw"),
     Command("data", "look at the data, train nothing", usage=("preview|audit|export [KEY=VALUE ...]",), commands=(

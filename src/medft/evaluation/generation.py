@@ -100,7 +100,7 @@ def iterate_answers(
     if not waiting:
         return
     longest = max(len(prompts[number]) + limits[number] for number in waiting)
-    places = min(len(waiting), batch_size or _count_places(network, longest))
+    places = min(len(waiting), batch_size or count_places(network, longest))
     # with more questions than places there is room for the columns of rows that have ended, see `SharedCache.make_room`
     writer = _Writer(network, config, places, longest if places == len(waiting) else longest + config.max_new_tokens)
     end, done = network.generation_config.eos_token_id, 0
@@ -228,7 +228,7 @@ def _limits(network: Any, prompts: Sequence[Sequence[int]], config: GenerationCo
     return [max(0, min(config.max_new_tokens, context - len(ids))) for ids in prompts]
 
 
-def _count_places(network: Any, columns: int) -> int:
+def count_places(network: Any, columns: int) -> int:
     """How many questions are answered at once: what a part of the free memory holds of their keys and values."""
     config, device = network.config, network.device.type
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

@@ -28,7 +28,7 @@ def check_space(config: Config, network: PreTrainedModel, artifacts: Path | None
     """
     output = config.paths.output
     needed: dict[tuple[int, Path], dict[str, float]] = defaultdict(dict)
-    needed[_find_disk(output)] |= _list_needs(config, network)
+    needed[_find_disk(output)] |= list_needs(config, network)
     if artifacts and config.saves_model and (disk := _find_disk(artifacts))[0] != _find_disk(output)[0]:
         needed[disk]["the model in MLflow"] = _count_bytes(network)  # on one disk it is there once, under two names
     for (_, place), parts in needed.items():
@@ -42,7 +42,7 @@ def check_space(config: Config, network: PreTrainedModel, artifacts: Path | None
             )
 
 
-def _list_needs(config: Config, network: PreTrainedModel) -> dict[str, float]:
+def list_needs(config: Config, network: PreTrainedModel) -> dict[str, float]:
     """The most bytes that a run's folder has at once."""
     weights = float(_count_bytes(network))
     trained = weights if config.finetune.method == "full" else weights * _ADAPTERS

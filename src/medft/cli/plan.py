@@ -1,0 +1,66 @@
+"""`medft plan`: what a run, or each job of a sweep, will take on this machine."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from medft.config.compose import parse_overrides
+from medft.console import format_roughly, format_size, print_table, quieten, quieten_loggers, say, say_stage
+from medft.inputs import check_inputs
+from medft.jobs.plan import plan
+
+if TYPE_CHECKING:
+    from medft.estimate import Estimate
+
+_USAGE = """\
+medft plan [-m] [KEY=VALUE ...]
+
+Probes of a few seconds with the config's own model and data say how much memory, time and disk a run will take here, or
+with -m each job of a sweep, and what share training, writing answers and judging have. Nothing is trained or logged.
+
+  medft plan model=smollm2-135m dataset=medquad dataset.path=medquad.zip
+  medft plan -m experiment=max_length dataset.path=medquad.zip launcher.n_jobs=2"""
+
+
+def plan_runs(argv: list[str]) -> int:
+    """Print the estimates; returns the exit code.
+
+    Raises:
+        InputError: a run of this config could not be begun.
+    """
+    if {"--help", "-h"} & set(argv):
+        print(_USAGE)
+        return 0
+    overrides = [each for each in argv if each not in ("-m", "--multirun")]
+    parse_overrides(overrides)
+    planned = plan(overrides, len(overrides) < len(argv))
+    check_inputs(planned.configs)
+    quieten()
+    from medft.estimate import estimate
+
+    quieten_loggers()
+    labels = ["this run"]
+    if planned.is_sweep:
+        labels = [job.label for job in planned.make_jobs("", planned.configs[0].paths.output)]
+    found: dict[str, Estimate] = {}
+    for label, config in zip(labels, planned.configs, strict=True):
+        say_stage(f"probing {label}")
+        found[label] = estimate(config)
+    _show(found, planned.configs[0].launcher.n_jobs or 1 if planned.is_sweep else 1)
+    return 0
+
+
+def _show(found: dict[str, "Estimate"], at_once: int) -> None:
+    rows = [[label, *_format(each)] for label, each in found.items()]
+    print_table("what it will take", ["", "memory", "disk", "time", "training", "writing", "judging"], rows)
+    for why in dict.fromkeys(each.no_judge for each in found.values() if each.no_judge):
+        say(f"judging is not in it: {why}")
+    if len(found) > 1:
+        seconds = sum(each.seconds for each in found.values()) / at_once
+        say(f"all {len(found)} jobs, {at_once} at once: {format_roughly(seconds)}, less the baselines that they share")
+    say("answers are taken to be as long as they may be before fine-tuning, and as the expected ones after it")
+
+
+def _format(each: "Estimate") -> Sequence[str]:
+    parts = (each.training, each.writing, each.judging)
+    shares = ["?" if part is None else f"{part / each.seconds:.0%}" for part in parts]
+    return [format_size(each.memory), format_size(each.disk), format_roughly(each.seconds), *shares]

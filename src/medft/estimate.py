@@ -1,0 +1,212 @@
+"""What a run will take, before it is begun: memory, time and disk, from short probes of its own model on its own data.
+
+A probe does a little of what the run does, and what it took is scaled up: some micro-batches and optimizer steps, some
+tokens of some answers, one verdict. How long the answers will be is not known: before fine-tuning as long as they may,
+after it as long as the expected ones.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from medft.config.schema import Config
+from medft.data.encode import Encoded
+from medft.data.module import MedicalQA
+from medft.errors import MedftError
+from medft.evaluation.evaluate import compute_answer_losses
+from medft.evaluation.generation import count_places, iterate_answers
+from medft.evaluation.judges.base import JudgeItem, judge_of
+from medft.evaluation.probes import load_probes
+from medft.experiment import load_model
+from medft.model.build import count_parameters, get_context_length, prepare
+from medft.model.head import keep_logits_out
+from medft.model.loss import supervised_loss, use_flat_attention
+from medft.model.module import build_optimizer
+from medft.runs.splits import read_splits
+from medft.training.callbacks import PeakMemory
+from medft.training.memory import keep_to_plan, plan_memory
+from medft.training.precision import choose_device, settle_precision
+from medft.training.space import list_needs
+
+_SECONDS = 5.0  # of each probe that repeats something
+_TOKENS = (2, 8)  # answers of two lengths, whose difference is what a token takes
+_QUESTIONS = 12
+_NUMBER = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take: `memory` and `disk` in bytes at most at once, the others in seconds.
+
+    Attributes:
+        reading: data and model.
+        training: with its validations.
+        writing: answers, and the losses of the expected ones, before and after.
+        judging: None = the judge cannot be asked, for the reason in `no_judge`.
+    """
+
+    memory: float
+    disk: float
+    reading: float
+    training: float
+    writing: float
+    judging: float | None
+    no_judge: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """All that is known."""
+        return self.reading + self.training + self.writing + (self.judging or 0.0)
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """How answers are written, in seconds."""
+
+    prompt: float  # a prompt that is read
+    step: float  # a step, that writes a token of each row
+    row: float  # a row in a step
+
+
+def estimate(config: Config) -> Estimate:
+    """Estimate what a run of this config will take on this machine.
+
+    Raises:
+        InputError: it could not be begun.
+    """
+    began = time.perf_counter()
+    config = settle_precision(config)
+    splits = read_splits(config)
+    network, tokenizer = load_model(config)
+    data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
+    reading = time.perf_counter() - began
+    device = choose_device(config.trainer)
+    encoded = list(data.tokens["test"])
+    writing = _estimate_writing(config, network.to(device), encoded)
+    disk = sum(list_needs(config, network).values())
+    memory, training = _estimate_training(config, network, data, device)
+    judging, why = _estimate_judging(config, data)
+    return Estimate(memory, disk, reading, training, writing, judging, why)
+
+
+def _estimate_training(config: Config, network: Any, data: MedicalQA, device: str) -> tuple[float, float]:
+    """(bytes, seconds) of fitting."""
+    settings = config.trainer
+    network.to("cpu")
+    tuned = prepare(network, config.finetune)
+    tuned.train()
+    data.rows_per_step = config.dataset.batch_size * settings.accumulate_grad_batches
+    samples, memory = data.samples["train"], PeakMemory(device)
+    low = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(settings.precision)
+    with (
+        memory,
+        keep_logits_out(network),
+        use_flat_attention(network) if config.dataset.collate == "flatten" else nullcontext(),
+        keep_to_plan(plan_memory(config, network, tuned, device, data.collate), network, data.collate),
+    ):
+        tuned.to(device)
+        optimizer = build_optimizer(tuned.parameters(), config.optimizer)
+
+        def learn(rows: Sequence[int]) -> int:
+            tokens = 0
+            for batch in data.collate([samples[row] for row in rows]):
+                with torch.autocast(device, low) if low else nullcontext():
+                    loss = supervised_loss(tuned, batch.to(torch.device(device)))
+                loss.backward()  # type: ignore[no-untyped-call]
+                tokens += batch.tokens
+            return tokens
+
+        by_length = sorted(range(len(samples)), key=lambda row: -int(samples.lengths[row]))
+        learn(by_length[: data.rows_per_step])
+        optimizer.step()  # makes its states, which are memory
+        step = _time(optimizer.step)
+        optimizer.zero_grad()
+        seconds, tokens, row = 0.0, 0, 0
+        while seconds < _SECONDS and row < len(samples):  # a whole step's rows, packed as in the training
+            seen: list[int] = []
+            rows = range(row, min(row + data.rows_per_step, len(samples)))
+            seconds += _time(lambda rows=rows, seen=seen: seen.append(learn(rows)))  # type: ignore[misc]
+            tokens, row = tokens + seen[0], row + data.rows_per_step
+    token = seconds / tokens
+    steps = -(-len(samples) // data.rows_per_step)
+    total = min(settings.max_steps or steps * settings.max_epochs, steps * settings.max_epochs)
+    read = float(data.samples["validation"].lengths.sum()) * settings.val_checks_per_epoch * total / steps
+    learned = float(samples.lengths.sum()) * total / steps
+    best = count_parameters(tuned)["trainable"] * _NUMBER  # kept beside those that are trained
+    return memory.mib * 2**20 + best, learned * token + read * token / 3 + total * step
+
+
+def _estimate_writing(config: Config, network: Any, encoded: Sequence[Encoded]) -> float:
+    """Seconds of measuring before and after the training."""
+    longest = min(config.evaluation.max_length, get_context_length(network))
+    few = sorted(encoded, key=lambda row: len(row.prompt) + len(row.answer))[len(encoded) // 2 :][:2]
+    loss = _time(lambda: compute_answer_losses(network, few, longest)) / sum(_length(row, longest) for row in few)
+    losses = loss * sum(_length(row, longest) for row in encoded)
+    rates = _measure_writing(config, network, [row.prompt for row in encoded])
+    most = config.generation.max_new_tokens
+    probes = [most] * len(load_probes(config.evaluation.probes))
+    asked = config.evaluation.batch_size
+    places = count_places(network, max(len(row.prompt) for row in encoded) + most) if asked == "auto" else asked
+    after = losses + _simulate(rates, [min(most, len(row.answer)) for row in encoded] + probes, places)
+    before = losses + _simulate(rates, [most] * len(encoded) + probes, places) if config.evaluation.baseline else 0.0
+    return before + after
+
+
+def _measure_writing(config: Config, network: Any, prompts: Sequence[Sequence[int]]) -> _Writing:
+    def write(questions: int, tokens: int) -> float:
+        limited = config.generation.model_copy(update={"max_new_tokens": tokens})
+        chosen = [prompts[place % len(prompts)] for place in range(questions)]
+        return _time(lambda: list(iterate_answers(network, chosen, limited, questions, config.seed)))
+
+    short, long = _TOKENS
+    write(1, short)  # the first is slower than the others
+    alone, many = ((write(each, long) - write(each, short)) / (long - short) for each in (1, _QUESTIONS))
+    row = max(0.0, (many - alone) / (_QUESTIONS - 1))
+    prompt = max(0.0, write(_QUESTIONS, short) - short * many) / _QUESTIONS
+    return _Writing(prompt, max(0.0, alone - row), row)
+
+
+def _simulate(rates: _Writing, lengths: Sequence[int], places: int) -> float:
+    """Seconds of writing answers of these lengths, where the place of one that has ended goes to the next."""
+    waiting, rows = list(lengths), list[int]()
+    seconds = rates.prompt * len(lengths)
+    while waiting or rows:
+        while waiting and len(rows) < places:
+            rows.append(waiting.pop())
+        steps = min(rows)
+        seconds += steps * (rates.step + rates.row * len(rows))
+        rows = [left - steps for left in rows if left > steps]
+    return seconds
+
+
+def _estimate_judging(config: Config, data: MedicalQA) -> tuple[float | None, str]:
+    """Seconds of judging; None and the reason where the judge cannot be asked."""
+    try:
+        judge = judge_of(config).prepare()
+        if judge is None:
+            return 0.0, ""
+        row = next(iter(data.splits.test))
+        item = JudgeItem(row.instruction, row.input, row.output, row.output)
+        judge.score(item)  # loads its model
+        verdict = _time(lambda: judge.score(item, 1))
+    except MedftError as error:
+        return None, str(error)
+    rows = min(len(data.splits.test), judge.limit or len(data.splits.test))
+    verdicts = (rows * (1 + config.evaluation.baseline) + 3 * min(rows, judge.controls)) * judge.repeats
+    return verdict * verdicts / judge.concurrency, ""
+
+
+def _length(row: Encoded, longest: int) -> int:
+    return min(longest, len(row.prompt) + len(row.answer))
+
+
+def _time(do: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    do()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
