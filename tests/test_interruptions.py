@@ -35,8 +35,8 @@ COMMAND = (*TINY, "trainer.max_epochs=2", "trainer.val_checks_per_epoch=3", "dat
 JUDGED = (*(each for each in COMMAND if each != "judge=none"), "judge=ollama", "judge.model=m")
 
 
-def train(root: Path, cache: Path, **environment: str) -> Any:
-    return start("train", *JUDGED, MEDFT_ROOT=str(root), MEDFT_CACHE=str(cache), **environment)
+def train(root: Path, cache: Path, *settings: str, **environment: str) -> Any:
+    return start("train", *JUDGED, *settings, MEDFT_ROOT=str(root), MEDFT_CACHE=str(cache), **environment)
 
 
 def the_run(root: Path) -> LocalRun:
@@ -59,17 +59,19 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[fake_ollama.Served]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("judge")
-def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("minutes", "kills"), [(0, KILLS), (5, max(1, KILLS // 3))])  # checkpoints, or none at all
+def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path, minutes: int, kills: int) -> None:
     began = time.monotonic()
-    code, out = finish(train(tmp_path / "whole", tmp_path / "cache-whole"))
+    often = f"trainer.checkpoint_minutes={minutes}"
+    code, out = finish(train(tmp_path / "whole", tmp_path / "cache-whole", often))
     assert code == 0, out
     lasts, chance, stages = time.monotonic() - began, random.Random(1), list[str]()
     other_disk = tempfile.mkdtemp(dir="/dev/shm") if Path("/dev/shm").is_dir() else str(tmp_path)
     try:
-        for number in range(KILLS):  # a run is done after some kills, then it is another's turn
+        for number in range(kills):  # a run is done after some kills, then it is another's turn
             root = tmp_path / str(number)
             while not is_done(root):
-                process = train(root, root / "cache", **({"TMPDIR": other_disk} if len(stages) % 2 else {}))
+                process = train(root, root / "cache", often, **({"TMPDIR": other_disk} if len(stages) % 2 else {}))
                 try:
                     out, _ = process.communicate(timeout=lasts * (0.2 + 0.8 * chance.random()))
                     assert process.returncode == 0, out
@@ -78,7 +80,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path)
                     process.communicate()
                     stages.append(stage_of(root))
             check_equal(root, tmp_path / "whole")
-            if len(stages) >= KILLS:
+            if len(stages) >= kills:
                 break
     finally:
         shutil.rmtree(other_disk, ignore_errors=True)
