@@ -77,13 +77,16 @@ def flat_attention(
         out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=causal)
         assert isinstance(out, torch.Tensor)
         return out.unsqueeze(0), None
-    pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in (query, key, value))
+    parts = (query, key, value)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        parts = (query.float(), key.float(), value.float())  # torch's kernel is slower in bfloat16 on short samples
+    pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in parts)
     grouped = query.shape[1] != key.shape[1]
     outputs = [
         scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped)
         for q, k, v in zip(*pieces, strict=True)
     ]
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+    return torch.cat(outputs, dim=2).to(query.dtype).transpose(1, 2).contiguous(), None
 
 
 @contextmanager
