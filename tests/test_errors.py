@@ -44,7 +44,7 @@ def test_a_full_disk(error: Exception) -> None:
 def test_no_memory(error: Exception) -> None:
     shown = explain(error)
     assert isinstance(shown, OutOfMemory)
-    assert "dataset.batch_size" in str(shown)
+    assert "trainer.tokens_per_forward" in str(shown)
 
 
 @pytest.mark.parametrize(

@@ -179,4 +179,4 @@ def test_places_follow_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(generation.psutil, "virtual_memory", memory)
     for free, places in ((0, 1), (4 * column * 50 * 3, 3), (2**40, 64)):  # noqa: B007
-        assert generation._count_places(model, 50) == places
+        assert generation.count_places(model, 50) == places
