@@ -26,21 +26,21 @@ def plan(config: Config, monkeypatch: pytest.MonkeyPatch, free: float) -> Memory
 @pytest.fixture
 def sized(tiny: Callable[..., Config]) -> Callable[..., Config]:
     """Layers enough that what they keep matters."""
-    shape = ("model.shape.n_layer=6", "model.shape.n_embd=64", "dataset.max_length=512")
+    shape = ("model.shape.n_layer=6", "model.shape.n_embd=64", "dataset.max_length=100")
     return lambda *settings: tiny(*shape, "dataset.collate=pad", *settings)
 
 
 def test_less_is_read_at_once_where_less_is_free(sized: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     roomy = plan(sized(), monkeypatch, 1 << 40)
-    assert (roomy.tokens_per_forward, roomy.gradient_checkpointing) == (1024, False)
-    half = plan(sized("trainer.tokens_per_forward=512"), monkeypatch, 1 << 40)
-    per_token = (roomy.peak - half.peak) / 512
-    fixed = roomy.peak - 1024 * per_token
-    enough_for = {tokens: (fixed + tokens * per_token) / 0.8 for tokens in (1100, 900, 600, 400, 0)}
+    assert (roomy.tokens_per_forward, roomy.gradient_checkpointing) == (512, False)
+    half = plan(sized("trainer.tokens_per_forward=256"), monkeypatch, 1 << 40)
+    per_token = (roomy.peak - half.peak) / 256
+    fixed = roomy.peak - 512 * per_token
+    enough_for = {tokens: (fixed + tokens * per_token) / 0.8 for tokens in (600, 400, 140, 90, 0)}
     found = {tokens: plan(sized(), monkeypatch, free) for tokens, free in enough_for.items()}
-    assert [found[tokens].tokens_per_forward for tokens in (1100, 900, 600)] == [1024, 512, 512]
-    assert not found[600].gradient_checkpointing
-    assert found[400].gradient_checkpointing  # no whole sample fits
+    assert [found[tokens].tokens_per_forward for tokens in (600, 400, 140)] == [512, 256, 128]
+    assert not found[140].gradient_checkpointing
+    assert found[90].gradient_checkpointing  # no whole sample fits
     assert found[0].tokens_per_forward == 64
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-_CHUNK = {"cpu": 512, "cuda": 4096, "mps": 512}  # rows
+_CHUNK = {"cpu": 256, "cuda": 4096, "mps": 512}  # rows
 
 
 class HeadLoss(torch.autograd.Function):

@@ -18,7 +18,7 @@ from medft.data.samples import Sample
 from medft.model.build import count_parameters
 from medft.model.loss import supervised_loss
 
-_ENOUGH = {"cpu": 1024, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are not faster
+_ENOUGH = {"cpu": 512, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are hardly faster
 _SHARE = 0.8  # of what is free is planned with; the rest is for what is not counted here
 _NUMBER = 4  # bytes of a weight, its gradient and its optimizer states, which are kept in float32
 _PROBES = (64, 128)  # tokens
