@@ -1,15 +1,16 @@
-"""What a config names, looked for before torch is imported: data, weights, probes, a checkpoint."""
+"""What a config names, looked for before torch is imported: data, weights, probes, a checkpoint. GPUs need torch."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from medft.config.schema import Config
 from medft.data.readers.base import check_source
 from medft.evaluation.probes import load_probes
 from medft.model.sources.resolve import find_local
 from medft.training.checkpoints import require_checkpoint
+from medft.training.precision import check_devices
 
 
-def check_inputs(configs: Iterable[Config]) -> None:
+def check_inputs(configs: Sequence[Config]) -> None:
     """Look for what runs will read, as far as it lies on this machine; what several of them read, once.
 
     Raises:
@@ -26,3 +27,15 @@ def check_inputs(configs: Iterable[Config]) -> None:
             load_probes(probes)
             if checkpoint:
                 require_checkpoint(checkpoint)
+
+
+def check_machine(configs: Sequence[Config]) -> None:
+    """Look for the GPUs that runs on this machine ask for.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    asked = {config.trainer.devices: config for config in configs if config.trainer.accelerator == "cuda"}
+    for config in asked.values():
+        if config.launcher.name == "local":  # else the machine that has them is another
+            check_devices(config.trainer)

@@ -147,6 +147,17 @@ def test_settings_are_checked_before_torch_is_imported() -> None:
     assert out == "False False\n"
 
 
+@pytest.mark.parametrize("command", [["train"], ["train", "-m", "seed=1,2"], ["plan"]])
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(
+    command: list[str], typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("medft.runs.splits.read_splits", lambda *_: pytest.fail("read data"))
+    code, _, err = typed(*command, "trainer=gpu")
+    assert (code, err) == (2, "error: trainer.devices=1: this machine has 0 NVIDIA GPU(s); use trainer=auto\n")
+    check_machine([compose_config(["trainer=gpu", "launcher=slurm"])])  # another machine has them
+
+
 def test_cfg_shows_the_config_only_if_it_is_right(typed: Typed) -> None:
     code, out, _ = typed("train", "--cfg", "job", "dataset.size=7")
     assert code == 0

@@ -15,6 +15,7 @@ from medft.runs.query import RunStore, resolve_split_run
 from medft.runs.remote_run import RemoteRun
 from medft.runs.splits import read_splits
 from medft.runs.state import KIND, PARENT, SUPERSEDED
+from tests.composed import composed
 
 
 @pytest.fixture
@@ -156,3 +157,18 @@ def test_the_run_of_a_split_is_logged_by_its_id(store: RunStore, compose: Callab
     assert resolve_split_run([f"{key}=null", "~x"]) == [f"{key}=null", "~x"]
     with pytest.raises(InputError, match="^dataset.split.from_run=last: in a file it means another run each time"):
         read_splits(compose(f"{key}=last"))
+
+
+@pytest.mark.parametrize("look", ["find_run", "find_parent", "search_runs"])
+def test_a_store_that_is_not_there_is_not_made_to_look_into_it(
+    look: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medft.runs.query.connect", lambda config: pytest.fail("asked MLflow"))
+    store = RunStore(composed(f"paths.root_dir={tmp_path / 'nowhere'}"))
+    if look == "search_runs":
+        assert store.search_runs("metrics.x > 1") == []
+    else:
+        for name in ("last", "abcdef12"):
+            with pytest.raises(InputError, match="no finished|no such run"):
+                getattr(store, look)(name)
+    assert not (tmp_path / "nowhere").exists()

@@ -48,9 +48,9 @@ def judge(arguments: Arguments) -> int:
 
 def ask(arguments: Arguments) -> int:
     """Print what the model that a run has trained answers to a question; returns the exit code."""
-    from medft.runs.trained_model import load_model
-
     run = open_run(arguments.values["run"], arguments.overrides)
+    from medft.runs.trained_model import load_model  # imports torch: not before the run is found
+
     say(load_model(run).answer(arguments.words[0]))
     return 0
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from medft.config.compose import parse_overrides
 from medft.console import format_roughly, format_size, print_table, quieten, quieten_loggers, say, say_stage
-from medft.inputs import check_inputs
+from medft.inputs import check_inputs, check_machine
 from medft.jobs.plan import plan
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def plan_runs(argv: list[str]) -> int:
     parse_overrides(overrides)
     planned = plan(overrides, len(overrides) < len(argv))
     check_inputs(planned.configs)
+    check_machine(planned.configs)
     quieten()
     from medft.estimate import estimate
 

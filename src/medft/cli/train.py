@@ -27,7 +27,7 @@ from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config, JobInfo
 from medft.console import note, quieten, quieten_loggers
 from medft.errors import InputError
-from medft.inputs import check_inputs
+from medft.inputs import check_inputs, check_machine
 from medft.jobs.plan import plan
 from medft.secrets import fill_passwords, hide, hide_passwords
 
@@ -75,6 +75,7 @@ def train(argv: list[str]) -> int:
         _show(argv)
         return 0
     check_inputs(planned.configs)
+    check_machine(planned.configs)
     if planned.is_sweep:
         from medft.jobs.run_sweep import run_sweep
 
@@ -123,6 +124,7 @@ def search(argv: list[str]) -> int:
 
     planned = plan_search(argv)
     check_inputs([planned.config])
+    check_machine([planned.config])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
     from medft.search.run_search import run_search
 

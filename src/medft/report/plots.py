@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from itertools import accumulate, pairwise
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medft.comparison.compare import Comparison
 from medft.comparison.metrics import TRAIN_SECONDS
 from medft.comparison.variants import Variant
-from medft.data.samples import TruncationStats
 from medft.metrics.statistics import Estimate
 from medft.runs.metric_names import LOSS_CURVES
+
+if TYPE_CHECKING:  # imports torch, and who only looks at results does without
+    from medft.data.samples import TruncationStats
 
 Points = Sequence[tuple[int, float]]
 Size = tuple[float, float]
@@ -37,7 +39,7 @@ def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], s
     return figure
 
 
-def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, TruncationStats]) -> Any:
+def plot_lengths(lengths: Mapping[str, Any], cuts: Mapping[int, "TruncationStats"]) -> Any:
     """How long the rows of each split are, in tokens (prompt + answer + end-of-text), with a line at each length that
     cuts, and what cutting the training rows there loses.
     """

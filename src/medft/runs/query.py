@@ -19,7 +19,7 @@ from medft.runs.index import Entry, RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.remote_run import RemoteRun, StoredRun
 from medft.runs.state import FINISHED, ID, KIND, PARENT, SUPERSEDED, RunState
-from medft.runs.store import connect, list_runs, shown_uri
+from medft.runs.store import connect, list_runs, shown_uri, tracking_uri
 from medft.runs.sweeps import SWEEP
 
 LAST = "last"
@@ -166,7 +166,7 @@ class RunStore:
 
     def _list_newest_in_mlflow(self) -> Iterator[StoredRun]:
         experiments, token = self._experiments(), None
-        while True:
+        while experiments:
             page = self.client.search_runs(
                 experiments, "attributes.status = 'FINISHED'", max_results=_PAGE,
                 order_by=["attributes.end_time DESC"], page_token=token,
@@ -203,10 +203,12 @@ class RunStore:
 
     def _search(self, filter_string: str) -> list[StoredRun]:
         """All runs that MLflow finds, oldest first."""
+        if not (experiments := self._experiments()):
+            return []
         import mlflow
 
         try:
-            runs = list_runs(self.client, self._experiments(), filter_string)
+            runs = list_runs(self.client, experiments, filter_string)
         except mlflow.exceptions.MlflowException as error:
             raise InputError(f"filter={filter_string}: {' '.join(str(error).split())}") from None
         return [self._wrap(run) for run in sorted(runs, key=lambda run: run.info.start_time)]
@@ -226,6 +228,9 @@ class RunStore:
                 warn(str(error))
 
     def _experiments(self) -> list[str]:
+        database = tracking_uri(self.config).removeprefix("sqlite:///")
+        if "://" not in database and not Path(database).exists():
+            return []  # MLflow would make one, which takes seconds
         return [each.experiment_id for each in self.client.search_experiments()]
 
 
