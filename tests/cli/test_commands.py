@@ -16,8 +16,10 @@ import pytest
 from medft import __version__
 from medft.cli import commands, train
 from medft.cli.main import main
+from medft.config.compose import compose_config
 from medft.config.paths import conf_dir
 from medft.files import write_json
+from medft.inputs import check_machine
 from medft.report.run_page import print_next_steps
 from medft.runs.local_run import LocalRun
 from tests.composed import TINY
