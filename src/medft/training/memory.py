@@ -17,6 +17,7 @@ from medft.data.batches import SMALLEST, MicroBatches
 from medft.data.samples import Sample
 from medft.model.build import count_parameters
 from medft.model.loss import supervised_loss
+from medft.training.precision import choose_precision
 
 _ENOUGH = {"cpu": 512, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are hardly faster
 _SHARE = 0.8  # of what is free is planned with; the rest is for what is not counted here
@@ -47,12 +48,15 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
         tuned: the same with its adapters, if there are any.
         collate: as the training has it.
     """
-    few, many = (_count_kept(tuned, collate, tokens) for tokens in _PROBES)
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=choose_precision(config.trainer).endswith("mixed"))
+    with mixed:
+        few, many = (_count_kept(tuned, collate, tokens) for tokens in _PROBES)
     per_token = max(1.0, (many - few) / (_PROBES[1] - _PROBES[0]))
     parameters = count_parameters(tuned)
     states = int(config.optimizer.momentum > 0) if isinstance(config.optimizer, SgdConfig) else 2
-    # gradients, the optimizer's states, the best weights, and what a pass keeps however short it is
+    # gradients, the optimizer's states, the best weights, what a pass keeps however short it is, the head's gradient
     fixed = parameters["trainable"] * _NUMBER * (1 + states + 1) + max(0.0, few - per_token * _PROBES[0])
+    fixed += max(each.numel() for each in tuned.parameters()) * _NUMBER
     free = measure_free(device) * _SHARE - fixed - (parameters["total"] * _NUMBER if device != "cpu" else 0)
     settings = config.trainer
     enough, longest = _ENOUGH.get(device, _ENOUGH["cpu"]), config.dataset.max_length
@@ -112,7 +116,7 @@ def _count_kept(tuned: Any, collate: MicroBatches, tokens: int) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    [batch] = collate([Sample([0] * (tokens + 1), 1)])
+    [batch] = collate([Sample([0] * (tokens + 1), tokens)])  # one token is learned: the head takes the same for any
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = supervised_loss(tuned, batch)
     del loss  # until here, so that no two tensors had one address
