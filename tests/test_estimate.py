@@ -84,7 +84,8 @@ def test_each_job_has_a_line_and_nothing_is_logged(
         cells = [cell.strip() for cell in lines[each].split("│")[2:-1]]
         assert cells == ["2.0 GB", "300 MB", "2 min", "30%", "60%", "?"]
     assert "judging is not in it: no server there" in out
-    assert "all 2 jobs, 2 at once: 2 min" in out
+    assert "all 2 jobs, one after the other: 3 min" in out
+    assert "on one CPU they share its cores" in out
     assert RunIndex(tmp_path / "root").list_entries() == []
 
 

@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 from medft.runs.delivery import deliver
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun
+from medft.runs.status import RESERVE
 from medft.training.checkpoints import has_checkpoint
 from tests.composed import TINY
 from tests.evaluation.judges import fake_ollama
@@ -91,7 +92,7 @@ def is_done(root: Path) -> bool:
     if not RunIndex(root).list_entries():
         return False
     run = the_run(root)
-    return run.state.status == "FINISHED" and not has_checkpoint(run.folder)
+    return run.state.status == "FINISHED" and not (has_checkpoint(run.folder) or (run.folder / RESERVE).exists())
 
 
 def check_equal(root: Path, undisturbed: Path) -> None:

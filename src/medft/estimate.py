@@ -21,7 +21,7 @@ from medft.evaluation.evaluate import compute_answer_losses
 from medft.evaluation.generation import count_places, iterate_answers
 from medft.evaluation.judges.base import JudgeItem, judge_of
 from medft.evaluation.probes import load_probes
-from medft.experiment import load_model
+from medft.experiment import load_model, preflight
 from medft.model.build import count_parameters, get_context_length, prepare
 from medft.model.head import keep_logits_out
 from medft.model.loss import supervised_loss, use_flat_attention
@@ -83,6 +83,7 @@ def estimate(config: Config) -> Estimate:
     splits = read_splits(config)
     network, tokenizer = load_model(config)
     data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
+    preflight(config, network)
     reading = time.perf_counter() - began
     device = choose_device(config.trainer)
     encoded = list(data.tokens["test"])

@@ -81,7 +81,7 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     print_audit(audited)
     warn_of_leaks(audited, config.dataset.on_leak)
     device = choose_device(config.trainer)
-    _preflight(config, network)
+    preflight(config, network)
     test, encoded = list(splits.test), list(data.tokens["test"])
     with record_run(config, splits, device, interrupted) as run:
         _log_setup(run, data, network)
@@ -90,7 +90,10 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
         baseline = _measure_baseline(config, test, encoded, network, tokenizer, device)
         say_stage("training")
         fitted = fit(config, network, data, RunLogger(run))
-        run.set_tags({name: str(value) for name, value in vars(fitted.plan).items()})
+        run.set_tags({
+            "memory.tokens_per_forward": str(data.collate.tokens_per_forward),
+            "memory.gradient_checkpointing": str(fitted.plan.gradient_checkpointing),
+        })  # fmt: skip
         say_stage("measuring after training")
         tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
         cuts = [answer.cut for answer in tuned.answers]
@@ -144,7 +147,7 @@ def _announce_data(config: Config, splits: Splits) -> None:
         say(f"{metric.name} is not measured: pip install 'medft[{metric.extra}]'")
 
 
-def _preflight(config: Config, network: PreTrainedModel) -> None:
+def preflight(config: Config, network: PreTrainedModel) -> None:
     """What would fail later, looked at before a run is opened."""
     check_devices(config.trainer)
     load_probes(config.evaluation.probes)

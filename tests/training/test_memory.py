@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -54,16 +53,16 @@ def test_what_is_asked_for_is_done(sized: Callable[..., Config], monkeypatch: py
 
 
 def test_a_container_has_less_than_its_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "memory.max").write_text(f"{100 * MIB}\n")
-    (tmp_path / "memory.current").write_text(f"{60 * MIB}\n")
-    real = Path.__truediv__
-
-    def moved(self: Path, name: Any) -> Path:
-        return real(tmp_path if str(self) == "/sys/fs/cgroup" else self, name)
-
-    monkeypatch.setattr(Path, "__truediv__", moved)
-    assert measure_free("cpu") == 40 * MIB
-    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_PROCESS", tmp_path / "cgroup")
+    (tmp_path / "cgroup").write_text("1:cpu:/\n0::/job/step\n")
+    (tmp_path / "job" / "step").mkdir(parents=True)
+    for folder, most in ((tmp_path / "job", str(100 * MIB)), (tmp_path / "job" / "step", "max")):
+        (folder / "memory.max").write_text(f"{most}\n")
+        (folder / "memory.current").write_text(f"{60 * MIB}\n")
+        (folder / "memory.stat").write_text(f"anon {1 * MIB}\ninactive_file {20 * MIB}\n")
+    assert measure_free("cpu") == 60 * MIB
+    (tmp_path / "job" / "memory.max").write_text("max\n")
     assert measure_free("cpu") > 100 * MIB
 
 

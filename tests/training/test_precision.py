@@ -8,7 +8,7 @@ import torch
 from medft.config.schema import Config
 from medft.errors import InputError
 from medft.model.hardware import has_bfloat16
-from medft.training.precision import check_devices, choose_precision, list_settled, settle_precision
+from medft.training.precision import check_devices, choose_precision, list_possible, settle_precision
 
 
 def test_a_gpu_that_is_not_there_is_named(tiny: Callable[..., Config]) -> None:
@@ -67,7 +67,7 @@ def test_what_auto_became_is_a_setting_of_the_run(tiny: Callable[..., Config], m
     for each in (settled.resolved, settled.logged):
         assert each["trainer"]["precision"] == settled.trainer.precision == "bf16-mixed"
     assert config.trainer.precision == config.resolved["trainer"]["precision"] == "auto"
-    assert [each.trainer.precision for each in list_settled(config)] == ["bf16-mixed", "32-true", "16-mixed"]
+    assert [each.trainer.precision for each in list_possible(config)] == ["auto", "32-true", "bf16-mixed", "16-mixed"]
     asked = tiny("trainer.precision=64-true")
     assert settle_precision(asked) is asked
-    assert list(list_settled(asked)) == [asked]
+    assert list_possible(asked) == [asked]

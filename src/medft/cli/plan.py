@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from medft.config.compose import parse_overrides
+from medft.config.schema import Config
 from medft.console import format_roughly, format_size, print_table, quieten, quieten_loggers, say, say_stage
 from medft.inputs import check_inputs, check_machine
 from medft.jobs.plan import plan
@@ -46,18 +47,22 @@ def plan_runs(argv: list[str]) -> int:
     for label, config in zip(labels, planned.configs, strict=True):
         say_stage(f"probing {label}")
         found[label] = estimate(config)
-    _show(found, planned.configs[0].launcher.n_jobs or 1 if planned.is_sweep else 1)
+    _show(found, planned.configs[0])
     return 0
 
 
-def _show(found: dict[str, "Estimate"], at_once: int) -> None:
+def _show(found: dict[str, "Estimate"], config: Config) -> None:
     rows = [[label, *_format(each)] for label, each in found.items()]
     print_table("what it will take", ["", "memory", "disk", "time", "training", "writing", "judging"], rows)
     for why in dict.fromkeys(each.no_judge for each in found.values() if each.no_judge):
         say(f"judging is not in it: {why}")
     if len(found) > 1:
-        seconds = sum(each.seconds for each in found.values()) / at_once
-        say(f"all {len(found)} jobs, {at_once} at once: {format_roughly(seconds)}, less the baselines that they share")
+        seconds = sum(each.seconds for each in found.values())
+        say(
+            f"all {len(found)} jobs, one after the other: {format_roughly(seconds)}, less the baselines that they share"
+        )
+        if (config.launcher.n_jobs or len(found)) > 1:
+            say("at once they take less where each has a GPU or a machine of its own; on one CPU they share its cores")
     say("answers are taken to be as long as they may be before fine-tuning, and as the expected ones after it")
 
 

@@ -1,5 +1,6 @@
 """The typed schema of `launcher=local|slurm|ray`: where the jobs of a sweep run, and how many at once."""
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,6 +13,11 @@ class LocalLauncherConfig(Section, role=Role.PLACE):
     n_jobs: Count
     time_limit: Positive | None
     grace: NotNegative
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether jobs may run on other machines."""
+        return False
 
 
 class SlurmLauncherConfig(Section, role=Role.PLACE):
@@ -26,6 +32,11 @@ class SlurmLauncherConfig(Section, role=Role.PLACE):
     mem_gb: Positive | None
     sbatch: dict[str, str | int | float | bool]
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether jobs may run on other machines."""
+        return self.cluster == "slurm"
+
 
 class RayLauncherConfig(Section, role=Role.PLACE):
     name: Literal["ray"]
@@ -35,6 +46,11 @@ class RayLauncherConfig(Section, role=Role.PLACE):
     gpus: NotNegative
     time_limit: Positive | None
     grace: NotNegative
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether jobs may run on other machines."""
+        return (self.address or os.environ.get("RAY_ADDRESS")) not in (None, "local")
 
 
 LauncherConfig = LocalLauncherConfig | SlurmLauncherConfig | RayLauncherConfig

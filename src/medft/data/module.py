@@ -55,6 +55,7 @@ class MedicalQA(LightningDataModule):
         cuts: what `dataset.max_length` and `dataset.long_answers` truncated in training and validation rows.
         rows_per_step: of training; the loaders give samples, as many as an optimizer step learns from.
         collate: makes micro-batches of them.
+        keeps_micro_batches: whether a resumed run makes them as large as before.
     """
 
     def __init__(self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int, cache: Path) -> None:
@@ -75,6 +76,7 @@ class MedicalQA(LightningDataModule):
                 )
         self.rows_per_step = config.batch_size
         self.collate = MicroBatches(config.collate, tokenizer.pad_token_id)
+        self.keeps_micro_batches = True
         self._resume_at = 0
 
     @override
@@ -103,8 +105,8 @@ class MedicalQA(LightningDataModule):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # other micro-batches would round otherwise
-        self.collate.tokens_per_forward = state_dict["tokens_per_forward"]
+        if self.keeps_micro_batches:  # others would round otherwise
+            self.collate.tokens_per_forward = state_dict.get("tokens_per_forward", self.collate.tokens_per_forward)
         # a resumed run skips the batches of its epoch that were done before the interruption
         rows = -(-len(self.samples["train"]) // _get_rank(self.trainer)[1])  # of this process
         self._resume_at = state_dict["batches_done"] % -(-rows // self.rows_per_step)

@@ -53,11 +53,7 @@ class Job:
 
 
 def make_job(number: int, config: Config, info: JobInfo, sweep_folder: Path) -> Job:
-    """A job in a folder of its own under its sweep's, in the precision that all of them have."""
-    if config.trainer.precision == "auto" and not _runs_elsewhere(config):  # the other machine knows what it has
-        from medft.training.precision import settle_precision  # imports torch, which takes seconds
-
-        config = settle_precision(config)
+    """A job in a folder of its own under its sweep's."""
     return Job(number, config.as_job(info, sweep_folder / folder_name(info.label)))
 
 
@@ -188,19 +184,11 @@ def check_launcher(config: Config) -> None:
     module = "submitit" if launcher.name == "slurm" else "ray"
     if find_spec(module) is None:
         raise InputError(f"launcher={launcher.name}: {module} is not installed; pip install 'medft[{launcher.name}]'")
-    if _runs_elsewhere(config) and config.tracking.uri is None:
+    if launcher.is_elsewhere and config.tracking.uri is None:
         raise InputError(
             f"launcher={launcher.name}: jobs on other machines need a server to log to, MLFLOW_TRACKING_URI=http://"
             "HOST:5000 (docs/cluster.md); if all of them run on this one, tracking.uri=sqlite:////DIRECTORY/mlflow.db"
         )
-
-
-def _runs_elsewhere(config: Config) -> bool:
-    """Whether jobs may run on other machines."""
-    launcher = config.launcher
-    if launcher.name == "slurm":
-        return launcher.cluster == "slurm"
-    return launcher.name == "ray" and (launcher.address or os.environ.get("RAY_ADDRESS")) not in (None, "local")
 
 
 def format_override(key: str, value: Value) -> str:

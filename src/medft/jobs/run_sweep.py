@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
         status = "KILLED"
         try:
             sweep.begin(name, plan.keys, command_line("medft train", argv))
-            _run_jobs(jobs, executor)
+            _run_jobs(sweep, jobs, executor)
             status = "FINISHED"
         finally:
             code = _close(sweep, jobs, status)
@@ -59,10 +60,10 @@ def say_what_is_kept(config: Config) -> None:
         say("the jobs keep no model that can be asked (tracking.save_model=best: all of them do)")
 
 
-def _run_jobs(jobs: Sequence[Job], executor: Executor) -> None:
+def _run_jobs(parent: Sweep, jobs: Sequence[Job], executor: Executor) -> None:
     """Run those jobs of a sweep that have not finished in an earlier launch; the others need no process."""
     finished = find_finished_runs([job.config for job in jobs])
-    left = [job for job in jobs if job.label not in finished]
+    left = [replace(job, config=parent.settle(job.config)) for job in jobs if job.label not in finished]
     for job in left:
         freeze(job)
     if left:

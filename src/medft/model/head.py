@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-_CHUNK = {"cpu": 256, "cuda": 4096, "mps": 512}  # rows
+_CHUNK = {"cpu": 50 << 20, "cuda": 400 << 20, "mps": 100 << 20}  # bytes of the logits that are there at once
 
 
 class HeadLoss(torch.autograd.Function):
@@ -29,6 +29,9 @@ class HeadLoss(torch.autograd.Function):
         device = hidden.device.type
         product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         exact = torch.promote_types(weight.dtype, torch.float32)
+        if product == torch.float16:  # the gradients are made before the loss is scaled, and would be lost in it
+            product = exact
+        size = max(1, _CHUNK.get(device, _CHUNK["cpu"]) // (len(weight) * exact.itemsize))
         matrix = weight.to(product)
         needs_hidden, needs_weight, needs_bias, _ = ctx.needs_input_grad
         grad_hidden = torch.empty_like(hidden) if needs_hidden else None
@@ -36,8 +39,8 @@ class HeadLoss(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias) if bias is not None and needs_bias else None
         loss = torch.zeros((), dtype=exact, device=hidden.device)
         with torch.autocast(device, enabled=False):
-            for begin in range(0, len(hidden), _CHUNK.get(device, 512)):
-                rows = slice(begin, begin + _CHUNK.get(device, 512))
+            for begin in range(0, len(hidden), size):
+                rows = slice(begin, begin + size)
                 states, wanted = hidden[rows].to(product), targets[rows].unsqueeze(1)
                 logits = (states @ matrix.T).to(exact)
                 if bias is not None:

@@ -34,7 +34,10 @@ def supervised_loss(network: Any, batch: Batch) -> torch.Tensor:
     if not kept:
         logits = logits[batch.places]
     if head := read_head(network):
-        loss: torch.Tensor = HeadLoss.apply(logits, head.weight, head.bias, batch.targets)  # type: ignore[no-untyped-call]
+        weights = (head.weight, head.bias)
+        if not torch.is_grad_enabled():  # a function is told that a parameter needs its gradient in any case
+            weights = tuple(None if each is None else each.detach() for each in weights)
+        loss: torch.Tensor = HeadLoss.apply(logits, *weights, batch.targets)  # type: ignore[no-untyped-call]
         return loss
     # at least single precision, and double where a test asks for it
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

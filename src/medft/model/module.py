@@ -55,7 +55,7 @@ class CausalLM(LightningModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if (before := checkpoint["precision"]) != (now := self.trainer.precision):
+        if (before := checkpoint.get("precision")) != (now := self.trainer.precision):
             raise InputError(f"trainer.precision={now}: the training began with {before}, and goes on with that only")
 
     @override

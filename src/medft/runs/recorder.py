@@ -60,8 +60,8 @@ def record_run(config: Config, splits: Splits, device: str, interrupted: LocalRu
         courier.close(0, longest=10)  # who interrupts does not want to wait
         raise
     run.set_status(FINISHED)
-    (run.folder / RESERVE).unlink(missing_ok=True)
     _end_delivery(courier, config)
+    (run.folder / RESERVE).unlink(missing_ok=True)  # while it is there, the run has not been seen to its end
 
 
 def deliver_finished(config: Config, run: LocalRun) -> None:
@@ -69,6 +69,7 @@ def deliver_finished(config: Config, run: LocalRun) -> None:
     courier = Courier(run, config)
     courier.start()
     _end_delivery(courier, config)
+    (run.folder / RESERVE).unlink(missing_ok=True)
 
 
 def _end_delivery(courier: Courier, config: Config) -> None:

@@ -15,10 +15,10 @@ from medft.runs.local_run import LocalRun, hold_folder, read_local_run
 from medft.runs.provenance import collect_code_tags, config_hash
 from medft.runs.splits import read_splits
 from medft.runs.state import CODE, FINISHED, PRECISION, UNFINISHED, RunState
-from medft.runs.status import is_finished_run, is_same_job
+from medft.runs.status import RESERVE, is_finished_run, is_same_job
 from medft.runs.sweeps import find_job_run
 from medft.training.checkpoints import find_checkpoint, has_checkpoint, require_checkpoint
-from medft.training.precision import list_settled, settle_precision
+from medft.training.precision import list_possible, settle_precision
 
 AUTO, NEVER = "auto", "never"  # of the key `resume`; else it is the id of a run
 FINGERPRINT = "dataset.fingerprint"
@@ -65,7 +65,7 @@ def _claim(config: Config, splits: Splits, held: ExitStack) -> EarlierRun:
             held.enter_context(hold_folder(run.folder))
             if run.state.status != FINISHED:  # it may have, meanwhile
                 return _go_on(settled, run)
-            if has_checkpoint(run.folder):
+            if _was_cut_short(run):
                 say(f"finished already (run {run.run_id}), and killed before it said so: nothing is left to do")
                 return EarlierRun(_in_folder(settled, run.folder), run, run.state.metrics)
             held.pop_all().close()
@@ -102,7 +102,7 @@ def _list_interrupted(config: Config, splits: Splits) -> Iterator[tuple[Config, 
     """The runs of this config, of these data and of this code that have not finished, the newest first, each with the
     config that it began with.
     """
-    settled = {config_hash(each.resolved): each for each in list_settled(config)}
+    possible = {config_hash(each.resolved): each for each in list_possible(config)}
     for entry in reversed(RunIndex(Path(config.paths.root_dir)).list_entries()):
         if entry.kind or entry.parent:
             continue
@@ -110,7 +110,7 @@ def _list_interrupted(config: Config, splits: Splits) -> Iterator[tuple[Config, 
             run = read_local_run(Path(entry.folder))
             if run is None or run.card["dataset_fingerprint"] != splits.fingerprint:
                 continue
-            if (own := settled.get(run.card["config_hash"])) is None:
+            if (own := possible.get(run.card["config_hash"])) is None:
                 continue
             state = run.state
         except DamagedFile as error:
@@ -118,7 +118,7 @@ def _list_interrupted(config: Config, splits: Splits) -> Iterator[tuple[Config, 
             continue
         if not is_same_job(own, state):
             continue
-        if state.status == FINISHED and has_checkpoint(run.folder):  # they go last
+        if state.status == FINISHED and _was_cut_short(run):
             yield own, run
         elif state.status == FINISHED:
             say(f"done before, as run {run.run_id} ({run.folder}): begun anew")
@@ -129,10 +129,15 @@ def _list_interrupted(config: Config, splits: Splits) -> Iterator[tuple[Config, 
             yield own, run
 
 
+def _was_cut_short(run: LocalRun) -> bool:
+    """Whether a finished run was killed before its last lines; what is removed there is still in its folder."""
+    return has_checkpoint(run.folder) or (run.folder / RESERVE).exists()
+
+
 def _go_on(config: Config, run: LocalRun) -> EarlierRun:
     """Go on with a run, from its checkpoint if it has one, in the precision that it has."""
     config = _in_folder(config, run.folder)
-    kept = {"precision": run.state.tags.get(PRECISION, config.trainer.precision)}
+    kept = {"precision": run.card.get(PRECISION, config.trainer.precision)}
     checkpoint = find_checkpoint(run.folder)
     if checkpoint is None:
         say(f"interrupted before its first checkpoint (run {run.run_id}): begun anew in the same run")
@@ -195,7 +200,7 @@ def _match(key: str, config: Config, run: LocalRun, splits: Splits) -> Config:
     """
     if run.state.status == FINISHED:
         raise InputError(f"{key}: this run has finished")
-    own = next((each for each in list_settled(config) if run.card["config_hash"] == config_hash(each.resolved)), None)
+    own = next((each for each in list_possible(config) if run.card["config_hash"] == config_hash(each.resolved)), None)
     if own is None:
         raise InputError(
             f"{key}: the interrupted run had other settings (see config.yaml in {os.path.relpath(run.folder)}); "

@@ -13,6 +13,7 @@ from medft.runs.provenance import collect_code_tags, make_identity_tags
 from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, RunState
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
 from medft.secrets import hide
+from medft.training.precision import list_possible
 
 RESERVE = ".reserve"  # a file in the folder of a run: room to say how it ended where the disk is full
 _LOST = "its process ended without a word"
@@ -24,8 +25,8 @@ def is_finished_run(config: Config, state: RunState) -> bool:
 
 
 def is_same_job(config: Config, state: RunState) -> bool:
-    """Whether a run had the same config and the same judge."""
-    return make_identity_tags(config.resolved).items() <= state.tags.items()
+    """Whether a run had the same config and the same judge, in whatever precision where the config says `auto`."""
+    return any(make_identity_tags(each.resolved).items() <= state.tags.items() for each in list_possible(config))
 
 
 def record_end(config: Config, since: float, status: str, why: str, trace: str = "", exit_code: int = 1) -> None:

@@ -30,6 +30,7 @@ from medft.runs.state import (
     SUPERSEDED,
     RunState,
 )  # fmt: skip
+from medft.training.precision import AUTO, settle_precision
 
 SWEEP = "sweep"
 _RESERVED = {
@@ -77,6 +78,19 @@ class Sweep:
         self.run.set_tags({**tags, **collect_code_tags()})
         self.run.index.add(self.run.make_entry())  # it may have another name than in an earlier launch
         self._courier.start()
+
+    def settle(self, config: Config) -> Config:
+        """The config of a job in the precision that all jobs on such a device have: the first launch chooses it, unless
+        they run on machines that it does not know.
+        """
+        if config.trainer.precision != AUTO:
+            return config
+        tag = f"{PRECISION}.{config.trainer.accelerator}"
+        if tag not in self.run.state.tags:
+            if config.launcher.is_elsewhere:
+                return config
+            self.run.set_tags({tag: settle_precision(config).trainer.precision})
+        return config.with_precision(self.run.state.tags[tag])
 
     def close(self, status: str, description: str) -> None:
         """End the parent run, with a description in Markdown, and have MLflow get what it misses."""

@@ -162,7 +162,7 @@ class TrialJobs(JobSource):
         label, swept = label_trial(trial.number, values), swept_values(overrides, list(values))
         info = JobInfo(parent=self._sweep.run_id, label=label, values=swept, command=job_command(overrides))
         try:
-            job = make_job(trial.number, compose_config(overrides), info, self._sweep.folder)
+            job = make_job(trial.number, self._sweep.settle(compose_config(overrides)), info, self._sweep.folder)
         except InputError as error:
             self._study.tell(trial, FAIL)
             raise InputError(f"{label}: {error}") from None

@@ -62,6 +62,7 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     tuned = prepare(network, config.finetune)
     module = CausalLM(tuned, config.optimizer, config.scheduler, data.collate, config.trainer.gradient_clip_val)
     data.rows_per_step = config.dataset.batch_size * config.trainer.accumulate_grad_batches
+    data.keeps_micro_batches = config.trainer.tokens_per_forward == "auto"
     folder = get_checkpoint_folder(config)
     best = BestWeights(folder / BEST)
     points = ValidationPoints(config.trainer.val_checks_per_epoch)

@@ -1,5 +1,7 @@
 """How many tokens a forward pass reads, by the memory that is free: measured on the model itself before it trains."""
 
+import math
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +17,16 @@ from medft.config.schema import Config, SgdConfig
 from medft.console import note
 from medft.data.batches import SMALLEST, MicroBatches
 from medft.data.samples import Sample
-from medft.model.build import count_parameters
+from medft.model.build import count_parameters, get_context_length
+from medft.model.head import read_head
 from medft.model.loss import supervised_loss
 from medft.training.precision import choose_precision
 
 _ENOUGH = {"cpu": 512, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are hardly faster
 _SHARE = 0.8  # of what is free is planned with; the rest is for what is not counted here
 _NUMBER = 4  # bytes of a weight, its gradient and its optimizer states, which are kept in float32
-_PROBES = (64, 128)  # tokens
+_PROBE = 128  # tokens
+_PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -48,25 +52,32 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
         tuned: the same with its adapters, if there are any.
         collate: as the training has it.
     """
-    mixed = torch.autocast("cpu", torch.bfloat16, enabled=choose_precision(config.trainer).endswith("mixed"))
-    with mixed:
-        few, many = (_count_kept(tuned, collate, tokens) for tokens in _PROBES)
-    per_token = max(1.0, (many - few) / (_PROBES[1] - _PROBES[0]))
+    settings = config.trainer
+    precision = choose_precision(settings)
+    longest = min(config.dataset.max_length, get_context_length(network))
+    lengths = (min(_PROBE, longest) // 2, min(_PROBE, longest))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision.endswith("mixed")):
+        few, many = (_count_kept(tuned, collate, tokens) for tokens in lengths)
+    per_token = max(1.0, (many - few) / (lengths[1] - lengths[0]))
+    number = _NUMBER * (2 if precision == "64-true" else 1)
     parameters = count_parameters(tuned)
     states = int(config.optimizer.momentum > 0) if isinstance(config.optimizer, SgdConfig) else 2
-    # gradients, the optimizer's states, the best weights, what a pass keeps however short it is, the head's gradient
-    fixed = parameters["trainable"] * _NUMBER * (1 + states + 1) + max(0.0, few - per_token * _PROBES[0])
-    fixed += max(each.numel() for each in tuned.parameters()) * _NUMBER
-    free = measure_free(device) * _SHARE - fixed - (parameters["total"] * _NUMBER if device != "cpu" else 0)
-    settings = config.trainer
-    enough, longest = _ENOUGH.get(device, _ENOUGH["cpu"]), config.dataset.max_length
+    # gradients, the optimizer's states, what a pass keeps however short it is, the gradient of the head; and beside a CPU's
+    # own weights the best ones, on a GPU the weights themselves
+    copies = parameters["trainable"] if device == "cpu" else parameters["total"]
+    largest = max(each.numel() for each in tuned.parameters())
+    fixed = number * (parameters["trainable"] * (1 + states) + copies + largest)
+    fixed += max(0.0, few - per_token * lengths[0])
+    sharing = settings.devices if device == "cpu" else 1  # processes of one machine
+    free = measure_free(device) * _SHARE / sharing - fixed
+    enough = _ENOUGH.get(device, _ENOUGH["cpu"])
     recomputes = settings.gradient_checkpointing
     if recomputes == "auto":
         asked = 0 if settings.tokens_per_forward == "auto" else settings.tokens_per_forward
         recomputes = free < per_token * max(asked, longest)
     if recomputes:  # what each layer begins with stays, and one layer has all of its own
         layers = int(network.config.num_hidden_layers)
-        per_token = min(per_token, per_token / layers + network.config.hidden_size * _NUMBER * layers)
+        per_token = min(per_token, per_token / layers + network.config.hidden_size * number * layers)
     if settings.tokens_per_forward == "auto":
         tokens = enough
         while tokens > SMALLEST and tokens * per_token > free:
@@ -97,12 +108,23 @@ def keep_to_plan(plan: MemoryPlan, network: PreTrainedModel, collate: MicroBatch
 def measure_free(device: str) -> int:
     """Measure the memory that a process may still take, in bytes: of the GPU, or of the machine or its container."""
     if device == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
-    free = int(psutil.virtual_memory().available)
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
-    if limit.is_file() and (most := limit.read_text(encoding="utf-8").strip()) != "max":
-        free = min(free, int(most) - int(used.read_text(encoding="utf-8")))
-    return max(0, free)
+        torch.cuda.empty_cache()  # what torch keeps of the baseline is free
+        return int(torch.cuda.mem_get_info(int(os.environ.get("LOCAL_RANK", "0")))[0])
+    return max(0, min(int(psutil.virtual_memory().available), *_measure_groups()))
+
+
+def _measure_groups() -> list[float]:
+    """What each control group leaves that limits this process: a container's, a Slurm job's (cgroup v2)."""
+    own = _PROCESS.read_text(encoding="utf-8").partition("0::/")[2].partition("\n")[0] if _PROCESS.is_file() else ""
+    left = [math.inf]
+    for folder in [_GROUPS / own, *(_GROUPS / own).parents]:
+        if (folder / "memory.max").is_file() and (most := (folder / "memory.max").read_text().strip()) != "max":
+            used = int((folder / "memory.current").read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            left.append(int(most) - used + int(stat.get("inactive_file", 0)))  # of files that were read; given up first
+        if folder == _GROUPS:
+            break
+    return left
 
 
 def _count_kept(tuned: Any, collate: MicroBatches, tokens: int) -> int:
@@ -116,7 +138,8 @@ def _count_kept(tuned: Any, collate: MicroBatches, tokens: int) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    [batch] = collate([Sample([0] * (tokens + 1), tokens)])  # one token is learned: the head takes the same for any
+    # where the head's loss is computed in chunks it takes the same however much is learned
+    [batch] = collate([Sample([0] * (tokens + 1), tokens if read_head(tuned) else 1)])
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = supervised_loss(tuned, batch)
     del loss  # until here, so that no two tensors had one address

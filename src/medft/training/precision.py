@@ -1,7 +1,5 @@
 """Which device a run takes, and in which number format it computes there."""
 
-from collections.abc import Iterator
-
 from medft.config.schema import Config, TrainerConfig
 from medft.errors import InputError
 
@@ -56,13 +54,15 @@ def choose_precision(config: TrainerConfig) -> str:
 
 
 def settle_precision(config: Config) -> Config:
-    """The config with the precision that `auto` stands for on this machine, which is a setting of the run."""
+    """The config with the precision that `auto` stands for on this machine, which is a setting of the run.
+
+    Raises:
+        InputError: the machine has not the devices that the config asks for.
+    """
+    check_devices(config.trainer)
     return config if config.trainer.precision != AUTO else config.with_precision(choose_precision(config.trainer))
 
 
-def list_settled(config: Config) -> Iterator[Config]:
-    """The config settled for this machine first, then as another one would have: a run may have begun there."""
-    chosen = settle_precision(config)
-    yield chosen
-    if config.trainer.precision == AUTO:
-        yield from (config.with_precision(each) for each in _CHOICES if each != chosen.trainer.precision)
+def list_possible(config: Config) -> list[Config]:
+    """The config as it is and, where it says `auto`, as each machine would settle it: a run may have begun on another."""
+    return [config, *(config.with_precision(each) for each in _CHOICES if config.trainer.precision == AUTO)]

@@ -20,6 +20,10 @@ from medft.errors import NOT_AS_WRITTEN, DamagedFile
 from medft.files import is_as_written, write_checked
 from medft.training.checkpoints import PREVIOUS
 
+_ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last is Slurm's warning that time is nearly up
+_ONE_ASKING = 1.0  # seconds; a terminal and whoever supervises a job tell it at the same moment
+_PATIENCE = 10.0  # seconds that a validation may still take
+
 
 class BestWeights(Callback):
     """Keeps the trained weights with the lowest val/loss: in memory, and with a checkpoint in a file beside it."""
@@ -83,10 +87,10 @@ class Checkpoints(Checkpoint):
     def __init__(self, path: Path, minutes: float, best: BestWeights) -> None:
         self.path, self._minutes, self._best = path, minutes, best
         self._written = time.monotonic()
-        self._is_asked = False
+        self._asked_at: float | None = None
         # Lightning has one of its own for SIGTERM, which broadcasts to the other processes first; that blocks for ever
         # where those wait for something else of this one
-        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._handlers = {number: signal.getsignal(number) for number in _ASKING}
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -106,32 +110,44 @@ class Checkpoints(Checkpoint):
         self._save(trainer, self._minutes <= (time.monotonic() - self._written) / 60)
 
     @override
+    def on_validation_batch_end(self, *_: Any) -> None:
+        if self._asked_at is not None and time.monotonic() - self._asked_at > _PATIENCE:
+            raise KeyboardInterrupt  # whoever asked may not wait for the end of a long validation
+
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._restore_handlers()
+        if self._asked_at is not None:  # after the last checkpoint
+            raise KeyboardInterrupt
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._restore_handlers()
 
     def _save(self, trainer: pl.Trainer, is_due: bool) -> None:
-        if not trainer.strategy.broadcast(is_due or self._is_asked):  # the first process decides for all
+        if not trainer.strategy.broadcast(is_due or self._asked_at is not None):  # the first process decides for all
             return
         if trainer.is_global_zero:
             self._best.write()
         trainer.save_checkpoint(self.path, weights_only=False)
         self._written = time.monotonic()
-        if self._is_asked:
+        if self._asked_at is not None:
             raise KeyboardInterrupt
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._is_asked = True
-        self._restore_handlers()
-        note("stops after this step, with a checkpoint; once more: at once")
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+            note("stops after this step, with a checkpoint; once more: at once")
+        elif now - self._asked_at > _ONE_ASKING:
+            self._restore_handlers()
+            signal.raise_signal(number)
 
     def _restore_handlers(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number, handler in self._handlers.items():
-                signal.signal(number, handler)
+                if signal.getsignal(number) == self._ask:  # else it was told meanwhile to ignore it
+                    signal.signal(number, handler)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
