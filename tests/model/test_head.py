@@ -83,6 +83,16 @@ def test_models_learn_the_same_without_their_logits(kind: str, is_flat: bool) ->
         torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
 
 
+def test_a_validation_computes_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, asked = make("llama"), []
+    monkeypatch.setattr(torch, "zeros_like", lambda *_: asked.append(1))
+    with keep_logits_out(network):
+        for mode in (torch.no_grad, torch.inference_mode):
+            with mode():
+                supervised_loss(network, pad(SAMPLES, 0))
+    assert not asked
+
+
 def test_the_head_is_its_own_again() -> None:
     network = make("llama")
     ids = torch.tensor([[1, 2, 3]])

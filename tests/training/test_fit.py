@@ -117,6 +117,22 @@ def test_micro_batches_learn_what_the_whole_batch_does(tiny: Callable[..., Confi
             assert other.curve(name) == pytest.approx(curves[0].curve(name), rel=1e-9)
 
 
+def test_a_resumed_run_takes_the_micro_batches_that_it_is_told_to(tiny: Callable[..., Config]) -> None:
+    first = tiny("trainer.max_steps=2", "trainer.tokens_per_forward=200")
+    train(first)
+    last = first.paths.output / "checkpoints" / "last.ckpt"
+    for asked, used in (("64", 64), ("auto", 200)):
+        config = tiny(f"trainer.resume_from={last}", f"trainer.tokens_per_forward={asked}")
+        data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), config.seed, config.paths.cache)
+        fit(config, build_model(config.model, None, Gpt2Tokenizer(), config.seed), data, None)
+        assert data.collate.tokens_per_forward == used
+
+
+def test_a_context_shorter_than_the_probe_is_no_obstacle(tiny: Callable[..., Config]) -> None:
+    result, _, _ = train(tiny("model.shape.n_positions=64", "trainer.max_steps=1"))
+    assert result.steps == 1
+
+
 def test_computing_activations_again_learns_the_same(tiny: Callable[..., Config]) -> None:
     _, kept, _ = train(tiny("model.dropout=0.1", "trainer.gradient_checkpointing=false"))
     result, again, _ = train(tiny("model.dropout=0.1", "trainer.gradient_checkpointing=true"))

@@ -13,6 +13,7 @@ from medft.config.schema import Config
 from medft.training import fit as fit_room
 from medft.training import saving
 from medft.training.callbacks import Costs
+from medft.training.checkpoints import PREVIOUS
 from tests.training.test_fit import assert_equal, train
 
 
@@ -63,8 +64,16 @@ def test_when_so_many_minutes_have_passed(tiny: Callable[..., Config], monkeypat
 
     monkeypatch.setattr(Steps, "act", pass_time, raising=False)
     monkeypatch.setattr(fit_room, "Costs", Steps)
-    train(tiny("trainer.checkpoint_minutes=3", "trainer.max_epochs=2"))
-    assert steps == [3, 6, 9, 12]
+    config = tiny("trainer.checkpoint_minutes=4", "trainer.max_epochs=2", "model.dropout=0.1")
+    _, whole, expected = train(config)
+    assert steps == [4, 8, 12]  # validations are after 2, 3, 5, 6, 8, 9, 11 and 12
+    last = config.paths.output / "checkpoints" / PREVIOUS
+    assert torch.load(last, weights_only=True)["global_step"] == 8
+    monkeypatch.setattr(Steps, "act", lambda step: None)
+    resumed = f"trainer.resume_from={last}"
+    _, rest, weights = train(tiny("trainer.checkpoint_minutes=4", "trainer.max_epochs=2", "model.dropout=0.1", resumed))
+    assert_equal(weights, expected)
+    assert rest.points == whole.points[len(whole.points) - len(rest.points) :]
 
 
 @pytest.mark.parametrize(
@@ -99,12 +108,30 @@ def test_a_signal_has_a_checkpoint_written_that_goes_on_to_the_bit(
     assert rest.points[0][0] == stop_at + 1
 
 
+def test_a_long_validation_is_not_waited_for(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = write_times(monkeypatch)
+    monkeypatch.setattr(saving, "_PATIENCE", -1.0)
+
+    def ask(step: int) -> None:
+        if step == 3:  # its validation comes next
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Steps, "act", ask, raising=False)
+    monkeypatch.setattr(fit_room, "Costs", Steps)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny("trainer.checkpoint_minutes=0"))
+    assert steps == [2]
+
+
 def test_a_second_signal_stops_at_once(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     steps = write_times(monkeypatch)
 
     def ask_twice(step: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)  # at the same moment: the same asking
+        monkeypatch.setattr(saving, "_ONE_ASKING", -1.0)
         os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("did not stop")
 
     monkeypatch.setattr(Steps, "act", ask_twice, raising=False)
     monkeypatch.setattr(fit_room, "Costs", Steps)

@@ -57,10 +57,8 @@ def _show(found: dict[str, "Estimate"], config: Config) -> None:
     for why in dict.fromkeys(each.no_judge for each in found.values() if each.no_judge):
         say(f"judging is not in it: {why}")
     if len(found) > 1:
-        seconds = sum(each.seconds for each in found.values())
-        say(
-            f"all {len(found)} jobs, one after the other: {format_roughly(seconds)}, less the baselines that they share"
-        )
+        time = format_roughly(sum(each.seconds for each in found.values()))
+        say(f"all {len(found)} jobs, one after the other: {time}, less the baselines that they share")
         if (config.launcher.n_jobs or len(found)) > 1:
             say("at once they take less where each has a GPU or a machine of its own; on one CPU they share its cores")
     say("answers are taken to be as long as they may be before fine-tuning, and as the expected ones after it")

@@ -34,9 +34,9 @@ def supervised_loss(network: Any, batch: Batch) -> torch.Tensor:
     if not kept:
         logits = logits[batch.places]
     if head := read_head(network):
-        weights = (head.weight, head.bias)
-        if not torch.is_grad_enabled():  # a function is told that a parameter needs its gradient in any case
-            weights = tuple(None if each is None else each.detach() for each in weights)
+        weights: list[torch.Tensor | None] = [head.weight, head.bias]
+        if not torch.is_grad_enabled():  # the function is told that a parameter needs its gradient in any case
+            weights = [None if each is None else each.detach() for each in weights]
         loss: torch.Tensor = HeadLoss.apply(logits, *weights, batch.targets)  # type: ignore[no-untyped-call]
         return loss
     # at least single precision, and double where a test asks for it

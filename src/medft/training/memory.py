@@ -62,8 +62,8 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
     number = _NUMBER * (2 if precision == "64-true" else 1)
     parameters = count_parameters(tuned)
     states = int(config.optimizer.momentum > 0) if isinstance(config.optimizer, SgdConfig) else 2
-    # gradients, the optimizer's states, what a pass keeps however short it is, the gradient of the head; and beside a CPU's
-    # own weights the best ones, on a GPU the weights themselves
+    # gradients, the optimizer's states, the gradient of the head, what a pass keeps however short it is; besides, on a CPU
+    # the best weights, on a GPU the weights themselves
     copies = parameters["trainable"] if device == "cpu" else parameters["total"]
     largest = max(each.numel() for each in tuned.parameters())
     fixed = number * (parameters["trainable"] * (1 + states) + copies + largest)
@@ -110,7 +110,7 @@ def measure_free(device: str) -> int:
     if device == "cuda":
         torch.cuda.empty_cache()  # what torch keeps of the baseline is free
         return int(torch.cuda.mem_get_info(int(os.environ.get("LOCAL_RANK", "0")))[0])
-    return max(0, min(int(psutil.virtual_memory().available), *_measure_groups()))
+    return max(0, int(min(psutil.virtual_memory().available, *_measure_groups())))
 
 
 def _measure_groups() -> list[float]:

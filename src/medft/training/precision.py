@@ -64,5 +64,5 @@ def settle_precision(config: Config) -> Config:
 
 
 def list_possible(config: Config) -> list[Config]:
-    """The config as it is and, where it says `auto`, as each machine would settle it: a run may have begun on another."""
+    """The config as it is and, where it says `auto`, as each machine may have settled it."""
     return [config, *(config.with_precision(each) for each in _CHOICES if config.trainer.precision == AUTO)]
