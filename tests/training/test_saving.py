@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,15 @@ from medft.training import saving
 from medft.training.callbacks import Costs
 from medft.training.checkpoints import PREVIOUS
 from tests.training.test_fit import assert_equal, train
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Both signals interrupt, as they do in a command; afterwards the handlers are those that there were."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    now = {number: signal.signal(number, handler) for number, handler in before.items()}
+    assert set(now.values()) == {signal.default_int_handler}
 
 
 class Steps(Costs):
@@ -87,7 +96,6 @@ def test_when_so_many_minutes_have_passed(tiny: Callable[..., Config], monkeypat
 def test_a_signal_has_a_checkpoint_written_that_goes_on_to_the_bit(
     tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, stop_at: int
 ) -> None:
-    monkeypatch.setattr(signal, "getsignal", lambda each: signal.default_int_handler)
     settings = ("trainer.max_epochs=2", "model.dropout=0.1", "trainer.checkpoint_minutes=5")
     _, whole, expected = train(tiny(*settings, f"paths.output_dir={tmp_path / 'whole'}"))
     interrupted = tiny(*settings, f"paths.output_dir={tmp_path / 'interrupted'}")
@@ -135,8 +143,6 @@ def test_a_second_signal_stops_at_once(tiny: Callable[..., Config], monkeypatch:
 
     monkeypatch.setattr(Steps, "act", ask_twice, raising=False)
     monkeypatch.setattr(fit_room, "Costs", Steps)
-    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(tiny("trainer.checkpoint_minutes=5"))
     assert steps == []
-    assert signal.getsignal(signal.SIGINT) == before

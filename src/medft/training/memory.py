@@ -62,7 +62,7 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
     number = _NUMBER * (2 if precision == "64-true" else 1)
     parameters = count_parameters(tuned)
     states = int(config.optimizer.momentum > 0) if isinstance(config.optimizer, SgdConfig) else 2
-    # gradients, the optimizer's states, the gradient of the head, what a pass keeps however short it is; besides, on a CPU
+    # gradients, the states of the optimizer, the gradient of the head, what any pass keeps; besides, on a CPU
     # the best weights, on a GPU the weights themselves
     copies = parameters["trainable"] if device == "cpu" else parameters["total"]
     largest = max(each.numel() for each in tuned.parameters())

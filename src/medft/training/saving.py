@@ -146,7 +146,8 @@ class Checkpoints(Checkpoint):
     def _restore_handlers(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number, handler in self._handlers.items():
-                if signal.getsignal(number) == self._ask:  # else it was told meanwhile to ignore it
+                # else it was told meanwhile to ignore it; SIGINT is, by Lightning, and for good
+                if number == signal.SIGINT or signal.getsignal(number) == self._ask:
                     signal.signal(number, handler)
 
 
