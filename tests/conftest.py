@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: folders of their own, small configs, real data and servers where there are any."""
 
 import functools
+import gc
 import hashlib
 import importlib.util
 import os
@@ -54,6 +55,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if name in fixtures:
                 item.add_marker(pytest.mark.xdist_group(name))
                 break
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections() -> None:
+    """Leaves what libraries are made of out of Python's garbage collections: `fit` begins with one, which else takes
+    a second in a process of tests.
+    """
+    import mlflow  # noqa: F401
+    import pytorch_lightning  # noqa: F401
+    import transformers  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

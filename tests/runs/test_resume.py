@@ -21,7 +21,7 @@ from medft.runs.local_run import LocalRun, hold_folder
 from medft.runs.resume import claim_run
 from medft.runs.splits import read_splits
 from medft.runs.state import CODE
-from medft.runs.status import close_lost
+from medft.runs.status import RESERVE, close_lost
 
 STAGES = [
     pytest.param(stage, marks=() if stage == "fit" else pytest.mark.slow)
@@ -171,6 +171,17 @@ def test_after_a_finished_run_the_command_starts_anew_and_says_so(
     run(new())
     assert claimed(new()) is None
     assert f"done before, as run {interrupted.run_id} ({interrupted.folder}): begun anew" in capsys.readouterr().out
+
+
+def test_a_run_that_was_killed_while_it_was_delivered_is_not_begun_anew(
+    interrupted: LocalRun, new: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = run(new())
+    (interrupted.folder / RESERVE).write_bytes(b"0")  # goes last; it never had a checkpoint if it was short
+    assert run(new()) == metrics
+    assert f"finished already (run {interrupted.run_id}), and killed before it said so" in capsys.readouterr().out
+    assert not (interrupted.folder / RESERVE).exists()
+    assert claimed(new()) is None
 
 
 def test_a_run_can_be_resumed_by_its_id_and_no_other(interrupted: LocalRun, new: Callable[..., Config]) -> None:
