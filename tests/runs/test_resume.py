@@ -178,7 +178,7 @@ def test_a_run_that_was_killed_while_it_was_delivered_is_not_begun_anew(
 ) -> None:
     metrics = run(new())
     (interrupted.folder / RESERVE).write_bytes(b"0")  # goes last; it never had a checkpoint if it was short
-    assert run(new()) == metrics
+    assert run(new()).items() >= metrics.items()
     assert f"finished already (run {interrupted.run_id}), and killed before it said so" in capsys.readouterr().out
     assert not (interrupted.folder / RESERVE).exists()
     assert claimed(new()) is None

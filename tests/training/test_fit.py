@@ -121,7 +121,7 @@ def test_a_resumed_run_takes_the_micro_batches_that_it_is_told_to(tiny: Callable
     first = tiny("trainer.max_steps=2", "trainer.tokens_per_forward=200")
     train(first)
     last = first.paths.output / "checkpoints" / "last.ckpt"
-    for asked, used in (("64", 64), ("auto", 200)):
+    for asked, used in (("auto", 200), ("64", 64)):  # each writes the checkpoint anew
         config = tiny(f"trainer.resume_from={last}", f"trainer.tokens_per_forward={asked}")
         data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), config.seed, config.paths.cache)
         fit(config, build_model(config.model, None, Gpt2Tokenizer(), config.seed), data, None)
