@@ -69,7 +69,7 @@ def compose(*overrides: str) -> Config:
         InputError: an override that does not fit, a line each.
     """
     from medft.config.compose import compose_config
-    from medft.config.schema import JobInfo
+    from medft.config.launchers import JobInfo
     from medft.runs.provenance import command_line
 
     if any("dataset.split.from_run=" in override for override in overrides):

@@ -7,7 +7,7 @@ import pytest
 
 from medft.config.compose import compose_config
 from medft.config.environment import collect_secrets, list_addresses, reveal
-from medft.config.schema import JobInfo
+from medft.config.launchers import JobInfo
 from medft.errors import InputError
 from medft.jobs.plan import freeze, load_frozen, make_job
 from medft.runs.provenance import config_hash

@@ -10,7 +10,8 @@ from hydra import compose as hydra_compose
 
 from medft.comparison.labels import shorten_keys
 from medft.config.compose import validate
-from medft.config.schema import Config, JobInfo
+from medft.config.launchers import JobInfo
+from medft.config.schema import Config
 from medft.errors import InputError
 from medft.jobs.plan import folder_name, freeze, job_command, job_label, load_frozen, make_job, plan, swept_values
 from medft.runs.provenance import config_hash

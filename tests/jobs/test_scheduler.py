@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from medft.config.schema import Config, JobInfo
+from medft.config.launchers import JobInfo
+from medft.config.schema import Config
 from medft.jobs.executors import Handle
 from medft.jobs.plan import Job, freeze, make_job
 from medft.jobs.process import Outcome

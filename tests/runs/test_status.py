@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medft.config.schema import Config, JobInfo
+from medft.config.launchers import JobInfo
+from medft.config.schema import Config
 from medft.runs.local_run import LocalRun, hold_folder
 from medft.runs.provenance import config_hash, judge_hash
 from medft.runs.state import RunState

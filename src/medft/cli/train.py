@@ -22,9 +22,10 @@ from omegaconf import OmegaConf
 
 from medft.config.compose import compose_config, compose_raw, validate
 from medft.config.environment import list_addresses, reveal
+from medft.config.launchers import JobInfo
 from medft.config.options import BASE, list_options
 from medft.config.paths import conf_dir, register_resolvers
-from medft.config.schema import Config, JobInfo
+from medft.config.schema import Config
 from medft.console import note, quieten, quieten_loggers
 from medft.errors import InputError
 from medft.inputs import check_inputs, check_machine

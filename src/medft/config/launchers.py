@@ -1,4 +1,4 @@
-"""The typed schema of `launcher=local|slurm|ray`: where the jobs of a sweep run, and how many at once."""
+"""The typed schema of `launcher=local|slurm|ray`: where the jobs of a sweep run, how many at once, and what it tells them."""
 
 import os
 from typing import Annotated, Literal
@@ -6,6 +6,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from medft.config.section import Count, NotNegative, Positive, Role, Section
+
+
+class JobInfo(Section):
+    """What a sweep or search tells one of its jobs. It is no part of the user's config."""
+
+    parent: str | None = None  # the MLflow run of the sweep; None = this is a run of its own
+    label: str = ""  # what the job is called in it
+    values: dict[str, str] = Field(default_factory=dict)  # of the swept keys, by their short names
+    command: str = ""  # that runs the job alone
 
 
 class LocalLauncherConfig(Section, role=Role.PLACE):

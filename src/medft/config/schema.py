@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from medft.config.launchers import LauncherConfig
+from medft.config.launchers import JobInfo, LauncherConfig
 from medft.config.options import list_pretrained
 from medft.config.section import (
     Count,
@@ -190,15 +190,6 @@ class SweepConfig(Section, role=Role.SHOWN):
     question: str | None
     reference: str | None
     limits: str | None
-
-
-class JobInfo(Section):
-    """What a sweep or search tells one of its jobs. It is no part of the user's config."""
-
-    parent: str | None = None  # the MLflow run of the sweep; None = this is a run of its own
-    label: str = ""  # what the job is called in it
-    values: dict[str, str] = Field(default_factory=dict)  # of the swept keys, by their short names
-    command: str = ""  # that runs the job alone
 
 
 class PathsConfig(Section, role=Role.PLACE):

@@ -22,8 +22,9 @@ from omegaconf import OmegaConf
 from medft.comparison.labels import shorten_keys
 from medft.config.compose import check_new, compose_config, compose_raw, parse_overrides, validate
 from medft.config.environment import SECRETS, collect_secrets, list_addresses, reveal
+from medft.config.launchers import JobInfo
 from medft.config.roles import can_be_swept
-from medft.config.schema import Config, JobInfo
+from medft.config.schema import Config
 from medft.errors import InputError
 from medft.runs.provenance import command_line
 from medft.secrets import hide_passwords

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from medft.comparison.labels import shorten_keys
 from medft.config.compose import compose_config
-from medft.config.schema import JobInfo
+from medft.config.launchers import JobInfo
 from medft.errors import InputError
 from medft.jobs.executors import Handle
 from medft.jobs.plan import Job, Value, freeze, job_command, make_job, swept_values
