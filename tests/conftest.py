@@ -60,8 +60,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def quick_collections() -> None:
     """Leaves what libraries are made of out of Python's garbage collections: `fit` begins with one, which else takes
-    a second in a process of tests.
+    a second in a process of many tests.
     """
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # one test alone may not need them
+        return
     import mlflow  # noqa: F401
     import pytorch_lightning  # noqa: F401
     import transformers  # noqa: F401

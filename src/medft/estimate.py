@@ -23,19 +23,17 @@ from medft.evaluation.judges.base import JudgeItem, judge_of
 from medft.evaluation.probes import load_probes
 from medft.experiment import load_model, preflight
 from medft.model.build import count_parameters, get_context_length, prepare
-from medft.model.head import keep_logits_out
-from medft.model.loss import supervised_loss, use_flat_attention
+from medft.model.loss import supervised_loss
 from medft.model.module import build_optimizer
 from medft.runs.splits import read_splits
 from medft.training.callbacks import PeakMemory
-from medft.training.memory import keep_to_plan, plan_memory
+from medft.training.fit import ready_to_train
 from medft.training.precision import choose_device, settle_precision
-from medft.training.space import list_needs
+from medft.training.space import NUMBER, list_needs
 
 _SECONDS = 5.0  # of each probe that repeats something
 _TOKENS = (2, 8)  # answers of two lengths, whose difference is what a token takes
 _QUESTIONS = 12
-_NUMBER = 4  # bytes
 
 
 @dataclass(frozen=True)
@@ -99,16 +97,9 @@ def _estimate_training(config: Config, network: Any, data: MedicalQA, device: st
     settings = config.trainer
     network.to("cpu")
     tuned = prepare(network, config.finetune)
-    tuned.train()
-    data.rows_per_step = config.dataset.batch_size * settings.accumulate_grad_batches
     samples, memory = data.samples["train"], PeakMemory(device)
     low = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(settings.precision)
-    with (
-        memory,
-        keep_logits_out(network),
-        use_flat_attention(network) if config.dataset.collate == "flatten" else nullcontext(),
-        keep_to_plan(plan_memory(config, network, tuned, device, data.collate), network, data.collate),
-    ):
+    with memory, ready_to_train(config, network, tuned, data):
         tuned.to(device)
         optimizer = build_optimizer(tuned.parameters(), config.optimizer)
 
@@ -137,7 +128,7 @@ def _estimate_training(config: Config, network: Any, data: MedicalQA, device: st
     total = min(settings.max_steps or steps * settings.max_epochs, steps * settings.max_epochs)
     read = float(data.samples["validation"].lengths.sum()) * settings.val_checks_per_epoch * total / steps
     learned = float(samples.lengths.sum()) * total / steps
-    best = count_parameters(tuned)["trainable"] * _NUMBER  # kept beside those that are trained
+    best = count_parameters(tuned)["trainable"] * NUMBER  # kept beside those that are trained
     return memory.mib * 2**20 + best, learned * token + read * token / 3 + total * step
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from medft.config.compose import parse_overrides
 from medft.config.schema import Config
 from medft.console import format_roughly, format_size, print_table, quieten, quieten_loggers, say, say_stage
 from medft.inputs import check_inputs, check_machine
-from medft.jobs.plan import plan
+from medft.jobs.plan import job_label, plan, swept_values
 
 if TYPE_CHECKING:
     from medft.estimate import Estimate
@@ -32,7 +31,6 @@ def plan_runs(argv: list[str]) -> int:
         print(_USAGE)
         return 0
     overrides = [each for each in argv if each not in ("-m", "--multirun")]
-    parse_overrides(overrides)
     planned = plan(overrides, len(overrides) < len(argv))
     check_inputs(planned.configs)
     check_machine(planned.configs)
@@ -40,9 +38,7 @@ def plan_runs(argv: list[str]) -> int:
     from medft.estimate import estimate
 
     quieten_loggers()
-    labels = ["this run"]
-    if planned.is_sweep:
-        labels = [job.label for job in planned.make_jobs("", planned.configs[0].paths.output)]
+    labels = [job_label(swept_values(job, planned.keys)) if planned.is_sweep else "this run" for job in planned.jobs]
     found: dict[str, Estimate] = {}
     for label, config in zip(labels, planned.configs, strict=True):
         say_stage(f"probing {label}")

@@ -1,4 +1,4 @@
-"""The typed schema of `launcher=local|slurm|ray`: where the jobs of a sweep run, how many at once, and what it tells them."""
+"""The typed schema of `launcher=local|slurm|ray`: where jobs of a sweep run, how many at once, what each is told."""
 
 import os
 from typing import Annotated, Literal

@@ -1,8 +1,8 @@
 """The language-model head and its loss, some rows at a time: the logits of a whole batch never are in memory.
 
 A vocabulary of 50,000 makes the logits of 1,000 tokens 200 MB, and an ordinary cross entropy keeps several such
-matrices for its backward pass. Here the gradients are computed with the loss, chunk by chunk in matrices that stay in
-the processor's cache, as in Liger Kernel's fused linear cross entropy (Hsu et al. 2024, arXiv:2410.10989).
+matrices for its backward pass. Here the gradients are computed with the loss, chunk by chunk, as in Liger Kernel's
+fused linear cross entropy (Hsu et al. 2024, arXiv:2410.10989).
 """
 
 from collections.abc import Iterator

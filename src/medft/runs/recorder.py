@@ -60,21 +60,20 @@ def record_run(config: Config, splits: Splits, device: str, interrupted: LocalRu
         courier.close(0, longest=10)  # who interrupts does not want to wait
         raise
     run.set_status(FINISHED)
-    _end_delivery(courier, config)
-    (run.folder / RESERVE).unlink(missing_ok=True)  # while it is there, the run has not been seen to its end
+    _end_delivery(courier, config, run)
 
 
 def deliver_finished(config: Config, run: LocalRun) -> None:
     """Deliver what is left of a run that was killed when all but that was done."""
     courier = Courier(run, config)
     courier.start()
-    _end_delivery(courier, config)
-    (run.folder / RESERVE).unlink(missing_ok=True)
+    _end_delivery(courier, config, run)
 
 
-def _end_delivery(courier: Courier, config: Config) -> None:
+def _end_delivery(courier: Courier, config: Config, run: LocalRun) -> None:
     if not courier.close(config.tracking.patience):
         warn("MLflow has not all of this run yet, its folder has: the next run delivers it, or: medft sync")
+    (run.folder / RESERVE).unlink(missing_ok=True)  # while it is there, the run has not been seen to its end
 
 
 def _open(config: Config, splits: Splits) -> LocalRun:

@@ -1,8 +1,8 @@
 """Fits a model to its data: the trained model and its costs come out."""
 
-import contextlib
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +61,6 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     tuned = prepare(network, config.finetune)
     module = CausalLM(tuned, config.optimizer, config.scheduler, data.collate, config.trainer.gradient_clip_val)
-    data.rows_per_step = config.dataset.batch_size * config.trainer.accumulate_grad_batches
-    data.keeps_micro_batches = config.trainer.tokens_per_forward == "auto"
     folder = get_checkpoint_folder(config)
     best = BestWeights(folder / BEST)
     points = ValidationPoints(config.trainer.val_checks_per_epoch)
@@ -71,15 +69,7 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     costs = Costs(memory)
     checkpoints = Checkpoints(folder / LAST, config.trainer.checkpoint_minutes, best)
     callbacks: list[Callback] = [points, best, costs, RandomState(), Progress(), checkpoints]
-    tuned.train()  # a loaded or evaluated model is in evaluation mode, which has no dropout
-    padded = config.dataset.collate == "pad"
-    with (
-        join_processes(config, device) as plugins,
-        memory,
-        keep_logits_out(network),
-        contextlib.nullcontext() if padded else use_flat_attention(network),
-        keep_to_plan(plan_memory(config, network, tuned, device, data.collate), network, data.collate) as plan,
-    ):
+    with join_processes(config, device) as plugins, memory, ready_to_train(config, network, tuned, data) as plan:
         trainer = _make_trainer(config, logger, callbacks, plugins)
         _run(trainer, module, data, config.trainer.resume_from)
     spent = costs.measure()
@@ -99,6 +89,23 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
             peak_memory=spent["peak_memory"],
         ),
     )
+
+
+@contextmanager
+def ready_to_train(config: Config, network: PreTrainedModel, tuned: Any, data: MedicalQA) -> Iterator[MemoryPlan]:
+    """Inside this context the model reads and learns as a training has it, by a plan of its memory.
+
+    Args:
+        network: still on the CPU.
+        tuned: the same with its adapters, if there are any.
+    """
+    data.rows_per_step = config.dataset.batch_size * config.trainer.accumulate_grad_batches
+    data.keeps_micro_batches = config.trainer.tokens_per_forward == "auto"
+    tuned.train()  # a loaded or evaluated model is in evaluation mode, which has no dropout
+    with keep_logits_out(network), nullcontext() if config.dataset.collate == "pad" else use_flat_attention(network):
+        plan = plan_memory(config, network, tuned, choose_device(config.trainer), data.collate)
+        with keep_to_plan(plan, network, data.collate):
+            yield plan
 
 
 def _make_trainer(

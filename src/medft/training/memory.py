@@ -21,10 +21,10 @@ from medft.model.build import count_parameters, get_context_length
 from medft.model.head import read_head
 from medft.model.loss import supervised_loss
 from medft.training.precision import choose_precision
+from medft.training.space import NUMBER
 
 _ENOUGH = {"cpu": 512, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are hardly faster
 _SHARE = 0.8  # of what is free is planned with; the rest is for what is not counted here
-_NUMBER = 4  # bytes of a weight, its gradient and its optimizer states, which are kept in float32
 _PROBE = 128  # tokens
 _PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
@@ -59,7 +59,7 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
     with torch.autocast("cpu", torch.bfloat16, enabled=precision.endswith("mixed")):
         few, many = (_count_kept(tuned, collate, tokens) for tokens in lengths)
     per_token = max(1.0, (many - few) / (lengths[1] - lengths[0]))
-    number = _NUMBER * (2 if precision == "64-true" else 1)
+    number = NUMBER * (2 if precision == "64-true" else 1)
     parameters = count_parameters(tuned)
     states = int(config.optimizer.momentum > 0) if isinstance(config.optimizer, SgdConfig) else 2
     # gradients, the states of the optimizer, the gradient of the head, what any pass keeps; besides, on a CPU
@@ -90,17 +90,17 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
 
 
 @contextmanager
-def keep_to_plan(plan: MemoryPlan, network: PreTrainedModel, collate: MicroBatches) -> Iterator[MemoryPlan]:
+def keep_to_plan(plan: MemoryPlan, network: PreTrainedModel, collate: MicroBatches) -> Iterator[None]:
     """Train by a plan inside this context."""
     collate.tokens_per_forward = plan.tokens_per_forward
     if not plan.gradient_checkpointing:
-        yield plan
+        yield
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # their new names are younger than the oldest transformers here
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         try:
-            yield plan
+            yield
         finally:
             network.gradient_checkpointing_disable()
 
