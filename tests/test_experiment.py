@@ -31,7 +31,7 @@ METRICS = (
     {"train/loss", "train/lr", "train/grad_norm", "val/loss", "reference/unigram_loss"}
     | {f"{side}/{name}" for side in ("baseline", "test") for name in SIDE}
     | {f"difference/{name}" for name in SIDE if not registry.METRICS[name].function_of}
-    | {f"cost/{name}" for name in ("train_seconds", "train_tokens", "tokens_per_second", "peak_memory")}
+    | {f"cost/{name}" for name in ("train_seconds", "train_tokens", "tokens_per_second", "peak_memory", "mfu")}
 )
 
 

@@ -55,6 +55,7 @@ def test_split_learns_every_answer_token_once(
     assert cuts.answer_tokens_lost == sum(len(row.answer) for row in rows if row not in kept)
     assert cuts.tokens == sum(len(sample.input_ids) for sample in samples)
     assert cuts.supervised_tokens == len(tokens)
+    assert samples.count_learned() == sum(sample.supervised for sample in samples)
     prompt_tokens = Counter(token for sample in samples for token in learned(sample))[7]
     assert prompt_tokens == (sum(len(row.prompt) - 1 for row in kept) if loss_on == "all" else 0)
 

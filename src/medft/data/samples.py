@@ -68,6 +68,13 @@ class Samples(Dataset[Sample]):
         """Select the samples made of one row."""
         return [self[int(number)] for number in np.flatnonzero(self.windows["row"] == row)]
 
+    def count_learned(self) -> int:
+        """Count the tokens that are learned, of all samples."""
+        learned = self.windows["stop"] - self.windows["start"]
+        if self._config.loss_on == "all":  # prompts, too, but not a second time
+            learned = np.where(self.windows["start"] == 0, self.lengths - 1, learned)
+        return int(learned.sum(dtype=np.int64))
+
     def __len__(self) -> int:
         return len(self.windows)
 

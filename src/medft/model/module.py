@@ -47,10 +47,12 @@ class CausalLM(LightningModule):
         self._collate, self._clip_norm = collate, clip_norm
         self.tokens_seen = 0
         self._loss = torch.zeros(())  # of the step: the mean over the tokens of all processes
+        self._unread: tuple[int, dict[str, Any]] | None = None  # what the last logged step reports, on the GPU
         self._validation: list[tuple[torch.Tensor, int]] = []  # the loss of each batch, and its tokens
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._report()
         checkpoint["precision"] = self.trainer.precision
 
     @override
@@ -99,11 +101,26 @@ class CausalLM(LightningModule):
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters])
         if self._clip_norm:
             torch.nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)
+        self._report()
         step = self.global_step + 1
         if self.logger and (step % self.trainer.log_every_n_steps == 0 or step == 1):  # type: ignore[attr-defined]
             rate = optimizer.param_groups[0]["lr"]
-            values = {"train/loss": float(self._loss), "train/lr": rate, "train/grad_norm": float(norm)}
-            self.logger.log_metrics(values, step=step)
+            self._unread = step, {"train/loss": self._loss, "train/lr": rate, "train/grad_norm": norm}
+
+    def _report(self) -> None:
+        """Log what is unread. A step later a GPU has it ready; at once, it would have nothing to do meanwhile."""
+        if self._unread and self.logger:
+            step, values = self._unread
+            self.logger.log_metrics({name: float(value) for name, value in values.items()}, step=step)
+        self._unread = None
+
+    @override
+    def on_validation_start(self) -> None:
+        self._report()
+
+    @override
+    def on_train_end(self) -> None:
+        self._report()
 
     @override
     def validation_step(self, samples: Sequence[Sample], batch_idx: int) -> None:

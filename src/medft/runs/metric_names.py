@@ -66,7 +66,7 @@ def read_results(metrics: Metrics) -> dict[str, BeforeAfter]:
 
 def flatten_costs(costs: "TrainingCosts") -> dict[str, float]:
     """What training has cost."""
-    return {f"{_COST}{name}": value for name, value in asdict(costs).items()}
+    return {f"{_COST}{name}": value for name, value in asdict(costs).items() if value is not None}
 
 
 def read_costs(metrics: Metrics) -> dict[str, float]:

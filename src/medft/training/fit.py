@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from medft.config.schema import Config
 from medft.data.module import MedicalQA
 from medft.model.build import merge_adapters, prepare
+from medft.model.flops import count_training_flops, measure_peak_flops
 from medft.model.head import keep_logits_out
 from medft.model.loss import use_flat_attention
 from medft.model.module import CausalLM
@@ -34,6 +35,7 @@ class TrainingCosts:
     train_tokens: float  # tokens trained on, without padding
     tokens_per_second: float  # these tokens over the time spent in training steps
     peak_memory: float  # in MiB, of the GPU if that trains, else of the process
+    mfu: float | None  # model FLOPs utilization: work done over what the machine's products reach; None = not known
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         return FitResult(network, trainer.global_step, best.step, plan, None)
     if config.evaluation.weights == "best":
         best.load(tuned)
+    peak = measure_peak_flops(device, choose_precision(config.trainer))
+    speed = spent["tokens"] / max(spent["step_seconds"], 1e-9)
+    mfu = speed * count_training_flops(tuned, data.samples["train"]) / peak if peak else None
     return FitResult(
         network=merge_adapters(tuned).float().to("cpu"),
         steps=trainer.global_step,
@@ -85,8 +90,9 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         costs=TrainingCosts(
             train_seconds=spent["train_seconds"],
             train_tokens=spent["tokens"] * trainer.world_size,
-            tokens_per_second=spent["tokens"] * trainer.world_size / max(spent["step_seconds"], 1e-9),
+            tokens_per_second=speed * trainer.world_size,
             peak_memory=spent["peak_memory"],
+            mfu=mfu,
         ),
     )
 
