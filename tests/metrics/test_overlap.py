@@ -1,12 +1,16 @@
 """Metrics against figures worked out by hand."""
 
 import math
+import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medft.evaluation.evaluate import compute_unigram_losses
-from medft.metrics.overlap import compute_repeat_share, compute_token_f1
+from medft.metrics.overlap import compute_repeat_share, compute_token_f1, measure_rouge
 from medft.metrics.registry import measure_answers
+from medft.metrics.words import split_words
 
 
 def measure(expected: str, generated: str) -> dict[str, float]:
@@ -18,9 +22,43 @@ def measure(expected: str, generated: str) -> dict[str, float]:
 
 def test_the_expected_answer_itself_is_perfect() -> None:
     found = measure("Gout is a disease of the joints.", "Gout is a disease of the joints.")
-    assert found == pytest.approx(
-        {"rouge1": 1, "rouge2": 1, "rougeL": 1, "chrf": 100, "token_f1": 1, "exact_match": 1, "repeat_share": 0}
-    )
+    assert found == pytest.approx(EQUAL)
+
+
+EQUAL = {"rouge1": 1, "rouge2": 1, "rougeL": 1, "chrf": 100, "token_f1": 1, "exact_match": 1, "repeat_share": 0}
+ANSWERS = [
+    "高血压是一种疾病。", "Подагра — болезнь суставов.", "النقرس مرض يصيب المفاصل", "गठिया जोड़ों की बीमारी है।",
+    "La goutte est une maladie articulaire très douloureuse.", "痛風は関節の病気です。",
+    "โรคเกาต์เป็นโรคข้อ", "통풍은 관절 질환이다.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ANSWERS)
+def test_equal_answers_are_equal_in_every_script(text: str) -> None:
+    assert measure(text, text) == pytest.approx(EQUAL)
+    assert measure(text, unicodedata.normalize("NFD", text))["rougeL"] == 1
+    assert measure(text, "gout")["rougeL"] == 0
+
+
+def test_half_a_chinese_answer_is_half_right() -> None:
+    found = measure("痛风是疾病", "痛风是")
+    assert found["rouge1"] == found["rougeL"] == found["token_f1"] == pytest.approx(2 * 1 * 0.6 / 1.6)
+    assert compute_repeat_share("痛风疾病" * 2) == pytest.approx(1 / 5)
+
+
+def test_words_keep_their_accents_and_marks() -> None:
+    assert split_words("naïve cafés, 5 µg/dL") == ["naïve", "cafés", "5", "μg", "dl"]
+    assert split_words("हिन्दी भाषा") == ["हिन्दी", "भाषा"]
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=80), st.text(st.characters(codec="ascii"), max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_english_is_scored_as_by_rouges_own_tokenizer(expected: str, generated: str) -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    own = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True).score(expected, generated)
+    found = measure_rouge([expected], [generated])
+    assert {name: values[0] for name, values in found.items()} == {name: own[name].fmeasure for name in own}
 
 
 def test_an_empty_answer_is_nothing() -> None:

@@ -1,11 +1,11 @@
 """How far a generated answer overlaps with the expected one.
 
-ROUGE and chrF come from their libraries; token F1 and exact match follow the normalisation of SQuAD (Rajpurkar et al.
-2016).
+ROUGE and chrF come from their libraries, ROUGE with words of all scripts, where its own knows a to z and digits; token
+F1 and exact match follow the normalisation of SQuAD (Rajpurkar et al. 2016), characters being the words of Chinese and
+the like, as in MLQA (Lewis et al. 2020).
 """
 
 import functools
-import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from typing import Any
 
 from medft.metrics.metric import Better, Metric
 from medft.metrics.statistics import Bounds
+from medft.metrics.words import lacks_spaces, split_words
 
 _SHARE = (0.0, 1.0)
 
@@ -37,13 +38,15 @@ def compute_token_f1(expected: str, generated: str) -> float:
 
 def compute_repeat_share(text: str, length: int = 4) -> float:
     """The share of an answer's runs of four words that it has written before; 0.0 for shorter answers."""
-    words = re.findall(r"\w+", text.lower())
+    words = split_words(text)
     runs = [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def normalize(text: str) -> list[str]:
     """Words in lower case, without punctuation and articles."""
+    if lacks_spaces(text):
+        return split_words(text)
     bare = text.lower().translate(str.maketrans("", "", string.punctuation))
     return [word for word in bare.split() if word not in ("a", "an", "the")]
 
@@ -51,9 +54,19 @@ def normalize(text: str) -> list[str]:
 # Each scorer takes a moment to make, so both are made once.
 @functools.cache
 def _make_rouge() -> Any:
+    from nltk.stem.porter import PorterStemmer
     from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.tokenizers import Tokenizer
 
-    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    stem = PorterStemmer().stem
+
+    class Words(Tokenizer):  # type: ignore[misc]
+        """Of English text those of rouge_score's own tokenizer: stemmed from four letters on."""
+
+        def tokenize(self, text: str) -> list[str]:
+            return [stem(word) if len(word) > 3 and word.isascii() else word for word in split_words(text)]
+
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=Words())
 
 
 @functools.cache
