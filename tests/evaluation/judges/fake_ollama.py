@@ -57,8 +57,11 @@ def server(
     reply: Callable[[int, Request], Answer],
     models: tuple[str, ...] = ("m:latest",),
     model_info: Mapping[str, object] = {"llama.context_length": 4096},
+    capabilities: tuple[str, ...] = ("completion",),
+    version: str = "9.9.9",
 ) -> Iterator[Served]:
     """Serve until the context ends; `reply` gets the number of the request, from 1, and its body."""
+    about = {"model_info": dict(model_info), "capabilities": list(capabilities)}
     stopped, lock = threading.Event(), threading.Lock()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -68,13 +71,13 @@ def server(
 
         def do_GET(self) -> None:
             digests = [{"model": name, "digest": "d" * 64} for name in models]
-            body = {"version": "9.9.9"} if self.path == "/api/version" else {"models": digests}
+            body = {"version": version} if self.path == "/api/version" else {"models": digests}
             self.give(Answer(200, json.dumps(body).encode()))
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path == "/api/show":
-                self.give(Answer(200, json.dumps({"model_info": dict(model_info)}).encode()))
+                self.give(Answer(200, json.dumps(about).encode()))
                 return
             with lock:
                 served.chats.append(request)

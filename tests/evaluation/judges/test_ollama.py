@@ -84,6 +84,29 @@ def test_a_bad_reply_is_asked_again_with_another_seed() -> None:
     assert sampled == [(1, 0.0), (2, 0.3)]
 
 
+@pytest.mark.parametrize(
+    ("version", "capabilities", "is_warned"),
+    [("0.17.6", ("completion", "thinking"), True), ("0.24.0", ("completion", "thinking"), False),
+     ("0.17.6", ("completion",), False)],
+)  # fmt: skip
+def test_a_server_that_forgets_the_form_of_a_reply_is_named(
+    version: str, capabilities: tuple[str, ...], is_warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(_: int, request: Request) -> Answer:
+        # as servers were: of models that think, no schema was kept where thinking was switched off
+        forgets = version == "0.17.6" and "thinking" in capabilities and request["think"] is False
+        return chat("The answer is partly right. 70 of 100.") if forgets else scored(70)
+
+    with server(reply, capabilities=capabilities, version=version) as served:
+        judge = ready(served.host)
+        judge.prepare()
+        judge.load()
+        assert judge.score(ITEM).status == ("failed" if is_warned else "scored")
+    warned = capsys.readouterr().err
+    assert ("the Ollama server 0.17.6 does not keep m to the form of a reply" in warned) == is_warned
+    assert warned.count("\n") == int(is_warned)
+
+
 def test_each_repeat_has_its_own_seed() -> None:
     with server(lambda *_: scored(5)) as served:
         judge = ready(served.host)

@@ -11,8 +11,11 @@ import pytest
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import JudgeItem, Verdict
 from medft.evaluation.judges.language_model import Refused
+from medft.evaluation.judges.ollama import Ollama
 from medft.evaluation.predictions import Prediction
 from tests.comparison.helpers import answer
+from tests.evaluation.judges.common import COMMON
+from tests.evaluation.judges.fake_ollama import chat, server
 from tests.evaluation.judging.helpers import judge_rows, rows, scripted
 
 
@@ -50,6 +53,31 @@ def test_the_gain_is_over_questions_scored_on_both_sides(tmp_path: Path) -> None
     assert metrics["judge/scripted/difference_p"] == pytest.approx(2 / 2**8)
     assert metrics["judge/scripted/baseline_score"] == 50.0
     assert {"judge/scripted/score_ci_low", "judge/scripted/score_ci_high"} <= metrics.keys()
+
+
+def test_means_and_difference_are_of_the_same_questions(tmp_path: Path) -> None:
+    def rule(item: JudgeItem, _: int) -> int | None:
+        is_hard = number(item) >= 15
+        if item.answer.startswith("new"):
+            return None if is_hard else 58
+        return 20 if is_hard else 60
+
+    metrics = judge_rows(scripted(rule), rows(30), tmp_path)
+    means = [metrics[f"judge/scripted/{key}"] for key in ("baseline_score", "score", "difference", "questions")]
+    assert means == [60, 58, -2, 15]
+    assert (metrics["judge/scripted/scored"], metrics["judge/scripted/failed"]) == (45, 15)
+
+
+def test_a_failure_holds_for_no_more_attempts(tmp_path: Path) -> None:
+    with server(lambda *_: chat("what?")) as served:
+        judges = [Ollama(**{**COMMON, "model": "m", "timeout": 5.0, "max_context": 2048, "host": served.host,
+                            "attempts": attempts}) for attempts in (2, 1, 5)]  # fmt: skip
+        asked = []
+        for judge in judges:
+            judge.prepare()
+            judge_rows(judge, rows(1, baseline=False), tmp_path)
+            asked.append(len(served.chats))
+    assert asked == [3, 3, 9], "each loads once; with fewer attempts than it has had, it is not asked again"
 
 
 def test_judging_again_asks_nothing_and_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,10 +190,10 @@ def test_one_question_that_never_works_is_not_an_absence(tmp_path: Path) -> None
         return JudgeUnavailable("timed out") if item.instruction == "q3" else 50
 
     answered = rows(20)
-    judge = scripted(blocked, controls=20)  # five answers to q3 in all
+    judge = scripted(blocked, controls=20)  # six answers to q3 in all
     metrics = judge_rows(judge, answered, tmp_path)
     assert (metrics["judge/scripted/scored"], metrics["judge/scripted/failed"]) == (38, 2)
-    assert len(judge.told) == 100
+    assert len(judge.told) == 120
 
 
 def test_a_refusal_is_a_failure_in_words_and_not_for_ever(tmp_path: Path) -> None:
@@ -184,7 +212,7 @@ def test_equal_answers_are_asked_once(tmp_path: Path) -> None:
     scores = iter(range(10, 100))
     judge = scripted(lambda *_: next(scores), controls=4)
     first = judge_rows(judge, answered, tmp_path)
-    assert len(judge.told) == 12  # empty, expected, other
+    assert len(judge.told) == 16  # empty, expected, other, claim
     assert first["judge/scripted/score"] == first["judge/scripted/baseline_score"]
     assert judge_rows(scripted(lambda *_: 0, controls=4), rows_like(answered), tmp_path) == first
 

@@ -122,6 +122,11 @@ class Judge(JudgeOptions):
         """Tokens that it reads at most in this judging; a `too_long` verdict holds for this and for less."""
         return None
 
+    @property
+    def patience(self) -> int:
+        """How often it asks where no score comes; a `failed` verdict holds for this and for less."""
+        return 1
+
     def depends_on(self) -> dict[str, object]:
         """All that its scores depend on, beside the item: what tells two judges apart.
 

@@ -23,6 +23,7 @@ CHAT_TOKENS = 64  # what a chat template adds around the prompt, at most
 _LONGEST_PAUSE = 30.0  # seconds
 _ONLY_LOGGED = ("server_version", "context_length", "num_ctx")
 _PLACES = {"question", "expected", "answer"}
+_TAG = re.compile(r"</(\w+)>")
 
 T = TypeVar("T")
 
@@ -53,8 +54,15 @@ class JudgePrompt(Component):
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
     def render(self, question: str, item: JudgeItem) -> str:
-        """The prompt for one item; `question` as the judge wants it put."""
-        return Template(self.text).substitute(question=question, expected=item.expected, answer=item.answer)
+        """The prompt for one item; `question` as the judge wants it put.
+
+        A text that spells the prompt's own tags could end its part of the prompt: there they stand in other brackets.
+        """
+        tags = "|".join(map(re.escape, sorted(set(_TAG.findall(self.text)))))
+        texts = {"question": question, "expected": item.expected, "answer": item.answer}
+        if tags:
+            texts = {name: re.sub(f"<(/?(?:{tags}))>", r"[\1]", text) for name, text in texts.items()}
+        return Template(self.text).substitute(texts)
 
 
 class Fault(Exception):
@@ -163,6 +171,11 @@ class LanguageModel(Judge):
     def context(self) -> int | None:
         return self._context
 
+    @property
+    @override
+    def patience(self) -> int:
+        return self.attempts
+
     def render(self, item: JudgeItem) -> str:
         """The prompt for one item."""
         return self.prompt.render(item.text, item)
@@ -178,9 +191,12 @@ class LanguageModel(Judge):
         # one call with the options of all later ones and a long timeout: loading a model takes its time
         prompt = self.render(JudgeItem("?", "", "-", "-"))
         try:
-            self._retry(lambda _: self.ask(prompt, self.seed, self.temperature, self.load_timeout))
+            self.check_first(self._retry(lambda _: self.ask(prompt, self.seed, self.temperature, self.load_timeout)))
         except (Fault, PromptTooLong, Refused) as error:
             raise JudgeUnavailable(f"judge={self.name}: {self.model} does not answer ({error})") from None
+
+    def check_first(self, reply: Reply) -> None:
+        """Look at the reply that came while the model was loaded, and warn of what it tells of the server."""
 
     @override
     def score(self, item: JudgeItem, repeat: int = 0) -> Verdict:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Self
 from urllib.parse import unquote, urlsplit
 
+from pydantic import PrivateAttr, ValidationError
 from typing_extensions import override
 
 from medft.config.section import Role
+from medft.console import warn
 from medft.errors import JudgeUnavailable
 from medft.evaluation.judges.base import JudgeItem, Name
 from medft.evaluation.judges.language_model import (
@@ -14,6 +16,7 @@ from medft.evaluation.judges.language_model import (
     Fault,
     LanguageModel,
     Reply,
+    Score,
     classify_refusal,
     estimate_tokens,
     shorten_error,
@@ -29,6 +32,8 @@ class Ollama(LanguageModel):
 
     name: Name = "ollama"
     host: Annotated[str, Role.PLACE]
+
+    _thinks: bool = PrivateAttr(default=False)
 
     @property
     def where(self) -> str:
@@ -90,12 +95,22 @@ class Ollama(LanguageModel):
             raise JudgeUnavailable(
                 f"the Ollama server on {self.where} has no model {self.model!r} (ollama pull {self.model})"
             )
-        shown = client.show(name).modelinfo or {}
+        about = client.show(name)
+        self._thinks, shown = "thinking" in (about.capabilities or ()), about.modelinfo or {}
         lengths = [str(value) for key, value in shown.items() if key.endswith(".context_length")]
         context = {"context_length": lengths[0]} if lengths else {}
         # the official client has no method for it
         version = client._request_raw("GET", "/api/version").json().get("version", "unknown")
         return {"model": name, "digest": digests[name], "server_version": str(version), **context}
+
+    @override
+    def check_first(self, reply: Reply) -> None:
+        if self._thinks and not _is_score(reply.text):
+            warn(
+                f"judge={self.name}: the Ollama server {self._facts['server_version']} does not keep {self.model} to "
+                "the form of a reply where it is told not to think (ollama issues 14645 and 15260, mended in newer "
+                "ones): many replies may fail; update the server, or take a model that does not think"
+            )
 
     @override
     def connect(self, timeout: float) -> Any:
@@ -104,6 +119,13 @@ class Ollama(LanguageModel):
         address = urlsplit(self.host)  # the client leaves out who asks
         who = (unquote(address.username or ""), unquote(address.password or "")) if address.password else None
         return ollama.Client(host=self.host, timeout=timeout, auth=who)
+
+
+def _is_score(text: str) -> bool:
+    try:
+        return bool(Score.model_validate_json(text))
+    except ValidationError:
+        return False
 
 
 def _list_errors() -> tuple[type[Exception], ...]:
