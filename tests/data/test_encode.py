@@ -21,7 +21,7 @@ class Counting(Gpt2Tokenizer):
         self.texts = 0
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:  # type: ignore[override]
-        self.texts += len(texts)
+        self.texts += sum("\n?\n" not in text for text in texts)  # not the two that tell what prompts look like
         return super().encode_batch(texts)
 
     def encode(self, text: str) -> list[int]:
@@ -44,11 +44,20 @@ def test_a_sweep_tokenizes_once(compose: Callable[..., Config]) -> None:
     seen = []
     for change in ("dataset.max_length=64", "dataset.max_length=512", "dataset.long_answers=split", "seed=3"):
         config = compose(change)
-        MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache)
+        MedicalQA(
+            config.dataset,
+            read_splits(config),
+            tokenizer,
+            config.seed,
+            config.paths.cache,
+            config.evaluation.max_length,
+        )
         seen.append(tokenizer.texts)
     assert seen == [2 * 210] * 4
     config = compose("dataset.size=100")  # other training rows, the same held-out ones
-    MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache)
+    MedicalQA(
+        config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache, config.evaluation.max_length
+    )
     assert tokenizer.texts == 2 * (210 + 65)
 
 
@@ -66,10 +75,21 @@ def test_other_texts_prompts_and_tokenizers_are_encoded_anew(tmp_path: Path) -> 
     assert tokenizer.texts == 2
 
 
+def test_another_prompt_is_encoded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = store_rows([make_example("what is x?", "y")], tmp_path)
+    before = tokenize(rows, Gpt2Tokenizer(), "alpaca", tmp_path)[0]
+    monkeypatch.setattr("medft.data.encode._WITHOUT_INPUT", "{instruction}\nAnswer:\n")
+    after = tokenize(rows, Gpt2Tokenizer(), "alpaca", tmp_path)[0]
+    assert Gpt2Tokenizer().decode(after.prompt) == "what is x?\nAnswer:\n"
+    assert after.prompt != before.prompt
+
+
 def test_tokenizing_that_fails_leaves_nothing(tmp_path: Path) -> None:
     class Failing(Gpt2Tokenizer):
         def encode_batch(self, texts: list[str]) -> list[list[int]]:  # type: ignore[override]
-            raise OSError("disk full")
+            if "\n?\n" not in texts[0]:  # not the prompts that tell what they look like
+                raise OSError("disk full")
+            return super().encode_batch(texts)
 
     rows = store_rows([make_example("q", "a")], tmp_path / "rows")
     with pytest.raises(OSError, match="disk full"):

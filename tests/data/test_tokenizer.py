@@ -78,6 +78,34 @@ def test_alpaca_prompt_has_an_input_only_where_there_is_one() -> None:
     assert "### Input" not in format_alpaca_prompt(Example("", "", "Do.", "", ""))
 
 
+def test_ids_of_a_padded_vocabulary_stand_for_nothing() -> None:
+    tokenizer = Gpt2Tokenizer()
+    assert tokenizer.decode([*tokenizer.encode("so far"), 50_300]) == "so far"
+
+
+def make_tokenizer(folder: Path, beginning: bool) -> OwnTokenizer:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word: number for number, word in enumerate(["<s>", "</s>", "[UNK]", "a", "What"])}
+    inner = Tokenizer(models.WordLevel(words, "[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    if beginning:
+        inner.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
+    PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    return OwnTokenizer(folder, None, None)
+
+
+def test_a_prompt_begins_as_the_model_has_learned(tmp_path: Path) -> None:
+    row = Example("1", "1", "What", "", "a")
+    with_one, without = (make_tokenizer(tmp_path / str(begins), begins) for begins in (True, False))
+    [prompt], [plain] = (encode_prompts([row], each, "alpaca") for each in (with_one, without))
+    assert prompt == [0, *plain]
+    assert encode_examples([row], with_one, "alpaca")[0].answer == [3, 1], "answers do not begin so"
+    assert with_one.fingerprint != without.fingerprint
+    assert list(Gpt2Tokenizer.beginning) == []
+
+
 def test_no_tokenizer_in_a_directory_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no tokenizer in it"):
         OwnTokenizer(tmp_path, None, None)

@@ -1,6 +1,7 @@
 """Models from scratch and from directories, and what is refused."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,24 @@ def test_nano_has_ten_million_parameters(compose: Callable[..., Config]) -> None
     assert get_context_length(network) == 1024
     assert network.config.resid_pdrop == network.config.attn_pdrop == network.config.embd_pdrop == 0.0
     assert network.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("family", ["gpt2", "opt", "biogpt", "llama", "gpt_neox"])
+def test_dropout_reaches_every_family(compose: Callable[..., Config], family: str, dropout: float) -> None:
+    usual = compose(f"model.dropout={dropout}").model
+    sizes = {"num_attention_heads": 2, "hidden_size": 16, "num_hidden_layers": 1}
+    more = {"opt": {"word_embed_proj_dim": 16, "ffn_dim": 16}}
+    shape = {"gpt2": {"n_head": 2, "n_embd": 16, "n_layer": 1}}.get(family, sizes | more.get(family, {}))
+    model = usual.model_copy(update={"type": family, "shape": {**shape, "vocab_size": 50257}})
+    network = build_model(model, None, Gpt2Tokenizer(), seed=0)
+    settings = network.config.to_dict()
+    kept = {
+        key: value for key, value in settings.items() if "drop" in key and not re.search("layer|summary|class", key)
+    }
+    assert kept and set(kept.values()) == {dropout}
+    layers = {module.p for module in network.modules() if isinstance(module, torch.nn.Dropout)}
+    assert layers <= {dropout}
 
 
 def test_weights_from_scratch_follow_the_seed(compose: Callable[..., Config]) -> None:

@@ -112,7 +112,7 @@ def test_generation_works_again_after_flat(network: PreTrainedModel) -> None:
 def test_a_model_that_ignores_where_samples_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     config = AutoConfig.for_model("gpt2", **SHAPES["gpt2"])
     network = AutoModelForCausalLM.from_config(config).eval()
-    check_flat_attention(network)
+    check_flat_attention(network, 64)
 
     def one_long_sequence(module: object, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
                           attention_mask: object, **_: object) -> tuple[torch.Tensor, None]:  # fmt: skip
@@ -124,7 +124,55 @@ def test_a_model_that_ignores_where_samples_end_is_refused(monkeypatch: pytest.M
         block.attn.c_attn.weight.data.mul_(40)
         block.attn.c_proj.weight.data.mul_(40)
     with pytest.raises(ModelError, match="set dataset.collate=pad"):
-        check_flat_attention(network)
+        check_flat_attention(network, 64)
+
+
+def make_windowed(family: str) -> PreTrainedModel:
+    torch.manual_seed(0)
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 16,
+             "intermediate_size": 24, "max_position_embeddings": 64, "vocab_size": 101, "sliding_window": 8,
+             "head_dim": 4, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}  # fmt: skip
+    more = {"qwen2": {"use_sliding_window": True, "max_window_layers": 0}}.get(family, {})
+    config = AutoConfig.for_model(family, **sizes, **more)
+    network = AutoModelForCausalLM.from_config(config, dtype=torch.float64)
+    for parameter in network.parameters():  # the effect is small at initialisation
+        parameter.data.mul_(4)
+    return network.eval()
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "phi3", "gemma3_text"])
+def test_sliding_windows_are_kept(family: str) -> None:
+    network = make_windowed(family)
+    check_flat_attention(network, 64)
+    generator = torch.Generator().manual_seed(7)
+    rows = [Sample(torch.randint(1, 101, (size,), generator=generator).tolist(), 1) for size in (40, 25)]
+    with torch.no_grad():
+        expected = supervised_loss(network, pad(rows, 0))
+        with use_flat_attention(network):
+            flattened = supervised_loss(network, flatten(rows))
+        network.config.sliding_window = 64
+        for module in network.modules():
+            if getattr(module, "sliding_window", None):
+                module.sliding_window = 64
+        with use_flat_attention(network):
+            unbounded = supervised_loss(network, flatten(rows))
+    torch.testing.assert_close(flattened, expected, rtol=1e-9, atol=0)
+    assert abs(float(unbounded - expected)) > 1e-3, "the window makes a difference here"
+
+
+def test_a_window_that_is_ignored_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from medft.model import loss
+
+    kept = loss.flat_attention
+    monkeypatch.setattr(loss, "flat_attention", lambda *parts, sliding_window=None, **more: kept(*parts, **more))
+    with pytest.raises(ModelError, match="set dataset.collate=pad"):
+        check_flat_attention(make_windowed("mistral"), 64)
+    check_flat_attention(make_windowed("mistral"), 8)  # no sample is longer than the window
+
+
+def test_soft_caps_are_refused() -> None:
+    with pytest.raises(ModelError, match="soft caps.*set dataset.collate=pad"):
+        check_flat_attention(make_windowed("gemma2"), 64)
 
 
 def test_lora_reads_flattened_batches(network: PreTrainedModel) -> None:

@@ -37,6 +37,9 @@ _WITHOUT_INPUT = (
 )
 
 
+_PROBES = [Example("?", "?", "?", given, "?") for given in ("", "?")]  # both forms of a prompt
+
+
 def format_alpaca_prompt(example: Example) -> str:
     """Format the Alpaca prompt up to and including the response header."""
     template = _WITH_INPUT if example.input else _WITHOUT_INPUT
@@ -48,7 +51,8 @@ def encode_prompts(examples: Sequence[Example], tokenizer: Tokenizer, style: str
     if style == "chat":
         turns = [f"{each.instruction}\n\n{each.input}" if each.input else each.instruction for each in examples]
         return tokenizer.encode_chats(turns)
-    return tokenizer.encode_batch([format_alpaca_prompt(example) for example in examples])
+    prompts = tokenizer.encode_batch([format_alpaca_prompt(example) for example in examples])
+    return [[*tokenizer.beginning, *prompt] for prompt in prompts]
 
 
 def decode_answer(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
@@ -114,7 +118,9 @@ def tokenize(rows: Rows, tokenizer: Tokenizer, prompt_style: str, cache: Path) -
     Args:
         cache: gets `data/tokens-<rows, tokenizer and prompt>.arrow`.
     """
-    parts = (rows.fingerprint, tokenizer.fingerprint, prompt_style, _VERSION)
+    # the prompts themselves: their text may be another one tomorrow, as of a chat template that tells the date
+    prompts = encode_prompts(_PROBES, tokenizer, prompt_style)
+    parts = (rows.fingerprint, tokenizer.fingerprint, prompt_style, str(prompts), _VERSION)
     name = f"tokens-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:32]}.arrow"
     folder = cache / "data"
     with exclusive_lock(folder / f"{name}.lock"):

@@ -37,6 +37,7 @@ class Tokenizer(Protocol):
     end_token_id: int
     pad_token_id: int
     vocab_size: int
+    beginning: Sequence[int]  # token ids that a text begins with, as the model has learned; a chat template has its own
 
     @property
     def fingerprint(self) -> str:
@@ -97,6 +98,7 @@ class Gpt2Tokenizer(Tokenizer):
 
     end_token_id = pad_token_id = _END_OF_TEXT
     vocab_size = _END_OF_TEXT + 1
+    beginning = ()
     fingerprint = f"gpt2 {_GPT2_FILES['vocab.bpe']}"
 
     @override
@@ -109,7 +111,8 @@ class Gpt2Tokenizer(Tokenizer):
 
     @override
     def decode(self, token_ids: Sequence[int], with_special: bool = False) -> str:
-        return str(load_gpt2_encoding().decode(list(token_ids)))
+        # weights with a padded vocabulary may write ids that stand for nothing
+        return str(load_gpt2_encoding().decode([each for each in token_ids if each < self.vocab_size]))
 
     @override
     def save(self, directory: Path) -> None:
@@ -135,13 +138,16 @@ class OwnTokenizer(Tokenizer):
         pad = self._inner.pad_token_id if pad_token_id is None else pad_token_id
         self.pad_token_id = self.end_token_id if pad is None else int(pad)
         self.vocab_size = len(self._inner)
+        whole, plain = (self._inner("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        self.beginning = whole[: whole.index(plain[0])]
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the vocabulary with its rules, the chat template and the end-of-text token."""
         backend = getattr(self._inner, "backend_tokenizer", None)
         rules = backend.to_str() if backend else json.dumps(self._inner.get_vocab(), sort_keys=True)
-        parts = (type(self._inner).__name__, rules, str(self._inner.chat_template), str(self.end_token_id))
+        parts = [type(self._inner).__name__, rules, str(self._inner.chat_template), str(self.end_token_id)]
+        parts += map(str, self.beginning)
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
     @override

@@ -19,7 +19,7 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
         ModelError: its weights or shape do not match the config.
     """
     config = _load_config(model, directory)
-    names = [name for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout") if hasattr(config, name)]
+    names = _list_dropouts(config)
     if model.dropout and not names:
         raise ModelError(f"model.dropout={model.dropout}: {config.model_type} models have no dropout to set")
     for name in names:
@@ -96,6 +96,14 @@ def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
 def merge_adapters(network: Any) -> PreTrainedModel:
     """Return the plain model after training, with adapters merged into its weights."""
     return network.merge_and_unload() if hasattr(network, "merge_and_unload") else network
+
+
+def _list_dropouts(config: PreTrainedConfig) -> list[str]:
+    """The keys of a model's dropouts, as its family calls them; all but those of heads that are not used here."""
+    values = config.to_dict().items()
+    numbers = [key for key, value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    others = ("classifier", "summary", "layerdrop")
+    return [key for key in numbers if "drop" in key and not any(other in key for other in others)]
 
 
 def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig:

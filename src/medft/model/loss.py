@@ -19,6 +19,8 @@ from medft.model.hardware import has_bfloat16
 from medft.model.head import HeadLoss, read_head
 
 ATTENTION_NAME = "medft_flat"
+_SHORT, _BEYOND = 5, 8  # tokens of the sample that is checked; how many more than a sliding window has
+_CLOSE = 1e-5  # relative, of sums of losses in float32
 
 
 def supervised_loss(network: Any, batch: Batch) -> torch.Tensor:
@@ -55,6 +57,9 @@ def flat_attention(
     cu_seqlens: torch.Tensor,
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each sample of a flattened row.
@@ -64,10 +69,16 @@ def flat_attention(
         sequence_lengths: tokens of each sample; they add up to `tokens`.
         cu_seqlens: their running sum from 0, int32, on the same device.
         dropout: on the attention weights; the model passes 0.0 unless it trains.
+        sliding_window: the tokens that one sees, itself included; None = all before it.
 
     Returns:
         (1, tokens, heads, head size), and None for the weights, which are not computed.
+
+    Raises:
+        ValueError: the model caps its scores (`softcap`) or has sinks (`s_aux`), which the kernels used here do not.
     """
+    if softcap or s_aux is not None:
+        raise ValueError(f"its attention has {'soft caps' if softcap else 'sinks'}")
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and not dropout and has_bfloat16(query.device):
         # one kernel for all samples: torch's variable-length attention (CUDA from Ampere on, 16 bit)
         from torch.nn.attention.varlen import varlen_attn
@@ -76,7 +87,7 @@ def flat_attention(
         if (groups := q.shape[1] // k.shape[1]) > 1:
             k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
         longest = max(sequence_lengths)
-        causal = (-1, 0)  # everything before, nothing after
+        causal = (sliding_window - 1 if sliding_window else -1, 0)  # so many before, -1 = all; nothing after
         out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=causal)
         assert isinstance(out, torch.Tensor)
         return out.unsqueeze(0), None
@@ -85,11 +96,22 @@ def flat_attention(
         parts = (query.float(), key.float(), value.float())  # torch's kernel is slower in bfloat16 on short samples
     pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in parts)
     grouped = query.shape[1] != key.shape[1]
-    outputs = [
-        scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped)
-        for q, k, v in zip(*pieces, strict=True)
-    ]
+    outputs = []
+    for q, k, v in zip(*pieces, strict=True):
+        window = _mask_beyond(sliding_window, q) if sliding_window and q.shape[2] > sliding_window else None
+        outputs.append(
+            scaled_dot_product_attention(
+                q, k, v, window, is_causal=window is None, scale=scaling, dropout_p=dropout, enable_gqa=grouped
+            )
+        )
     return torch.cat(outputs, dim=2).to(query.dtype).transpose(1, 2).contiguous(), None
+
+
+def _mask_beyond(window: int, query: torch.Tensor) -> torch.Tensor:
+    """Which keys each query sees, (tokens, tokens): itself and the `window` - 1 before it."""
+    tokens = query.shape[2]
+    seen = torch.ones((tokens, tokens), dtype=torch.bool, device=query.device)
+    return seen.tril().triu(1 - window)
 
 
 @contextmanager
@@ -104,13 +126,18 @@ def use_flat_attention(network: PreTrainedModel) -> Iterator[None]:
         network.set_attn_implementation(before)
 
 
-def check_flat_attention(network: PreTrainedModel) -> None:
+def check_flat_attention(network: PreTrainedModel, max_length: int) -> None:
     """Check that a model computes the same from a flattened batch as from a padded one.
+
+    Args:
+        max_length: the most tokens of a sample; where a model's sliding window is shorter, one is read that is longer.
 
     Raises:
         ModelError: it does not, as its code has another kind of attention.
     """
-    samples = [Sample([5, 9, 11, 7, 3], 1), Sample([8, 2, 6], 1)]
+    window = getattr(network.config, "sliding_window", None) or max_length
+    longest = min(max_length, window + _BEYOND) if window < max_length else _SHORT
+    samples = [Sample([5 + place % 7 for place in range(longest)], 1), Sample([8, 2, 6], 1)]
     was_training = network.training
     network.eval()
     try:
@@ -122,5 +149,5 @@ def check_flat_attention(network: PreTrainedModel) -> None:
         raise ModelError(f"this model cannot read flattened batches ({error}): set dataset.collate=pad") from None
     finally:
         network.train(was_training)
-    if not torch.allclose(flattened, expected, rtol=1e-3):
+    if not torch.allclose(flattened, expected, rtol=_CLOSE):
         raise ModelError("this model computes something else from flattened batches: set dataset.collate=pad")

@@ -124,14 +124,16 @@ class CausalLM(LightningModule):
 
     @override
     def validation_step(self, samples: Sequence[Sample], batch_idx: int) -> None:
-        for batch in self._collate(samples):
+        for batch in self._collate(samples) if samples else ():
             self._validation.append((supervised_loss(self.network, batch.to(self.device)), batch.learned))
 
     @override
     def on_validation_epoch_end(self) -> None:
-        losses, tokens = zip(*self._validation, strict=True)
+        zero = torch.zeros((), device=self.device)  # of a process that has no rows
+        losses = torch.stack([zero, *(loss for loss, _ in self._validation)]).sum()
+        tokens = sum(tokens for _, tokens in self._validation)
         self._validation = []
-        loss = self._sum_over_processes(torch.stack(losses).sum()) / self._sum_over_processes(sum(tokens))
+        loss = self._sum_over_processes(losses) / self._sum_over_processes(tokens)
         self.log("val/loss", loss, prog_bar=True, logger=False)
         if self.logger and not self.trainer.sanity_checking:
             self.logger.log_metrics({"val/loss": float(loss)}, step=self.global_step)
