@@ -78,7 +78,7 @@ def test_audit_tries_several_lengths(capsys: pytest.CaptureFixture[str], tmp_pat
     assert (folder / "audit.png").read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out
     assert "training rows, cut at" in out
-    assert "no row, group or document is on two sides" in out
+    assert "no row, question, answer, group or document is on two sides" in out
     assert not (tmp_path / "root" / "mlruns").exists()
 
 

@@ -1,6 +1,7 @@
 """The audit finds every planted leak, counts what is cut, and finds nothing where nothing is."""
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,14 @@ COLUMNS = ["dataset=alpaca", "dataset.path=data.jsonl", "dataset.reader.columns.
 
 
 def audited(config: Config) -> tuple[Audit, MedicalQA]:
-    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), config.seed, config.paths.cache)
+    data = MedicalQA(
+        config.dataset,
+        read_splits(config),
+        Gpt2Tokenizer(),
+        config.seed,
+        config.paths.cache,
+        config.evaluation.max_length,
+    )
     return audit(config, data), data
 
 
@@ -73,10 +81,68 @@ def test_planted_leaks_are_all_found(compose: Callable[..., Config], capsys: pyt
     assert len(named) == 5
     print_audit(report)
     warn_of_leaks(report, "warn")
-    told = "train-test: 20 exact and 20 near duplicates, 0 groups and 5 documents on both sides"
+    told = (
+        "train-test: 20 exact and 20 near duplicates, 0 further questions, 0 equal and 0 near answers to other "
+        "questions, 0 groups and 5 documents on both sides"
+    )
     assert told in capsys.readouterr().err
     with pytest.raises(InputError, match=f"dataset.on_leak=error: {told}"):
         warn_of_leaks(report, "error")
+
+
+def test_a_question_alone_and_an_answer_alone_are_seen(
+    compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(plain())
+    splits = read_splits(compose(*COLUMNS))
+    train, groups = [line(each) for each in splits.train], sorted({row.group for row in splits.test})
+    place = [{"group": groups[n], "document": groups[n]} for n in range(3)]
+    other = " ".join(text(7000, 50))
+    questions = [train[n] | place[0] | {"id": f"question{n}", "output": f"{n} {other}"} for n in range(6)]
+    named = [f"What is {' '.join(text(8000 + n, 8))}?" for n in range(9)]
+    answers = [train[20 + n] | place[1] | {"id": f"answer{n}", "instruction": named[n]} for n in range(5)]
+    near = [train[30 + n] | place[2] | {"id": f"near{n}", "instruction": named[5 + n],
+                                        "output": " ".join(changed(train[30 + n]["output"].split(), 2))}
+            for n in range(4)]  # fmt: skip
+    short = [line(id=f"yes{n}", **{**place[0], "instruction": f"{named[0]} {n}", "output": "Yes."}) for n in range(3)]
+    also = [line(id="yes", group="g-train", document="g-train", instruction="Is it?", output="Yes.")]
+    write([*plain(), *questions, *answers, *near, *short, *also])
+    report, _ = audited(compose(*COLUMNS))
+    leak = report.shared["train-test"]
+    assert (leak.exact, leak.near) == (0, 0)
+    assert (leak.questions, leak.answers, leak.near_answers) == (6, 5, 4)
+    found = {kind: {each["second"] for each in leak.examples if each["kind"] == kind}
+             for kind in ("question", "answer", "near answer")}  # fmt: skip
+    assert found == {
+        "question": {row["id"] for row in questions}, "answer": {row["id"] for row in answers},
+        "near answer": {row["id"] for row in near},
+    }  # fmt: skip
+    print_audit(report)
+    shown = capsys.readouterr().out
+    assert "alone" in shown and "no row says to which group" not in shown
+
+
+def test_forms_of_one_character_are_one(compose: Callable[..., Config]) -> None:
+    rows = [row | {"output": f"{row['output']} très fatigué"} for row in plain()]
+    write(rows)
+    splits = read_splits(compose(*COLUMNS))
+    train, group = [line(each) for each in splits.train], splits.test[0].group
+    copies = [row | {"id": f"nfd{n}", "group": group, "document": group,
+                     "output": unicodedata.normalize("NFD", row["output"])}
+              for n, row in enumerate(train[:5])]  # fmt: skip
+    write([*rows, *copies])
+    assert audited(compose(*COLUMNS))[0].shared["train-test"].exact == 5
+
+
+def test_it_is_said_where_no_row_has_a_group(
+    compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(plain())
+    report, _ = audited(compose(*[each for each in COLUMNS if "columns.group" not in each]))
+    print_audit(report)
+    assert (
+        "no row says to which group it belongs: questions are kept apart by their text alone" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("dedup", ["exact", "near"])
@@ -103,7 +169,7 @@ def test_the_sample_data_leaks_nothing(compose: Callable[..., Config], capsys: p
     assert report.describe_leaks() == []
     assert [part.exact_duplicates + part.near_duplicates for part in report.parts.values()] == [0, 0, 0]
     print_audit(report)
-    assert "no row, group or document is on two sides of the split" in capsys.readouterr().out
+    assert "no row, question, answer, group or document is on two sides of the split" in capsys.readouterr().out
 
 
 def test_training_on_all_is_a_leak(compose: Callable[..., Config]) -> None:
@@ -184,7 +250,7 @@ def test_test_rows_are_counted_where_the_evaluation_cuts_them(compose: Callable[
         room = [length - len(row.prompt) for row in (data.tokens["test"][n] for n in range(21))]
         lost = sum(max(0, len(data.tokens["test"][n].answer) - each) for n, each in enumerate(room))
         assert (part.max_length, part.cuts.answer_tokens_lost) == (length, lost)
-    assert audited(compose("evaluation.max_length=8", "dataset.collate=pad"))[0].parts["test"].cuts.samples == 0
+    assert audit(compose("evaluation.max_length=8", "dataset.collate=pad"), data).parts["test"].cuts.samples == 0
 
 
 def test_validation_is_not_loaded_whole(compose: Callable[..., Config]) -> None:

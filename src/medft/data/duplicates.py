@@ -1,11 +1,13 @@
-"""Duplicate rows: exact ones (ignoring case and spacing) and near ones (MinHash over word triples).
+"""Duplicate rows: exact ones (ignoring case, spacing and forms of one character) and near ones (MinHash over word
+triples).
 
 Broder, "On the resemblance and containment of documents", SEQUENCES 1997.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +32,15 @@ _MARGIN = 0.1
 _MOST = 50
 
 
-def hash_rows(rows: Rows) -> Keys:
-    """Hash each row's three texts to 64 bits, ignoring case and spacing."""
-    texts = rows.columns("instruction", "input", "output")
-    return hash_texts(("\x1f".join(" ".join(text.lower().split()) for text in row) for row in texts), len(rows))
+def hash_rows(rows: Rows, *columns: str) -> Keys:
+    """Hash each row's three texts, or those of some columns, to 64 bits, ignoring case and spacing."""
+    texts = rows.columns(*(columns or ("instruction", "input", "output")))
+    return hash_texts(("\x1f".join(map(normalize_text, row)) for row in texts), len(rows))
+
+
+def normalize_text(text: str) -> str:
+    """One form of what is written in several: NFKC, lower case, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).lower().split())
 
 
 def isin_sorted(keys: Keys, known: Keys) -> NDArray[np.bool_]:
@@ -89,11 +96,15 @@ class NearDuplicates:
     MinHash signatures are cut into bands; rows that agree in a whole band are compared.
     """
 
-    def __init__(self, rows: Sequence[Example], threshold: float) -> None:
+    def __init__(
+        self, rows: Sequence[Example], threshold: float, select: Callable[[Example], str] | None = None
+    ) -> None:
+        """`select` gives the text of a row that is compared; None = all three, one after the other."""
         from datasketch import MinHash
 
         self._threshold = threshold
-        self._triples = [_hash_triples(example) for example in track(rows, "Word triples of rows", len(rows))]
+        text = select or (lambda row: f"{row.instruction} {row.input} {row.output}")
+        self._triples = [_hash_triples(text(row)) for row in track(rows, "Word triples of rows", len(rows))]
         self._signatures = np.empty((len(rows), _BANDS * _BAND), np.uint32)
         empty = MinHash(num_perm=_BANDS * _BAND, seed=1, hashfunc=int)
         for number, triples in enumerate(track(self._triples, "Signatures of rows", len(rows))):
@@ -136,9 +147,9 @@ class _Band:
         return same[-_MOST:] if keep is None else same[keep[same]][-_MOST:]
 
 
-def _hash_triples(example: Example) -> Hashes:
-    """Hash each distinct triple of words of a row's three texts to 32 bits, sorted."""
-    words = _WORD.findall(f"{example.instruction} {example.input} {example.output}".lower())
+def _hash_triples(text: str) -> Hashes:
+    """Hash each distinct triple of words to 32 bits, sorted."""
+    words = _WORD.findall(normalize_text(text))
     shingles = {" ".join(words[start : start + _TRIPLE]) for start in range(max(1, len(words) - _TRIPLE + 1))}
     digests = b"".join(hashlib.blake2b(shingle.encode(), digest_size=4).digest() for shingle in shingles)
     return np.unique(np.frombuffer(digests, np.uint32))

@@ -29,19 +29,24 @@ _LINES: list[tuple[str, Callable[[SplitAudit], str]]] = [
 ]
 
 
+_SHARED = (
+    ("exact", "exact duplicates"), ("near", "near duplicates"), ("questions", "questions alone"),
+    ("answers", "answers alone"), ("near_answers", "near answers"), ("groups", "groups"), ("documents", "documents"),
+)  # fmt: skip
+
+
 def print_audit(audit: Audit) -> None:
     """Print the sizes of each split and what two of them have in common."""
     title = f"data audit (training: long_answers={audit.long_answers})"
     rows = [(name, *(line(part) for part in audit.parts.values())) for name, line in _LINES]
     print_table(title, ("", *audit.parts), rows)
     if audit.describe_leaks():
-        shared = [
-            (pair, *(f"{count:,}" for count in (both.exact, both.near, both.groups, both.documents)))
-            for pair, both in audit.shared.items()
-        ]
-        print_table("on both sides", ("splits", "exact duplicates", "near duplicates", "groups", "documents"), shared)
+        shared = [(pair, *(f"{getattr(both, kind):,}" for kind, _ in _SHARED)) for pair, both in audit.shared.items()]
+        print_table("on both sides", ("splits", *(title for _, title in _SHARED)), shared)
     else:
-        say("no row, group or document is on two sides of the split")
+        say("no row, question, answer, group or document is on two sides of the split")
+    if not audit.has_groups:
+        say("no row says to which group it belongs: questions are kept apart by their text alone")
     if audit.near_sampled:
         say(f"near duplicates were sought among {audit.near_searched:,} rows (audit.max_rows): there may be more")
     if audit.deduplicated or audit.skipped:

@@ -9,17 +9,23 @@ A new data set is one file here and one YAML in `conf/dataset/`:
 
 import glob
 import os
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from medft.config.options import list_with_rows
 from medft.config.schema import DatasetConfig
 from medft.config.section import ReaderOptions
 from medft.data.example import BadRow, Example, hash_fields
 from medft.errors import DataError, InputError
+
+_POSSESSIVE = regex.compile(r"['\u2019`\u00b4]s\b")
+_NO_WORD = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 Row = dict[str, Any]
 Located = tuple[str, Row]  # `file:line` and the row there
@@ -175,13 +181,24 @@ def read_cell(row: Row, column: str, required: bool = True) -> str:
     return value.strip()
 
 
+def make_default_group(instruction: str, input: str) -> str:
+    """The group of a row that does not say one: its question, ignoring case and spacing."""
+    return " ".join(f"{instruction} {input}".lower().split())
+
+
+def normalize_name(name: str) -> str:
+    """One spelling of a subject's name: forms of one character, case, possessives, punctuation and spacing aside."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(_NO_WORD.sub(" ", _POSSESSIVE.sub("", text)).split())
+
+
 def make_example(
     instruction: str, output: str, *, input: str = "", id: str = "", group: str = "", document: str = "", **meta: str
 ) -> Example:
     """Make an example; by default the id is a hash of the content, the group is the question (ignoring case and
     spacing), and the document is the group.
     """
-    group = group or " ".join(f"{instruction} {input}".lower().split())
+    group = group or make_default_group(instruction, input)
     return Example(
         id=id or hash_fields(instruction, input, output)[:16],
         group=group,

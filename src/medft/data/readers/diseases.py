@@ -6,7 +6,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from medft.data.example import BadRow, Example
-from medft.data.readers.base import Row, make_example, read_cell
+from medft.data.readers.base import Row, make_example, normalize_name, read_cell
 from medft.data.readers.tables import TableReader, read_table
 from medft.errors import DataError
 
@@ -21,7 +21,7 @@ class Diseases(TableReader):
         question, answer = read_cell(row, "question"), read_cell(row, "answer")
         # the columns must be there, their cells may be empty
         source, focus = (read_cell(row, name, required=name not in row) for name in ("source", "focus_area"))
-        return make_example(question, answer, group=focus.lower(), source=source, focus=focus)
+        return make_example(question, answer, group=normalize_name(focus), source=source, focus=focus)
 
     @override
     @classmethod

@@ -23,7 +23,7 @@ from typing_extensions import override
 from medft.config.section import Role
 from medft.console import say, track
 from medft.data.example import BadRow, Example
-from medft.data.readers.base import Reader, is_remote, make_example, require_path
+from medft.data.readers.base import Reader, is_remote, make_example, normalize_name, require_path
 from medft.errors import DataError
 from medft.files import exclusive_lock, write_atomically
 
@@ -59,7 +59,7 @@ class MedQuAD(Reader):
     normalise: bool = True
 
     def read(self) -> Iterator[Example | BadRow]:
-        """Yield the answered pairs by file name; the group is the subject (the file's Focus) in lower case.
+        """Yield the answered pairs by file name; the group is the subject (the file's Focus) in one spelling.
 
         Three collections were released without answers; their pairs are left out and counted.
         """
@@ -104,7 +104,7 @@ class MedQuAD(Reader):
                 self._read_text(question),
                 self._read_text(_find_first(pair, "Answer", "answer")),
                 id=f"{source}-{question.get('qid') or document}",
-                group=focus.lower() or f"{source}-{document}",
+                group=normalize_name(focus) or f"{source}-{document}",
                 document=f"{source}-{document}",
                 focus=focus,
                 question_type=question.get("qtype", ""),
