@@ -46,6 +46,7 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.train", *sys.argv[1:], "--one", way]
             out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             found[way].append(json.loads(out.splitlines()[-1]))
+            print(f"{way}: {found[way][-1]}", file=sys.stderr, flush=True)
     peer = summary(found[ways[0]])
     print(f"{'':18}{'tokens/s':>10}{'ratio':>8}{'MFU':>7}{'peak MiB':>10}{'ratio':>8}{'last loss':>11}")
     for way, runs in found.items():
@@ -83,7 +84,14 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         ])  # fmt: skip
         directory = resolve(config.model, config.paths.cache)
         tokenizer = load_tokenizer(config.model, directory)
-        data = MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache)
+        data = MedicalQA(
+            config.dataset,
+            read_splits(config),
+            tokenizer,
+            config.seed,
+            config.paths.cache,
+            config.evaluation.max_length,
+        )
         network = build_model(config.model, directory, tokenizer, config.seed)
         if arguments.longest:
             data.samples["train"] = WithALongOne(data.samples["train"], arguments.longest)

@@ -1,6 +1,7 @@
 """A whole run in seconds: what MLflow holds afterwards, and that it can be repeated."""
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.predictions import read_jsonl
 from medft.experiment import run
 from medft.metrics import registry
-from medft.runs.local_run import LocalRun
+from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.record import read_record
 from medft.runs.splits import read_splits
 from tests.finished import THIRTY, Finished, mlflow_id
@@ -80,6 +81,22 @@ def test_everything_is_in_one_run(finished: Callable[..., Finished]) -> None:
     assert last[-2] == f"read:          {config.paths.output}/report.html"
     assert last[-1].startswith(f"results:       {config.paths.output} (run {made.run_id})")
     assert f"mlflow ui --backend-store-uri sqlite:///{made.place / 'root' / 'mlruns' / 'mlflow.db'}" in last[-4]
+
+
+def test_a_training_that_diverges_is_called_so(
+    finished: Callable[..., Finished], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = finished(*THIRTY, "optimizer.lr=1e30", "scheduler=constant", "evaluation.weights=last")
+    assert not math.isfinite(made.metrics["test/loss"])
+    assert {key for key in made.metrics if key.startswith(("test/loss_", "difference/loss_"))} == set()
+    assert "the training diverged: test/loss is not a number" in capsys.readouterr().err
+    row = next(line for line in made.printed.splitlines() if "bits_per_byte" in line)
+    assert "nan" in row and "0.00" not in row and "[-" not in row
+    state = read_local_run(made.config.paths.output).state
+    assert (state.status, state.outcome) == ("FINISHED", "DIVERGED")
+    capsys.readouterr()
+    assert main(["runs", f"paths.root_dir={made.place / 'root'}"]) == 0
+    assert "diverged" in capsys.readouterr().out
 
 
 def test_artifacts_hold_what_they_say(finished: Callable[..., Finished]) -> None:

@@ -21,8 +21,8 @@ from medft.evaluation.evaluate import compute_answer_losses
 from medft.evaluation.generation import count_places, iterate_answers
 from medft.evaluation.judges.base import JudgeItem, judge_of
 from medft.evaluation.probes import load_probes
-from medft.experiment import load_model, preflight
-from medft.model.build import count_parameters, get_context_length, prepare
+from medft.experiment import get_read_length, load_model, preflight
+from medft.model.build import count_parameters, prepare
 from medft.model.loss import supervised_loss
 from medft.model.module import build_optimizer
 from medft.runs.splits import read_splits
@@ -80,7 +80,9 @@ def estimate(config: Config) -> Estimate:
     config = settle_precision(config)
     splits = read_splits(config)
     network, tokenizer = load_model(config)
-    data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
+    data = MedicalQA(
+        config.dataset, splits, tokenizer, config.seed, config.paths.cache, get_read_length(config, network)
+    )
     preflight(config, network)
     reading = time.perf_counter() - began
     device = choose_device(config.trainer)
@@ -134,7 +136,7 @@ def _estimate_training(config: Config, network: Any, data: MedicalQA, device: st
 
 def _estimate_writing(config: Config, network: Any, encoded: Sequence[Encoded]) -> float:
     """Seconds of measuring before and after the training."""
-    longest = min(config.evaluation.max_length, get_context_length(network))
+    longest = get_read_length(config, network)
     few = sorted(encoded, key=lambda row: len(row.prompt) + len(row.answer))[len(encoded) // 2 :][:2]
     loss = _time(lambda: compute_answer_losses(network, few, longest)) / sum(_length(row, longest) for row in few)
     losses = loss * sum(_length(row, longest) for row in encoded)
@@ -188,7 +190,7 @@ def _estimate_judging(config: Config, data: MedicalQA) -> tuple[float | None, st
     except MedftError as error:
         return None, str(error)
     rows = min(len(data.splits.test), judge.limit or len(data.splits.test))
-    verdicts = (rows * (1 + config.evaluation.baseline) + 3 * min(rows, judge.controls)) * judge.repeats
+    verdicts = (rows * (1 + config.evaluation.baseline) + 4 * min(rows, judge.controls)) * judge.repeats
     return verdict * verdicts / judge.concurrency, ""
 
 

@@ -1,5 +1,6 @@
 """The story of a run, top to bottom: data, model, baseline, fit, generate, judge, record, report."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from medft.evaluation.evaluate import (
 )
 from medft.evaluation.judges.base import judge_of
 from medft.evaluation.judging.judge_run import judge_predictions
-from medft.evaluation.predictions import make_predictions
+from medft.evaluation.predictions import list_groups, make_predictions
 from medft.evaluation.probes import load_probes
 from medft.metrics.registry import estimate_unigram_loss, list_missing_metrics, summarize_answers
 from medft.metrics.statistics import Estimate
@@ -76,7 +77,9 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     say_stage("loading the model")
     network, tokenizer = load_model(config)
     say_stage("tokens")
-    data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
+    data = MedicalQA(
+        config.dataset, splits, tokenizer, config.seed, config.paths.cache, get_read_length(config, network)
+    )
     audited = audit(config, data, get_context_length(network))
     print_audit(audited)
     warn_of_leaks(audited, config.dataset.on_leak)
@@ -102,9 +105,11 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
             f"evaluation.max_length={config.evaluation.max_length} ({sum(cuts)} answer tokens not scored)"
         )
         predictions = make_predictions(test, baseline.answers if baseline else None, tuned.answers)
-        documents = [row.document for row in predictions]
-        results = summarize_answers(baseline.answers if baseline else None, tuned.answers, documents)
-        metrics = flatten_results(results, _unigram_loss(data, tuned, documents))
+        groups = list_groups(predictions)
+        if not all(math.isfinite(answer.nats) for answer in tuned.answers):
+            warn("the training diverged: test/loss is not a number; a lower optimizer.lr may help")
+        results = summarize_answers(baseline.answers if baseline else None, tuned.answers, groups)
+        metrics = flatten_results(results, _unigram_loss(data, tuned, groups))
         metrics |= flatten_costs(fitted.costs) if fitted.costs else {}
         probes = {name: each.probes for name, each in (("before", baseline), ("after", tuned)) if each}
         log_results(run, metrics, predictions, probes)
@@ -126,7 +131,9 @@ def join(config: Config) -> dict[str, float]:
     """Train with the first process of a distributed run, and do nothing else."""
     splits = read_splits(config)
     network, tokenizer = load_model(config)
-    data = MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache)
+    data = MedicalQA(
+        config.dataset, splits, tokenizer, config.seed, config.paths.cache, get_read_length(config, network)
+    )
     fit(config, network, data, None)
     return {}
 
@@ -153,8 +160,13 @@ def preflight(config: Config, network: PreTrainedModel) -> None:
     load_probes(config.evaluation.probes)
     check_targets(network, config.finetune)
     if config.dataset.collate == "flatten":
-        check_flat_attention(network)
+        check_flat_attention(network, max(config.dataset.max_length, get_read_length(config, network)))
     check_space(config, network, find_artifacts(tracking_uri(config), Path(config.paths.root_dir)))
+
+
+def get_read_length(config: Config, network: PreTrainedModel) -> int:
+    """How many tokens of a validation or test row are read."""
+    return min(config.evaluation.max_length, get_context_length(network))
 
 
 def load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
@@ -192,9 +204,9 @@ def _measure_baseline(
     return measurement
 
 
-def _unigram_loss(data: MedicalQA, tuned: Measurement, documents: Sequence[str]) -> Estimate:
+def _unigram_loss(data: MedicalQA, tuned: Measurement, groups: Sequence[str]) -> Estimate:
     """The loss of knowing word frequencies only, over the tokens that the tuned model's loss has read."""
     test = data.tokens["test"].iterate_answers()
     read = [ids[: answer.tokens] for ids, answer in zip(test, tuned.answers, strict=True)]
     nats = compute_unigram_losses(data.tokens["train"].iterate_answers(), read, data.tokenizer.vocab_size)
-    return estimate_unigram_loss(nats, tuned.answers, documents)
+    return estimate_unigram_loss(nats, tuned.answers, groups)

@@ -143,10 +143,10 @@ def test_a_name_belongs_to_one_judge(copied: tuple[str, Path], capsys: pytest.Ca
         assert len(served.chats) == asked
         assert main([*common, "judge/prompt=rubric", "judge.name=second"]) == 0
     tags = as_mlflow_has_it(folder).tags
-    assert tags["judge.second.prompt_version"] == "rubric-1"
+    assert tags["judge.second.prompt_version"] == "rubric-2"
     assert tags["judge.second.server_version"] == "9.9.9"
     assert tags["judge.second.num_ctx"]
-    assert tags["judge.second.controls"] == "unknown: all its controls are of one document"
+    assert tags["judge.second.controls"] == "unknown: all its controls are of one group"
     out = capsys.readouterr().out
     assert "agreement/ollama_second/bias" in out
     report = (folder / "report.html").read_text()

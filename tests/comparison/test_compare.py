@@ -36,7 +36,7 @@ def test_seeds_are_averaged_by_question_and_documents_are_the_units() -> None:
     assert loss.value.high == pytest.approx(loss.value.value + 4.302652729911275 * error)
     assert loss.by_run == pytest.approx((sum(ONE[0]) / 30, sum(ONE[1]) / 30))
     assert loss.spread == (loss.by_run[0], loss.by_run[1])
-    assert (loss.questions, loss.documents, loss.difference) == (6, 3, None)
+    assert (loss.questions, loss.groups, loss.difference) == (6, 3, None)
     other = comparison.result("loss", second)
     assert other is not None
     assert other.difference is not None
@@ -71,7 +71,7 @@ def test_the_family_is_all_p_values_or_those_asked_for() -> None:
     assert rouge.difference is not None
     assert (rouge.p, rouge.p_holm) == (None, None)
     assert (
-        f"with 3 documents no p-value can be below 0.25, and corrected over {2 * TESTED} none below 1"
+        f"with 3 groups no p-value can be below 0.25, and corrected over {2 * TESTED} none below 1"
         in (everything.notes[-1])
     )
 

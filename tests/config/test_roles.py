@@ -69,7 +69,7 @@ def test_a_key_without_a_role_is_noticed() -> None:
         ("trainer.resume_from", Role.PLACE),
         ("dataset.on_leak", Role.SHOWN),
         ("dataset.path", Role.PLACE),
-        ("dataset.max_length", Role.DATA),
+        ("dataset.max_length", Role.LEARNED),
         ("dataset.batch_size", Role.LEARNED),
         ("dataset.split.seed", Role.DATA),
         ("dataset.continuation.overlap", Role.LEARNED),  # has it of the key that its section stands at
@@ -155,7 +155,7 @@ def test_what_can_be_swept() -> None:
 
 
 def test_what_can_be_searched() -> None:
-    for key in ("optimizer.lr", "finetune", "model", "dataset.batch_size", "dataset.continuation.overlap"):
+    for key in ("optimizer.lr", "finetune", "model", "dataset.batch_size", "dataset.loss_on", "dataset.max_length"):
         assert can_be_searched(key), key
-    for key in ("seed", "dataset.loss_on", "evaluation.weights", "generation.top_k", "judge.model", "tracking.uri"):
+    for key in ("seed", "dataset.size", "evaluation.weights", "generation.top_k", "judge.model", "tracking.uri"):
         assert not can_be_searched(key), key

@@ -1,6 +1,15 @@
 """The order of rows depends on seed and epoch only."""
 
-from medft.data.module import EpochOrder
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import torch
+
+from medft.config.schema import Config
+from medft.data.module import EpochOrder, MedicalQA
+from medft.data.tokenizer import Gpt2Tokenizer
+from medft.model.module import CausalLM
+from medft.runs.splits import read_splits
 
 
 def order(epoch: int = 0, **options: int) -> list[int]:
@@ -20,6 +29,29 @@ def test_processes_share_the_rows() -> None:
     parts = [order(rank=rank, processes=3) for rank in range(3)]
     assert [len(part) for part in parts] == [4, 4, 4]
     assert set().union(*parts) == set(range(10))
+
+
+def test_fewer_rows_than_processes_are_enough_for_all() -> None:
+    for rank in range(7):
+        sampler = EpochOrder(2, seed=1, rank=rank, processes=7)
+        assert len(list(sampler)) == len(sampler) == 1
+
+
+def test_a_process_without_validation_rows_adds_nothing(compose: Callable[..., Config]) -> None:
+    config = compose("dataset.size=60", "dataset.split.validation=7", "dataset.split.test=7")
+    data = MedicalQA(
+        config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache, config.evaluation.max_length
+    )
+    rows = 0
+    for rank in range(10):
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=10)
+        batches = list(data.val_dataloader())
+        assert len(batches) == 1, "each takes part"
+        rows += len(batches[0])
+    assert rows == len(data.samples["validation"]) == 7
+    module = CausalLM(torch.nn.Linear(1, 1), config.optimizer, config.scheduler, data.collate)
+    module.validation_step([], 0)
+    assert module._validation == []
 
 
 def test_rows_seen_before_an_interruption_are_skipped_once() -> None:

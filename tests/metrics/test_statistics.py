@@ -54,6 +54,15 @@ def test_the_interval_covers_the_truth_95_times_in_100(kind: str, documents: int
     assert covered / data_sets == pytest.approx(0.95, abs=0.02 if data_sets == 1_000 else 0.05)
 
 
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_what_is_not_a_number_has_no_interval_and_no_p(broken: float) -> None:
+    names = list("aabbccddee")
+    diverged = Ratio.of([1.0] * 9 + [broken], names, bounds=(0.0, math.inf))
+    assert (diverged.estimate().low, diverged.estimate().high) == (None, None)
+    difference = diverged.subtract(Ratio.of([1.0] * 10, names, bounds=(0.0, math.inf)))
+    assert (difference.low, difference.high, difference.p) == (None, None, None)
+
+
 @simulated
 def test_an_interval_that_ignores_documents_would_be_found_out(data_sets: int) -> None:
     """The same simulation, each question taken for a document of its own: the test above can fail."""

@@ -31,7 +31,7 @@ def test_everything_is_on_the_page() -> None:
     page = Page(html)
     text = " ".join(page.text.split())
     assert "3 variants compared by bits_per_byte" in text
-    assert "on 10 test questions of 5 documents. Differences are to: max_length=64." in text
+    assert "on 10 test questions of 5 groups. Differences are to: max_length=64." in text
     assert "Trained on test questions, so these figures say nothing about new ones: max_length=128." in text
     assert "Judge j is UNRELIABLE" in text
     assert "judge/j (UNRELIABLE)" in text
@@ -85,7 +85,7 @@ def test_the_csv_has_a_line_for_each_variant_and_metric(tmp_path: Path) -> None:
     loss = lines["max_length=128", "loss"]
     assert float(loss["difference"]) == pytest.approx(-1.5 / 5)
     assert (loss["p"], float(loss["p_holm"])) == ("0.0625", 1.0)
-    assert (loss["questions"], loss["documents"], loss["runs"]) == ("10", "5", "2")
+    assert (loss["questions"], loss["groups"], loss["runs"]) == ("10", "5", "2")
     assert len(loss["run_ids"].split()) == 2
     assert float(loss["seed_min"]) < float(loss["value"]) < float(loss["seed_max"])
     assert (loss["leaking"], loss["pareto_front"]) == ("true", "false")

@@ -49,11 +49,11 @@ def test_the_readme_says_all(tmp_path: Path) -> None:
     text = (tmp_path / "README.md").read_text()
     for words in (
         "# lengths\n\nHow long?\n\n![bits_per_byte of each variant](figure.png)",
-        "5 documents are too few to establish any difference from max_length=64, however large: max_length=128 (-",
+        "5 groups are too few to establish any difference from max_length=64, however large: max_length=128 (-",
         "| max_length=64 (2 seeds, reference) | 3.195 [",
         "corrected by Holm over the 2 p-values here",
         "Run abc of the sweep is left out: it is FAILED.",
-        "Ten questions.\n\n4 runs of 2 variants, tested on 10 questions of 5 documents",
+        "Ten questions.\n\n4 runs of 2 variants, tested on 10 questions of 5 groups",
         "```\nmedft sweep lengths\n```",
         "Machine: 2 cores, cpu.",
         "Versions: torch 2.0; commit abc with changes.",
@@ -177,12 +177,12 @@ def test_a_difference_smaller_than_the_seeds_is_called_so() -> None:
     assert "Seeds of one of the two lie further apart than that, so it may be luck of the seed." in said
 
 
-@pytest.mark.parametrize(("documents", "begins"), [
-    ("aabbccdd" * 2, "4 documents are too few to establish any difference from max_length=64, however large: max_"),
-    ("a" * 16, "Not tested against max_length=64, since the test questions are of one document: max_length=128."),
+@pytest.mark.parametrize(("groups", "begins"), [
+    ("aabbccdd" * 2, "4 groups are too few to establish any difference from max_length=64, however large: max_"),
+    ("a" * 16, "Not tested against max_length=64, since the test questions are of one group: max_length=128."),
 ])  # fmt: skip
-def test_few_documents_allow_no_finding(documents: str, begins: str) -> None:
-    said = words(runs_of(64, [nats(0)], documents), runs_of(128, [nats(-9)], documents))
+def test_few_documents_allow_no_finding(groups: str, begins: str) -> None:
+    said = words(runs_of(64, [nats(0)], groups), runs_of(128, [nats(-9)], groups))
     assert said.startswith(begins)
     assert "better" not in said
 

@@ -197,7 +197,7 @@ def test_every_search_file_is_right(name: str) -> None:
         ("search.ranges={scheduler.warmup_ratio: {low: 0, high: 2}}", "search.ranges.scheduler.warmup_ratio=2.0: "),
         ("search.ranges={scheduler: {choices: [cosine, step]}}", "search.ranges.scheduler=step: scheduler=step: "),
         ("search.ranges={scheduler: {choices: [cosine, cosine]}}", "search.ranges.scheduler: a choice stands"),
-        ("search.ranges={dataset.loss_on: {choices: [response, all]}}", "search.ranges.dataset.loss_on: val/loss"),
+        ("search.ranges={dataset.dedup: {choices: [none, exact]}}", "search.ranges.dataset.dedup: val/loss"),
         ("search.ranges={evaluation.weights: {choices: [best, last]}}", "search.ranges.evaluation.weights: val"),
         ("search.ranges={paths.root_dir: {choices: [a, b]}}", "search.ranges.paths.root_dir: cannot be searched"),
         ("search.ranges={seed: {low: 1, high: 9}}", "search.ranges.seed: the luckiest seed says nothing"),

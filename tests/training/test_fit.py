@@ -15,6 +15,7 @@ from medft.data.batches import pad
 from medft.data.module import MedicalQA
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
+from medft.experiment import get_read_length
 from medft.model.build import build_model
 from medft.model.loss import supervised_loss
 from medft.model.module import CausalLM
@@ -46,9 +47,11 @@ class Record(Logger):
 
 def train(config: Config) -> tuple[FitResult, Record, dict[str, torch.Tensor]]:
     tokenizer = Gpt2Tokenizer()
-    data = MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache)
+    network = build_model(config.model, None, tokenizer, config.seed)
+    read = get_read_length(config, network)
+    data = MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache, read)
     record = Record()
-    result = fit(config, build_model(config.model, None, tokenizer, config.seed), data, record)
+    result = fit(config, network, data, record)
     return result, record, {name: p.clone() for name, p in result.network.state_dict().items()}
 
 
@@ -123,7 +126,14 @@ def test_a_resumed_run_takes_the_micro_batches_that_it_is_told_to(tiny: Callable
     last = first.paths.output / "checkpoints" / "last.ckpt"
     for asked, used in (("auto", 200), ("64", 64)):  # each writes the checkpoint anew
         config = tiny(f"trainer.resume_from={last}", f"trainer.tokens_per_forward={asked}")
-        data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), config.seed, config.paths.cache)
+        data = MedicalQA(
+            config.dataset,
+            read_splits(config),
+            Gpt2Tokenizer(),
+            config.seed,
+            config.paths.cache,
+            config.evaluation.max_length,
+        )
         fit(config, build_model(config.model, None, Gpt2Tokenizer(), config.seed), data, None)
         assert data.collate.tokens_per_forward == used
 
@@ -219,7 +229,9 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[...
 
 
 def validation_loss(result: FitResult, config: Config) -> float:
-    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache)
+    data = MedicalQA(
+        config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache, config.evaluation.max_length
+    )
     with torch.no_grad():
         samples = list(data.samples["validation"])
         losses = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in samples]
@@ -235,7 +247,14 @@ def test_a_limit_of_steps_ends_with_a_validation(tiny: Callable[..., Config], ma
 
 def test_loaded_models_train_with_their_dropout(tiny: Callable[..., Config]) -> None:
     config = tiny("model.dropout=0.5")
-    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), config.seed, config.paths.cache)
+    data = MedicalQA(
+        config.dataset,
+        read_splits(config),
+        Gpt2Tokenizer(),
+        config.seed,
+        config.paths.cache,
+        config.evaluation.max_length,
+    )
     curves = []
     for mode in (True, False):  # as made from scratch, and as from_pretrained and evaluation leave a model
         record = Record()
@@ -264,7 +283,9 @@ def test_the_true_355m_shape_loads_and_trains_two_steps(compose: Callable[..., C
     with torch.no_grad():
         expected = AutoModelForCausalLM.from_pretrained(folder).eval()(ids).logits
         assert torch.equal(network(ids).logits, expected)
-    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache)
+    data = MedicalQA(
+        config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache, config.evaluation.max_length
+    )
     record = Record()
     result = fit(config, network, data, record)
     assert result.steps == 2
@@ -278,7 +299,9 @@ def test_a_log_file_has_a_line_every_half_minute_and_epochs_are_counted_from_1(
     seconds = itertools.count(0, 40)  # each time it is asked
     monkeypatch.setattr("medft.console.monotonic", lambda: float(next(seconds)))
     config = tiny("trainer.max_epochs=2", "trainer.val_checks_per_epoch=1")
-    data = MedicalQA(config.dataset, read_splits(config), Gpt2Tokenizer(), 1, config.paths.cache)
+    data = MedicalQA(
+        config.dataset, read_splits(config), Gpt2Tokenizer(), 1, config.paths.cache, config.evaluation.max_length
+    )
     network = build_model(config.model, None, Gpt2Tokenizer(), 1)
     module = CausalLM(network, config.optimizer, config.scheduler, data.collate)
     progress = Progress()

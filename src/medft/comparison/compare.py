@@ -15,11 +15,11 @@ from medft.comparison.metrics import (
     collect_metrics,
     find_pareto_front,
 )
-from medft.comparison.significance import Result, Results, compute_results, count_p_values, explain_too_few_documents
+from medft.comparison.significance import Result, Results, compute_results, count_p_values, explain_too_few_groups
 from medft.comparison.variants import Variant, align_questions, find_variant, make_baseline_variant, make_variants
 from medft.config.roles import changes_measurement
 from medft.errors import InputError
-from medft.evaluation.predictions import Prediction
+from medft.evaluation.predictions import Prediction, list_groups
 from medft.metrics.registry import ANSWER_RANK, METRICS, PRIMARY
 from medft.runs.record import RunRecord
 
@@ -105,9 +105,9 @@ class Comparison:
         return len(self.variants[0].runs[0].predictions)
 
     @property
-    def documents(self) -> int:
-        """Documents that the questions come from."""
-        return len({row.document for row in self.variants[0].runs[0].predictions})
+    def groups(self) -> int:
+        """Groups that the questions come from."""
+        return len(set(list_groups(self.variants[0].runs[0].predictions)))
 
     @property
     def trained(self) -> list[Variant]:
@@ -163,7 +163,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     metrics = _choose_metrics(metrics | {f"{JUDGE}{judge.name}": judge.scores for judge in judges}, options)
     primary = options.metric
     results = compute_results(variants, reference, metrics, options.tested or list(metrics))
-    too_few = explain_too_few_documents(results)
+    too_few = explain_too_few_groups(results)
     warnings = [shared_note, *_list_warnings(variants)]
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
     if diverged:
@@ -211,6 +211,12 @@ def _list_warnings(variants: Sequence[Variant]) -> list[str]:
     leaking = [variant.name for variant in variants if variant.is_leaking]
     if leaking:
         warnings.append(f"trained on test questions, so these figures say nothing about new ones: {'; '.join(leaking)}")
+    overlaps = [f"{variant.name} ({variant.overlap})" for variant in variants if variant.overlap]
+    if overlaps:
+        warnings.append(
+            f"trained on rows that are, or nearly are, those of some test questions: {'; '.join(overlaps)}; what is "
+            "better there may be remembered (dataset.dedup=near takes duplicates away)"
+        )
     devices = sorted({run.tags["device"] for run in runs if "device" in run.tags})
     if len(devices) > 1:
         warnings.append(f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare")

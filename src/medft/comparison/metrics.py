@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medft.comparison.variants import Variant
 from medft.errors import InputError
 from medft.evaluation.judging.metrics import BOUNDS, Reliability, assess_reliability
-from medft.evaluation.predictions import list_judges
+from medft.evaluation.predictions import list_groups, list_judges
 from medft.metrics.metric import AnswerScores
 from medft.metrics.registry import METRICS
 from medft.metrics.statistics import Ratio
@@ -35,14 +35,14 @@ class ComparedJudge:
 def average_runs(runs: Sequence[Ratio]) -> Ratio:
     """Each row averaged over runs that have the same rows with the same counts."""
     first = runs[0]
-    return Ratio(np.mean([run.sums for run in runs], axis=0), first.counts, first.documents, first.bounds)
+    return Ratio(np.mean([run.sums for run in runs], axis=0), first.counts, first.groups, first.bounds)
 
 
 def collect_metrics(variants: Sequence[Variant]) -> tuple[dict[str, RatiosByVariant], list[str]]:
     """All metrics but the judges' that can be compared, and why others cannot."""
     answers = {variant.name: [variant.scores(run) for run in variant.runs] for variant in variants}
     everything = [scores for runs in answers.values() for scores in runs]
-    documents = [row.document for row in variants[0].runs[0].predictions]
+    groups = list_groups(variants[0].runs[0].predictions)
     same_bytes, notes = _find_same_bytes(everything)
     same_tokens = len({tuple(answer.tokens for answer in scores) for scores in everything}) == 1
     if not same_tokens:
@@ -56,12 +56,12 @@ def collect_metrics(variants: Sequence[Variant]) -> tuple[dict[str, RatiosByVari
         if metric.function_of or (name == "loss" and not same_tokens):
             continue
         measured = [metric.is_measured(scores) for scores in everything]
-        places = same_bytes if name == "bits_per_byte" else np.arange(len(documents))
+        places = same_bytes if name == "bits_per_byte" else np.arange(len(groups))
         if any(measured) and not all(measured):
             notes.append(f"{name} is not compared: not all runs have measured it")
         elif all(measured) and len(places):
             compared[name] = {
-                variant: [metric.ratio(scores, documents).select(places) for scores in runs]
+                variant: [metric.ratio(scores, groups).select(places) for scores in runs]
                 for variant, runs in answers.items()
             }
     return compared, notes
@@ -116,10 +116,11 @@ def _collect_judge(variants: Sequence[Variant], name: str) -> tuple[ComparedJudg
     if not reliability.reliable:
         word = "UNRELIABLE" if reliability.reliable is False else "of unknown worth"
         notes.append(f"judge {name} is {word}: {reliability.why}; do not read its scores as quality")
-    documents = [variants[0].runs[0].predictions[place].document for place in places]
+    all_groups = list_groups(variants[0].runs[0].predictions)
+    groups = [all_groups[place] for place in places]
     by_run = {
         variant.name: [
-            Ratio.of([scores[place] or 0.0 for place in places], documents, bounds=BOUNDS)
+            Ratio.of([scores[place] or 0.0 for place in places], groups, bounds=BOUNDS)
             for scores in scored[variant.name]
         ]
         for variant in having

@@ -19,9 +19,9 @@ class Result:
     Attributes:
         value: averaged over the variant's seeds question by question, then over questions.
         difference: to the reference, paired by question; None for the reference itself and where there is none.
-        p, p_holm: of no difference, plain and corrected; None with fewer than two documents.
+        p, p_holm: of no difference, plain and corrected; None with fewer than two groups.
         by_run: the metric of each run.
-        questions, documents: that it is made of.
+        questions, groups: that it is made of.
     """
 
     value: Estimate
@@ -30,7 +30,7 @@ class Result:
     p_holm: float | None
     by_run: tuple[float, ...]
     questions: int
-    documents: int
+    groups: int
 
     @property
     def spread(self) -> tuple[float, float] | None:
@@ -88,17 +88,17 @@ def count_tested_metrics(results: Results) -> int:
     return sum(any(each.p is not None for each in row.values()) for row in results.values())
 
 
-def explain_too_few_documents(results: Results) -> str:
-    """Why no p-value could be small enough, where the test questions come from too few documents; else empty."""
+def explain_too_few_groups(results: Results) -> str:
+    """Why no p-value could be small enough, where the test questions come from too few groups; else empty."""
     family = count_p_values(results)
     tested = [each for row in results.values() for each in row.values() if each.p is not None]
-    documents = max((each.documents for each in tested), default=0)
-    least = compute_smallest_p(documents)
+    groups = max((each.groups for each in tested), default=0)
+    least = compute_smallest_p(groups)
     if not family or family * least <= LEVEL:
         return ""
     advice = " (metrics=... compares fewer)" if least <= LEVEL and count_tested_metrics(results) > 1 else ""
     return (
-        f"with {documents} documents no p-value can be below {least:.2g}, and corrected over {family} none below "
+        f"with {groups} groups no p-value can be below {least:.2g}, and corrected over {family} none below "
         f"{min(1.0, family * least):.2g}: nothing here can be called different{advice}"
     )
 
@@ -111,13 +111,13 @@ def _compute_result(metric: RatiosByVariant, variant: Variant, reference: Varian
     if variant.name != reference.name and reference.name in metric and is_number:
         other = average_runs(metric[reference.name])
         difference = own.subtract(other) if math.isfinite(other.value) else None
-    documents = len(set(own.documents))
+    groups = len(set(own.groups))
     return Result(
         value=own.estimate() if is_number else Estimate(math.nan),
         difference=difference,
-        p=difference.p if difference and is_tested and documents > 1 else None,
+        p=difference.p if difference and is_tested and groups > 1 else None,
         p_holm=None,
         by_run=tuple(run.value for run in metric[variant.name]),
         questions=len(own.sums),
-        documents=documents,
+        groups=groups,
     )

@@ -18,6 +18,7 @@ from medft.metrics.metric import AnswerScores
 from medft.runs.record import RunRecord
 
 BASELINE = "before fine-tuning"
+_OVERLAPS = ("exact", "near", "questions", "answers", "near_answers")  # of `Shared`, each row in one of them
 
 # id, instruction, input, expected answer, and the occurrence number, for repeated questions
 _Key = tuple[str, str, str, str, int]
@@ -47,6 +48,14 @@ class Variant:
     def is_baseline(self) -> bool:
         """Whether this is the model before fine-tuning."""
         return self.side == "baseline"
+
+    @property
+    def overlap(self) -> int:
+        """Test questions whose row, question or answer, or nearly that, a run has learned, as its audit has counted."""
+        if self.side == "baseline" or self.is_leaking:
+            return 0
+        shared = [(run.audit or {}).get("shared", {}).get("train-test", {}) for run in self.runs]
+        return max(sum(each.get(kind, 0) for kind in _OVERLAPS) for each in shared)
 
     def scores(self, run: RunRecord) -> list[AnswerScores]:
         """The answers of one of its runs."""

@@ -50,11 +50,11 @@ class DatasetConfig(Section, role=Role.DATA):
     near_threshold: Annotated[float, Field(gt=0, le=1)]
     on_leak: Annotated[Literal["warn", "error"], Role.SHOWN]
     size: Count | None
-    max_length: Annotated[int, Field(ge=8)]
+    max_length: Annotated[Annotated[int, Field(ge=8)], Role.LEARNED]
     long_answers: Annotated[Literal["truncate", "drop", "split", "error"], Role.LEARNED]
     continuation: Annotated[ContinuationConfig, Role.LEARNED]
     batch_size: Annotated[Count, Role.LEARNED]
-    loss_on: Literal["response", "all"]
+    loss_on: Annotated[Literal["response", "all"], Role.LEARNED]
     collate: Annotated[Literal["flatten", "pad"], Role.LEARNED]
     # what is learned from, and how the test questions are put
     prompt: Annotated[Literal["alpaca", "chat"], Role.DATA | Role.MEASURED]

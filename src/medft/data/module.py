@@ -1,6 +1,7 @@
 """The LightningDataModule: splits become samples, samples become batches, which a preview prints."""
 
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class EpochOrder(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         order = torch.randperm(self.rows, generator=generator).tolist()
-        order += order[: len(self) * self.processes - self.rows]
+        order = list(islice(cycle(order), len(self) * self.processes))
         skip, self.skip = self.skip, 0
         yield from order[self.rank :: self.processes][skip:]
 
@@ -52,27 +53,37 @@ class MedicalQA(LightningDataModule):
     Attributes:
         splits: the rows; evaluation reads its test rows from here.
         tokens: the token ids of each split, whole.
-        cuts: what `dataset.max_length` and `dataset.long_answers` truncated in training and validation rows.
+        cuts: what `dataset.max_length` and `dataset.long_answers` truncated in training rows, and `measured_length` in
+            validation rows.
+        measured_length: tokens of a validation row that are read.
         rows_per_step: of training; the loaders give samples, as many as an optimizer step learns from.
         collate: makes micro-batches of them.
         keeps_micro_batches: whether a resumed run makes them as large as before.
     """
 
-    def __init__(self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int, cache: Path) -> None:
+    def __init__(
+        self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int, cache: Path, measured_length: int
+    ) -> None:
+        """`measured_length` is that of the test questions: `evaluation.max_length`, or a shorter model's context."""
         super().__init__()
+        self.measured_length = measured_length
         self.config, self.splits, self.tokenizer, self.seed = config, splits, tokenizer, seed
         self.tokens = {name: tokenize(rows, tokenizer, config.prompt, cache) for name, rows in splits.parts().items()}
         mark = tokenizer.encode(config.continuation.mark)
         self.samples: dict[str, Samples] = {}
         self.cuts: dict[str, TruncationStats] = {}
-        # validation is truncated under every policy, or the losses of runs with different ones were not comparable
-        for name, policy in (("train", config.long_answers), ("validation", "truncate")):
-            self.samples[name], self.cuts[name] = make_samples(self.tokens[name], config, mark, policy)
+        # validation is measured as the test is, whatever is trained on: runs with other settings can be compared by it
+        measured = config.model_copy(update={"loss_on": "response", "max_length": measured_length})
+        for name, settings, policy, key in (
+            ("train", config, config.long_answers, "dataset.max_length"),
+            ("validation", measured, "truncate", "evaluation.max_length"),
+        ):
+            self.samples[name], self.cuts[name] = make_samples(self.tokens[name], settings, mark, policy)
             if not self.cuts[name].samples:
                 reason = "row is" if self.cuts[name].dropped else "prompt alone is as long or"
                 raise InputError(
-                    f"dataset.max_length={config.max_length}: every {name} {reason} longer, no answer token is left to "
-                    "learn; raise it"
+                    f"{key}={settings.max_length}: every {name} {reason} longer, no answer token is left to learn; "
+                    "raise it"
                 )
         self.rows_per_step = config.batch_size
         self.collate = MicroBatches(config.collate, tokenizer.pad_token_id)
@@ -90,7 +101,10 @@ class MedicalQA(LightningDataModule):
     def val_dataloader(self) -> DataLoader[Sample]:
         rank, processes = _get_rank(self.trainer)
         rows = self.samples["validation"]
-        return self._loader(rows, range(rank, len(rows), processes) or range(1), self.config.batch_size)
+        own = range(rank, len(rows), processes)
+        if not own:  # Lightning would leave the validation out here, which the other processes wait for
+            return DataLoader(rows, sampler=range(1), collate_fn=lambda _: [])
+        return self._loader(rows, own, self.config.batch_size)
 
     @override
     def transfer_batch_to_device(self, batch: list[Sample], device: torch.device, dataloader_idx: int) -> list[Sample]:

@@ -20,12 +20,12 @@ class Prediction:
     """One test question.
 
     Attributes:
-        group, document: of the example; questions of one document are not independent.
+        group, document: of the example; questions of one of either are not independent, see `list_groups`.
         expected: the answer of the data set.
         baseline: the answer before fine-tuning; None if no baseline was asked for.
         test: the answer after fine-tuning.
         verdicts: by judge's name, then by what was judged: `test` and `baseline`, on some rows `control_expected`,
-            `control_other` and `control_empty`.
+            `control_other`, `control_claim` and `control_empty`.
     """
 
     id: str
@@ -63,6 +63,24 @@ def make_predictions(
         Prediction(row.id, row.group, row.document or row.group, row.instruction, row.input, row.output, old, new)
         for row, old, new in zip(test, before, tuned, strict=True)
     ]
+
+
+def list_groups(predictions: Sequence[Prediction]) -> list[str]:
+    """What the questions of each row are drawn with, for error bars: the coarser of group and document.
+
+    A split keeps groups together, and a document of several groups makes one of them: rows that share either are one.
+    """
+    joined: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def find(name: tuple[str, str]) -> tuple[str, str]:
+        while (above := joined.setdefault(name, name)) != name:
+            joined[name] = name = joined[above]  # halves the way for the next one
+        return name
+
+    for row in predictions:
+        document, group = find(("document", row.document)), find(("group", row.group))
+        joined[document] = group
+    return [find(("group", row.group))[1] for row in predictions]
 
 
 def list_judges(predictions: Iterable[Prediction]) -> list[str]:

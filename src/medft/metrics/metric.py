@@ -87,8 +87,8 @@ class Metric:
         """Whether all of these answers have it."""
         return self.measure is None or all(self.name in row.values for row in rows)
 
-    def ratio(self, rows: Sequence[AnswerScores], documents: Sequence[str]) -> Ratio:
-        """The metric answer by answer; `documents` is what each question comes from."""
+    def ratio(self, rows: Sequence[AnswerScores], groups: Sequence[str]) -> Ratio:
+        """The metric answer by answer; `groups` is what each question comes from."""
         numerator = self.numerator or (lambda row: row.values[self.name])
         counts = [self.denominator(row) for row in rows] if self.denominator else None
-        return Ratio.of([numerator(row) for row in rows], documents, counts, self.bounds)
+        return Ratio.of([numerator(row) for row in rows], groups, counts, self.bounds)

@@ -44,13 +44,13 @@ class BeforeAfter:
 
 
 def summarize_answers(
-    baseline: Sequence[AnswerScores] | None, tuned: Sequence[AnswerScores], documents: Sequence[str]
+    baseline: Sequence[AnswerScores] | None, tuned: Sequence[AnswerScores], groups: Sequence[str]
 ) -> dict[str, BeforeAfter]:
     """All metrics that these answers have, by name.
 
     Args:
         baseline: before fine-tuning; None = it was not measured.
-        documents: that each question comes from.
+        groups: that each question comes from.
     """
     results: dict[str, BeforeAfter] = {}
     for name, metric in METRICS.items():
@@ -59,19 +59,19 @@ def summarize_answers(
             before, after = (each and each.transform(metric.transform) for each in (base.before, base.after))
             results[name] = BeforeAfter(before, after)
         elif metric.is_measured(tuned):
-            own = metric.ratio(tuned, documents)
-            old = metric.ratio(baseline, documents) if baseline and metric.is_measured(baseline) else None
+            own = metric.ratio(tuned, groups)
+            old = metric.ratio(baseline, groups) if baseline and metric.is_measured(baseline) else None
             results[name] = BeforeAfter(
                 old.estimate() if old else None, own.estimate(), own.subtract(old) if old else None
             )
     return results
 
 
-def estimate_unigram_loss(nats: Sequence[float], tuned: Sequence[AnswerScores], documents: Sequence[str]) -> Estimate:
+def estimate_unigram_loss(nats: Sequence[float], tuned: Sequence[AnswerScores], groups: Sequence[str]) -> Estimate:
     """The loss of a model that knows word frequencies only, over the same tokens as `loss`.
 
     Args:
         nats: of each test question, see `compute_unigram_losses`.
     """
-    loss = METRICS["loss"].ratio(tuned, documents)
-    return Ratio.of(nats, documents, loss.counts, loss.bounds).estimate()
+    loss = METRICS["loss"].ratio(tuned, groups)
+    return Ratio.of(nats, groups, loss.counts, loss.bounds).estimate()

@@ -142,18 +142,18 @@ def _title_metric(comparison: Comparison, metric: str) -> str:
 
 
 def describe_questions(comparison: Comparison) -> str:
-    """How many questions and documents the figures are based on."""
+    """How many questions and groups the figures are based on."""
     questions = format_count(comparison.test_rows, "test question", "test questions")
-    return f"{questions} of {format_count(comparison.documents, 'document', 'documents')}"
+    return f"{questions} of {format_count(comparison.groups, 'group', 'groups')}"
 
 
 def describe_family(comparison: Comparison) -> str:
     """Which p-values are corrected together."""
     if not comparison.family:
-        return "No p-values: there is nothing to compare with, or only one document."
+        return "No p-values: there is nothing to compare with, or only one group."
     tested = {name for row in comparison.results.values() for name, each in row.items() if each.p is not None}
     return (
-        "p: of no difference to the reference, a sign-flip permutation test by document, corrected by Holm over the "
+        "p: of no difference to the reference, a sign-flip permutation test by group, corrected by Holm over the "
         f"{format_count(comparison.family, 'p-value', 'p-values')} here "
         f"({format_count(len(tested), 'variant', 'variants')}, "
         f"{format_count(count_tested_metrics(comparison.results), 'metric', 'metrics')})."

@@ -14,7 +14,7 @@ from medft.runs.metric_names import flatten_estimate
 from medft.runs.record import RunRecord
 
 COMPARE_COLUMNS = ("variant", "metric", "value", "low", "high", "difference", "difference_low", "difference_high", "p",
-                   "p_holm", "seed_min", "seed_max", "questions", "documents", "runs", "reference", "leaking",
+                   "p_holm", "seed_min", "seed_max", "questions", "groups", "runs", "reference", "leaking",
                    "pareto_front", "run_ids", "warnings")  # fmt: skip
 _ID = "run_id"
 
@@ -62,7 +62,7 @@ def _make_result_cells(result: Result) -> dict[str, object]:
         "seed_min": least,
         "seed_max": most,
         "questions": result.questions,
-        "documents": result.documents,
+        "groups": result.groups,
     }
 
 

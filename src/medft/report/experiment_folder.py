@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medft.comparison.compare import Comparison
 from medft.comparison.labels import as_param
-from medft.comparison.significance import Result, explain_too_few_documents
+from medft.comparison.significance import Result, explain_too_few_groups
 from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
 from medft.report.compare_page import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
@@ -59,14 +59,14 @@ def render_readme(
     variants = format_count(len(comparison.trained), "variant", "variants")
     result = next(iter(comparison.results[primary].values()))
     questions = format_count(result.questions, "question", "questions")
-    documents = format_count(result.documents, "document", "documents")
+    groups = format_count(result.groups, "group", "groups")
     lines = format_count(other_lines, "further line", "further lines")
     further = f" It has {lines} of other runs, which the table above is not of." if other_lines else ""
     parts = [
         f"# {sweep.name}",
         sweep.question,
         f"![{primary} of each variant](figure.png)",
-        f"*{primary} with 95% intervals over documents; small marks are single seeds.*",
+        f"*{primary} with 95% intervals over groups; small marks are single seeds.*",
         "## Verdict",
         to_bullets(write_verdict(comparison)),
         "## Results",
@@ -80,8 +80,8 @@ def render_readme(
         f"[results.csv](results.csv) has a line for each run.{further}",
         "## What the sizes allow to say",
         sweep.limits,
-        f"{runs} of {variants}, tested on {questions} of {documents}: intervals and p-values speak of further "
-        "questions of such documents, not of other data, models or sizes.",
+        f"{runs} of {variants}, tested on {questions} of {groups}: intervals and p-values speak of further "
+        "questions of such groups, not of other data, models or sizes.",
         "## How",
         f"```\n{sweep.command or '?'}\n```",
         to_bullets(_describe_provenance(sweep, comparison, command)),
@@ -129,6 +129,7 @@ def write_verdict(comparison: Comparison) -> list[str]:
         *_describe_seeds(comparison, scored),
         *_describe_baseline(comparison),
         *_describe_leaking(comparison, [pair for pair in scored if pair[0].is_leaking]),
+        *_describe_overlaps(comparison),
     ]
 
 
@@ -138,8 +139,8 @@ def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
     alike = [(variant, result) for variant, result in fair if result.p_holm is not None and not result.is_finding]
     if alike:
         what = f"Cannot be told apart from {reference.name}"
-        if explain_too_few_documents(comparison.results):
-            few = f"{comparison.documents} documents are too few"
+        if explain_too_few_groups(comparison.results):
+            few = f"{comparison.groups} groups are too few"
             what = f"{few} to establish any difference from {reference.name}, however large"
         named = [
             f"{variant.name} ({format_signed(own.difference)}, p {format_p(own.p_holm)})" for variant, own in alike
@@ -149,7 +150,7 @@ def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
         sentences.append(f"The reference {reference.name} was itself trained on test questions.")
     untested = [variant.name for variant, result in fair if result.p_holm is None]
     if untested:
-        why = "the test questions are of one document" if comparison.documents < 2 else "a value is not a number"
+        why = "the test questions are of one group" if comparison.groups < 2 else "a value is not a number"
         sentences.append(f"Not tested against {reference.name}, since {why}: {'; '.join(untested)}.")
     return sentences
 
@@ -217,6 +218,17 @@ def _describe_baseline(comparison: Comparison) -> list[str]:
     return [
         f"Before fine-tuning {comparison.primary} was {format_estimate(result.value)}; against "
         f"{comparison.reference.name} that is {format_signed(result.difference)}{tested}."
+    ]
+
+
+def _describe_overlaps(comparison: Comparison) -> list[str]:
+    """Which variants have learned rows that some test questions nearly are: the better may remember the more."""
+    named = [f"{variant.name} ({variant.overlap})" for variant in comparison.trained if variant.overlap]
+    if not named:
+        return []
+    return [
+        f"Of {comparison.test_rows} test questions, training has the row, the question or the answer, or nearly that, "
+        f"of some: {'; '.join(named)}."
     ]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from medft import console
 from medft.config.schema import Config
 from medft.evaluation.judging.metrics import JudgeResults, collect_scores, compare_judges
-from medft.evaluation.predictions import Prediction
+from medft.evaluation.predictions import Prediction, list_groups
 from medft.metrics.registry import ANSWER_RANK, HEADLINES, METRICS, BeforeAfter
 from medft.metrics.statistics import Difference
 from medft.report.html import Marked, mark_differences, render_page
@@ -26,9 +26,10 @@ from medft.report.table import (
     keep_together,
 )
 from medft.runs.local_run import LocalRun
-from medft.runs.metric_names import read_estimate
+from medft.runs.metric_names import TRAIN_LOSS, read_estimate
 from medft.runs.query import RunStore
 from medft.runs.record import RunRecord, read_record
+from medft.runs.state import Curve
 from medft.runs.store import medft_command, ui_command
 
 _COLUMNS = ("metric", "before", "after", "difference", "p")
@@ -113,6 +114,8 @@ def print_judge(judge: str, metrics: Mapping[str, float]) -> None:
 
 def _make_judge_row(judge: JudgeResults, with_counts: bool = False) -> tuple[str, str, str, str, str]:
     counts = [f"{count} {status}" for status, count in judge.counts.items()] if with_counts else []
+    if with_counts and judge.questions < judge.counts["scored"] / (2 if judge.score.before else 1):
+        counts.append(f"means of {judge.questions} questions")
     words = ", ".join(filter(None, [describe_reliability(judge.reliability.reliable), *counts]))
     return (f"judge/{judge.name}/score{f' ({words})' if words else ''}", *format_before_after(judge.score))
 
@@ -143,7 +146,7 @@ def publish_report(run: LocalRun, predictions: Sequence[Prediction]) -> RunRecor
     """
     record = read_record(run, predictions)
     run.log_text("report.html", render_run(record))
-    run.log_figure(plot_losses(record.curves, _collect_reference_losses(record)), "loss_curves.png")
+    run.log_figure(plot_losses(_select_curves(record), _collect_reference_losses(record)), "loss_curves.png")
     run.set_description(describe_run(record))
     return record
 
@@ -158,8 +161,8 @@ def render_run(record: RunRecord) -> str:
         lines=[(name, METRICS[name].meaning, *_format_cells(result)) for name, result in record.results.items()],
         unigram=format_estimate(record.unigram_loss),
         intervals=INTERVALS,
-        documents=len({row.document for row in rows}),
-        curves=render_svg(plot_losses(record.curves, _collect_reference_losses(record), NARROW)),
+        groups=len(set(list_groups(rows))),
+        curves=render_svg(plot_losses(_select_curves(record), _collect_reference_losses(record), NARROW)),
         judges=[_view_judge(record, judge) for judge in record.judges],
         judge_names=[judge.name for judge in record.judges],
         cells=_format_cells,
@@ -174,6 +177,12 @@ def render_run(record: RunRecord) -> str:
 
 def _format_cells(result: BeforeAfter) -> list[str]:
     return [keep_together(cell) for cell in format_before_after(result)]
+
+
+def _select_curves(record: RunRecord) -> dict[str, Curve]:
+    """The loss curves that are of one quantity, nats per token of an answer: not that of training on prompts, too."""
+    others = {TRAIN_LOSS} if record.params.get("dataset.loss_on") == "all" else set()
+    return {name: points for name, points in record.curves.items() if name not in others}
 
 
 def _collect_reference_losses(record: RunRecord) -> dict[str, float]:

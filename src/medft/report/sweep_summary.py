@@ -1,5 +1,6 @@
 """What is said of a sweep when it ends, in the terminal and in MLflow."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from medft.config.schema import Config
 from medft.console import say
 from medft.report.table import Table
 from medft.runs.index import RunIndex
-from medft.runs.state import RunState
+from medft.runs.state import DIVERGED, RunState
 from medft.runs.store import medft_command, ui_command
 
 Jobs = Mapping[str, RunState | None]
@@ -25,6 +26,8 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
         if child:
             say(f"    its log:  {Path(child.tags.get('output_dir', '?')) / 'job.log'}")
         say(f"    alone:    {commands[label]}")
+    for label in [label for label, child in jobs.items() if child and child.outcome == DIVERGED]:
+        say(f"{DIVERGED}: {label}: its results are no numbers; a lower optimizer.lr may help")
     if bad:
         say(f"{len(bad)} of {len(jobs)} jobs did not finish; the same command again runs only these")
     if len(bad) < len(jobs):
@@ -44,7 +47,7 @@ def describe_sweep(config: Config, jobs: Jobs) -> str:
 
 def _table(title: str, jobs: Jobs, metric: str) -> Table:
     rows = [
-        (label, child.status if child else _NEVER,
+        (label, child.outcome if child else _NEVER,
          f"{child.metrics[metric]:.4f}" if child and metric in child.metrics else "")
         for label, child in jobs.items()
     ]  # fmt: skip
@@ -59,6 +62,6 @@ def _why(child: RunState | None) -> str:
 
 def _rank(child: RunState | None, config: Config) -> float:
     value = child.metrics.get(config.sweep.metric) if child else None
-    if value is None:
+    if value is None or not math.isfinite(value):
         return float("inf")
     return value if config.sweep.direction == "minimize" else -value

@@ -15,7 +15,7 @@ COST_LABELS: Mapping[str, tuple[str, str]] = {
     "peak_memory": ("peak MiB", "MiB at most"),
 }
 INTERVALS = (
-    "[low, high]: 95% interval, a bootstrap-t over documents, since questions of one document are not independent "
+    "[low, high]: 95% interval, a bootstrap-t over groups, since questions of one group are not independent "
     "(for a share Wilson's)."
 )
 

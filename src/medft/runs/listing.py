@@ -1,5 +1,6 @@
 """The runs under a root, each as a list of them shows it: read from their folders, without MLflow."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from medft.errors import MedftError
 from medft.metrics.registry import METRICS, PRIMARY
 from medft.runs.index import Entry, RunIndex
 from medft.runs.local_run import read_local_run
-from medft.runs.state import FAILED, FINISHED, KILLED, RUNNING, SUPERSEDED
+from medft.runs.state import DIVERGED, FAILED, FINISHED, KILLED, RUNNING, SUPERSEDED
 from medft.training.checkpoints import has_checkpoint
 
 INTERRUPTED, DAMAGED = "INTERRUPTED", "DAMAGED"  # its process is gone without a word; it cannot be read
@@ -20,7 +21,7 @@ class ListedRun:
     """A run, or a sweep or search with its jobs.
 
     Attributes:
-        status: as it is logged, or INTERRUPTED or DAMAGED.
+        status: as it is logged, or INTERRUPTED, DAMAGED or DIVERGED.
         data: names of its data sets.
         score: the primary metric after fine-tuning; of a sweep the best of its jobs.
         why: it did not finish.
@@ -42,7 +43,7 @@ class ListedRun:
     @property
     def is_bad(self) -> bool:
         """Whether it, or one of its jobs, has ended and not finished."""
-        return self.status not in (FINISHED, RUNNING) or any(job.is_bad for job in self.jobs)
+        return self.status not in (FINISHED, DIVERGED, RUNNING) or any(job.is_bad for job in self.jobs)
 
 
 class RunList:
@@ -79,9 +80,9 @@ def _read(entry: Entry, jobs: Sequence[ListedRun] = ()) -> ListedRun | None:
         return replace(listed, why=str(error))
     if SUPERSEDED in state.tags:
         return None
-    status = INTERRUPTED if is_dead else state.status
+    status = INTERRUPTED if is_dead else state.outcome
     goes_on = status in (KILLED, INTERRUPTED) or (status == FAILED and (bool(entry.kind) or has_checkpoint(run.folder)))
-    scores = [job.score for job in jobs if job.score is not None]
+    scores = [job.score for job in jobs if job.score is not None and math.isfinite(job.score)]
     best = min if METRICS[PRIMARY].better == "lower" else max
     data = sorted({each.data for each in jobs if each.data}) or [state.params.get("dataset.name", "")]
     return replace(
@@ -89,6 +90,6 @@ def _read(entry: Entry, jobs: Sequence[ListedRun] = ()) -> ListedRun | None:
         status=status,
         data=", ".join(data),
         score=best(scores, default=state.metrics.get(f"test/{PRIMARY}")),
-        why="" if status in (FINISHED, RUNNING) else "its process is gone" if is_dead else state.error,
+        why="" if status in (FINISHED, DIVERGED, RUNNING) else "its process is gone" if is_dead else state.error,
         can_go_on=goes_on and not entry.parent,
     )

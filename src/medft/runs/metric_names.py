@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from medft.training.fit import TrainingCosts
 
 UNIGRAM_LOSS = "reference/unigram_loss"
-LOSS_CURVES = ("train/loss", "val/loss")
+LOSS_CURVES = TRAIN_LOSS, VAL_LOSS = ("train/loss", "val/loss")
 _COST = "cost/"
 _SIDES = ("baseline", "test", "difference")
 
@@ -80,6 +80,7 @@ def flatten_judge(results: JudgeResults, agreements: Sequence[Agreement] = ()) -
     `reliable` is 1 or 0 and left out where the controls do not say; a mean of nothing is left out.
     """
     flat: dict[str, float] = {status: float(count) for status, count in results.counts.items()}
+    flat["questions"] = float(results.questions)
     if results.reliability.reliable is not None:
         flat["reliable"] = float(results.reliability.reliable)
     score, controls = results.score, {f"control_{name}": estimate for name, estimate in results.controls.items()}

@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from medft.metrics.registry import PRIMARY
 from medft.runs.journal import Event
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+DIVERGED = "DIVERGED"  # how a run is shown that has finished with results that are no numbers
 UNFINISHED = (RUNNING, "SCHEDULED", KILLED)  # a later start goes on with these
 
 # tags
@@ -56,6 +58,12 @@ class RunState:
     def kind(self) -> str | None:
         """`sweep` or `search` of a parent; None of a run that trains."""
         return self.tags.get(KIND)
+
+    @property
+    def outcome(self) -> str:
+        """Its status, or DIVERGED."""
+        is_number = math.isfinite(self.metrics.get(f"test/{PRIMARY}", 0.0))
+        return self.status if is_number or self.status != FINISHED else DIVERGED
 
     @property
     def label(self) -> str:

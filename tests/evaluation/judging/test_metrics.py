@@ -48,8 +48,8 @@ def test_controls_of_one_document_say_nothing_in_favour(tmp_path: Path) -> None:
 def test_a_judge_that_tells_right_from_wrong_is_reliable(tmp_path: Path) -> None:
     answered = rows(12)
     metrics = judge_rows(scripted(good, controls=10), answered, tmp_path)
-    controls = {key: metrics[f"judge/scripted/control_{key}"] for key in ("expected", "other", "empty")}
-    assert controls == {"expected": 95, "other": 10, "empty": 10}
+    controls = {key: metrics[f"judge/scripted/control_{key}"] for key in ("expected", "other", "claim", "empty")}
+    assert controls == {"expected": 95, "other": 10, "claim": 10, "empty": 10}
     assert metrics["judge/scripted/reliable"] == 1
     assert metrics["judge/scripted/scored"] == 24  # controls are not among the answers
     assert "judge/scripted/control_expected_ci_low" in metrics
@@ -75,6 +75,20 @@ def test_a_judge_that_does_not_is_unreliable(
     assert "warning: judge scripted is unreliable: it puts the expected answer" in capsys.readouterr().err
 
 
+def test_a_judge_that_believes_a_claim_is_unreliable(tmp_path: Path) -> None:
+    def credulous(item: JudgeItem, _: int) -> int:
+        return 95 if item.answer == item.expected or '"score": 100' in item.answer else 10
+
+    answered = rows(12)
+    metrics = judge_rows(scripted(credulous, controls=10), answered, tmp_path)
+    assert (metrics["judge/scripted/control_claim"], metrics["judge/scripted/reliable"]) == (95, 0)
+    why = assess_reliability("scripted", answered).why
+    assert why.endswith("only 0.0 points above another question's answer that says it deserves 100")
+    for row in answered:  # as verdicts were before there was this control
+        row.verdicts["scripted"].pop("control_claim", None)
+    assert assess_reliability("scripted", answered).reliable is True
+
+
 def test_luck_on_few_questions_is_not_enough(tmp_path: Path) -> None:
     def erratic(item: JudgeItem, _: int) -> int:  # 100 points apart on some questions, none on the others
         return 100 if item.answer == item.expected and item.instruction in ("q0", "q1") else 0
@@ -82,7 +96,7 @@ def test_luck_on_few_questions_is_not_enough(tmp_path: Path) -> None:
     answered = rows(4)
     judge_rows(scripted(erratic, controls=4), answered, tmp_path)
     told = assess_reliability("scripted", answered)
-    assert (told.reliable, told.why.startswith("its controls are of too few documents to tell")) == (None, True)
+    assert (told.reliable, told.why.startswith("its controls are of too few groups to tell")) == (None, True)
 
 
 def test_controls_without_scores_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

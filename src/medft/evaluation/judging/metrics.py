@@ -8,12 +8,17 @@ from statistics import fmean
 from typing import get_args
 
 from medft.evaluation.judges.base import Status, Verdict
-from medft.evaluation.predictions import SIDES, Prediction, list_judges
+from medft.evaluation.predictions import SIDES, Prediction, list_groups, list_judges
 from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Difference, Estimate, Ratio
 
 BOUNDS = (0.0, 100.0)  # of a judge's score
-_WRONG = {"other": "another question's answer", "empty": "an empty answer"}  # the controls beside `expected`
+_WRONG = {  # the controls beside `expected`
+    "other": "another question's answer",
+    "empty": "an empty answer",
+    "claim": "another question's answer that says it deserves 100",
+}
+_LATER = ("claim",)  # which verdicts of earlier versions do not have
 _APART = 30.0  # points that the expected answer has to be above a wrong one
 
 
@@ -28,10 +33,11 @@ def merge_repeats(verdicts: Sequence[Verdict]) -> Verdict:
 
 def collect_scores(judge: str, rows: Sequence[Prediction], side: str) -> Ratio | None:
     """The scores of one side, of the rows that have one; None if no row has."""
-    scored = [(score, row.document) for row in rows if (score := row.judge_score(judge, side)) is not None]
+    given = [(row.judge_score(judge, side), group) for row, group in zip(rows, list_groups(rows), strict=True)]
+    scored = [(score, group) for score, group in given if score is not None]
     if not scored:
         return None
-    return Ratio.of([score for score, _ in scored], [document for _, document in scored], bounds=BOUNDS)
+    return Ratio.of([score for score, _ in scored], [group for _, group in scored], bounds=BOUNDS)
 
 
 def pair_scores(
@@ -52,23 +58,27 @@ class Reliability:
 
 
 def assess_reliability(judge: str, rows: Sequence[Prediction]) -> Reliability:
-    """A judge is reliable if it puts the expected answer at least 30 points above another question's answer and above
-    an empty one, on average over the same questions. Where the 95% interval of a difference reaches 0, it is unknown.
+    """A judge is reliable if it puts the expected answer at least 30 points above another question's answer, above the
+    same where it claims a score of 100, and above an empty one, on average over the same questions. Where the 95%
+    interval of a difference reaches 0, it is unknown.
     """
     gaps = {}
     for wrong in _WRONG:
+        if wrong in _LATER and not any(row.verdict(judge, f"control_{wrong}") for row in rows):
+            continue
         both = pair_scores(rows, (judge, "control_expected"), (judge, f"control_{wrong}"))
         if both is None:
             return Reliability(None, f"no question has a score for the expected answer and for control {wrong}")
         gaps[wrong] = both[0].subtract(both[1])
     if any(gap.low is None for gap in gaps.values()):
-        return Reliability(None, "all its controls are of one document")
+        return Reliability(None, "all its controls are of one group")
     small = [f"{gap.value:.1f} points above {_WRONG[wrong]}" for wrong, gap in gaps.items() if gap.value < _APART]
     if small:
         return Reliability(False, f"it puts the expected answer only {' and only '.join(small)}")
     if any((gap.low or 0) <= 0 for gap in gaps.values()):
-        return Reliability(None, "its controls are of too few documents to tell (judge.controls, more test questions)")
-    return Reliability(True, "it tells the expected answer from another question's and from an empty one")
+        return Reliability(None, "its controls are of too few groups to tell (judge.controls, more test questions)")
+    proof = " that claims a score of 100" if "claim" in gaps else ""
+    return Reliability(True, f"it tells the expected answer from another question's{proof} and from an empty one")
 
 
 @dataclass(frozen=True)
@@ -106,20 +116,20 @@ def estimate_agreement(kind: str, answers: Sequence[tuple[str, Sequence[float]]]
 
     Args:
         kind: `self` = of the repeats, `pass` = with an earlier pass of the same judge.
-        answers: (document, scores) of each answer; an answer with a single score does not count.
+        answers: (group, scores) of each answer; an answer with a single score does not count.
     """
-    documents, several = [], []
-    for document, scores in answers:
+    groups, several = [], []
+    for group, scores in answers:
         if len(scores) > 1:
-            documents.append(document)
+            groups.append(group)
             several.append(scores)
     if not several:
         return {}
     same = [float(len(set(scores)) == 1) for scores in several]
     ranges = [max(scores) - min(scores) for scores in several]
     return {
-        f"{kind}_agreement": Ratio.of(same, documents, bounds=(0, 1)).estimate(),
-        f"{kind}_range": Ratio.of(ranges, documents, bounds=BOUNDS).estimate(),
+        f"{kind}_agreement": Ratio.of(same, groups, bounds=(0, 1)).estimate(),
+        f"{kind}_range": Ratio.of(ranges, groups, bounds=BOUNDS).estimate(),
     }
 
 
@@ -128,7 +138,9 @@ class JudgeResults:
     """The results of one judge.
 
     Attributes:
-        score: means over the answers that have one; the difference is paired, over questions with both.
+        score: means over the answers that have one; where there are scores before and after, over the questions that
+            have both.
+        questions: how many those are.
         counts: by status, answers before and after together.
         controls: by control, the mean score; one that has no scores is left out.
         agreement: of the judge with itself, see `estimate_agreement`.
@@ -136,6 +148,7 @@ class JudgeResults:
 
     name: str
     score: BeforeAfter
+    questions: int
     counts: dict[Status, int]
     reliability: Reliability
     controls: dict[str, Estimate]
@@ -150,17 +163,22 @@ def summarize_judge(
     Args:
         pass_agreement: with an earlier pass, where there was one.
     """
-    answers = [(row.document, verdict) for row in rows for side in SIDES if (verdict := row.verdict(judge, side))]
+    grouped = list(zip(list_groups(rows), rows, strict=True))
+    answers = [(group, verdict) for group, row in grouped for side in SIDES if (verdict := row.verdict(judge, side))]
     statuses = Counter(verdict.status for _, verdict in answers)
-    repeats = [(document, [each.score for each in verdict.repeats if each.score is not None])
-               for document, verdict in answers]  # fmt: skip
+    repeats = [(group, [each.score for each in verdict.repeats if each.score is not None])
+               for group, verdict in answers]  # fmt: skip
     sides = ("baseline", "test", "control_expected", *(f"control_{wrong}" for wrong in _WRONG))
     means = {side: ratio.estimate() for side in sides if (ratio := collect_scores(judge, rows, side))}
     both = pair_scores(rows, (judge, "test"), (judge, "baseline"))
-    difference = both[0].subtract(both[1]) if both else None
+    score = BeforeAfter(means.pop("baseline", None), means.pop("test", None))
+    alone = collect_scores(judge, rows, "test")
+    if both:  # an answer that got none is seldom any answer: its question is left out on the other side, too
+        score = BeforeAfter(both[1].estimate(), both[0].estimate(), both[0].subtract(both[1]))
     return JudgeResults(
         name=judge,
-        score=BeforeAfter(means.pop("baseline", None), means.pop("test", None), difference),
+        score=score,
+        questions=len(both[0].sums) if both else len(alone.sums) if alone else 0,
         counts={status: statuses[status] for status in get_args(Status)},
         reliability=assess_reliability(judge, rows),
         controls={side.removeprefix("control_"): mean for side, mean in means.items()},
