@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from medft import experiment
 from medft.cli.main import main
+from medft.comparison.metrics import COSTS
 from medft.config.schema import Config
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError, TrackerUnavailable
@@ -32,7 +33,7 @@ METRICS = (
     {"train/loss", "train/lr", "train/grad_norm", "val/loss", "reference/unigram_loss"}
     | {f"{side}/{name}" for side in ("baseline", "test") for name in SIDE}
     | {f"difference/{name}" for name in SIDE if not registry.METRICS[name].function_of}
-    | {f"cost/{name}" for name in ("train_seconds", "train_tokens", "tokens_per_second", "peak_memory", "mfu")}
+    | {f"cost/{name}" for name in [*COSTS, "mfu"]}
 )
 
 

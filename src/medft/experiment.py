@@ -146,6 +146,8 @@ def _announce_data(config: Config, splits: Splits) -> None:
             f"{splits.left_over} rows are left unused: their groups are on the test or validation side, where "
             "dataset.split.test and dataset.split.validation ask for fewer rows"
         )
+    if config.dataset.train_seed is not None and not splits.train_left:
+        warn("dataset.train_seed: all training rows are used anyway, so that it changes their order only")
     if splits.duplicates:
         say(f"{splits.duplicates} duplicates are left out (dataset.dedup={config.dataset.dedup})")
     if splits.leaking:

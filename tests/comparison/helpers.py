@@ -44,7 +44,8 @@ def run(rows: Sequence[Prediction], seed: int = 1, **changes: Any) -> RunRecord:
     fields: dict[str, Any] = {
         "run_id": f"{number:08x}" + "0" * 24, "name": f"run-{number}",
         "started": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
-        "metrics": {"cost/train_seconds": 10.0 * seed}, "tags": tags, "params": params,
+        "metrics": {"cost/train_seconds": 10.0 * seed, "cost/train_tokens": float(params["dataset.max_length"])},
+        "tags": tags, "params": params,
         "curves": {"train/loss": [(1, 3.0), (2, 2.0)], "val/loss": [(2, 2.1)]}, "predictions": rows,
         "config": "", "audit": None,
     }  # fmt: skip

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from medft.comparison.compare import Options, compare
-from medft.comparison.metrics import find_pareto_front
+from medft.comparison.metrics import find_front
 from medft.errors import InputError
 from medft.metrics.registry import METRICS
 from medft.metrics.statistics import Ratio, compute_smallest_p
 from tests.comparison.helpers import row, run, runs_of, verdicts
 
-TESTED = sum(not metric.function_of and metric.is_installed for metric in METRICS.values())
+MEASURED = [name for name, metric in METRICS.items() if not metric.function_of and metric.is_installed]
+TESTED = len(MEASURED)
 DOCUMENTS = "aabbcc"
 ONE = [[10, 12, 14, 16, 18, 20], [12, 14, 16, 18, 20, 22]]  # nats of each question, of two seeds
 TWO = [[9, 11, 12, 14, 17, 19], [11, 13, 14, 16, 19, 21]]
@@ -60,11 +61,11 @@ def test_averaging_before_the_interval_is_not_taking_seeds_for_questions() -> No
         assert (after.value, after.difference, after.p) == (before.value, before.difference, before.p)
 
 
-def test_the_family_is_all_p_values_or_those_asked_for() -> None:
-    everything = compare(two_variants(), Options())
+def test_the_family_is_of_the_primary_metric_or_of_those_asked_for() -> None:
+    everything = compare(two_variants(), Options(tested=list(MEASURED)))
     assert everything.family == 2 * TESTED
-    assert compare(two_variants(), Options(with_baseline=False)).family == TESTED
-    one = compare(two_variants(), Options(tested=["loss"]))
+    assert compare(two_variants(), Options(tested=list(MEASURED), with_baseline=False)).family == TESTED
+    one = compare(two_variants(), Options(metric="loss"))
     assert one.family == 2
     rouge = one.result("rougeL", one.trained[1])
     assert rouge is not None
@@ -74,6 +75,8 @@ def test_the_family_is_all_p_values_or_those_asked_for() -> None:
         f"with 3 groups no p-value can be below 0.25, and corrected over {2 * TESTED} none below 1"
         in (everything.notes[-1])
     )
+    bits = compare(two_variants(), Options()).result("bits_per_byte", one.trained[1])
+    assert bits is not None and bits.p is not None
 
 
 def test_the_least_p_value_is_what_the_test_gives() -> None:
@@ -142,7 +145,7 @@ def test_what_is_not_a_number_is_said_and_not_tested() -> None:
     assert (result.value.low, result.difference, result.p) == (None, None, None)
     assert "not a number, as after a training that diverged: max_length=128" in comparison.warnings[-1]
     assert comparison.front == ["max_length=64"]
-    assert comparison.family == 2 * TESTED - 2  # loss and bits_per_byte of one variant have none
+    assert comparison.family == 1  # one variant has none
 
 
 def test_before_fine_tuning_is_shown_if_all_runs_began_alike() -> None:
@@ -187,20 +190,39 @@ def test_runs_that_were_measured_otherwise_are_warned_of() -> None:
     assert "different devices (cpu, cuda)" in warnings[1]
 
 
-def test_the_front_is_of_what_nothing_beats() -> None:
-    points = {"cheap": (1.0, 3.0), "good": (5.0, 1.0), "dear": (6.0, 1.0), "middle": (3.0, 2.0), "bad": (3.0, 2.5),
-              "twin": (3.0, 2.0)}  # fmt: skip
-    assert find_pareto_front(points, lower_is_better=True) == ["cheap", "good", "middle", "twin"]
-    assert find_pareto_front(points, lower_is_better=False) == ["cheap"]
-    assert find_pareto_front({}, lower_is_better=True) == []
+def test_the_front_is_of_what_is_shown_to_be_worth_its_cost() -> None:
+    costs = {"cheap": 1.0, "good": 5.0, "dear": 6.0, "middle": 3.0, "bad": 3.0, "twin": 3.000001, "better": 5.5}
+    scores = {"cheap": 3.0, "good": 1.0, "dear": 1.0, "middle": 2.0, "bad": 2.5, "twin": 2.0, "better": 0.95}
+
+    def is_better(one: str, other: str, least: float = 0.1) -> bool:
+        return scores[other] - scores[one] > least
+
+    assert find_front(costs, is_better) == ["cheap", "good", "middle", "twin"], "better is not told apart from good"
+    assert find_front(costs, lambda one, other: is_better(one, other, 0.01)) == [
+        "cheap", "good", "middle", "twin", "better"
+    ]  # fmt: skip
+    assert find_front(costs, lambda *_: False) == ["cheap"]
+    assert find_front({"one": 1.0, "two": 1.0}, lambda *_: False) == ["one", "two"]
+    assert find_front({}, is_better) == []
+
+
+def test_the_front_is_of_operations_where_all_have_counted_them() -> None:
+    runs = two_variants()
+    for each in runs:
+        each.metrics["cost/train_tflop"] = {"64": 5.0, "128": 4.0}[each.params["dataset.max_length"]]
+    assert (compare(runs, Options()).front_cost, compare(runs, Options()).front) == ("train_tflop", ["max_length=128"])
+    del runs[0].metrics["cost/train_tflop"]
+    assert (compare(runs, Options()).front_cost, compare(runs, Options()).front) == ("train_tokens", ["max_length=64"])
+    del runs[0].metrics["cost/train_tokens"]
+    assert (compare(runs, Options()).front_cost, compare(runs, Options()).front) == ("", [])
 
 
 def test_costs_are_means_and_missing_ones_missing() -> None:
     runs = two_variants()
     del runs[3].metrics["cost/train_seconds"]
     comparison = compare(runs, Options())
-    assert comparison.costs["max_length=64"] == {"train_seconds": 15.0}
-    assert comparison.costs["max_length=128"] == {}
+    assert comparison.costs["max_length=64"] == {"train_seconds": 15.0, "train_tokens": 64.0}
+    assert comparison.costs["max_length=128"] == {"train_tokens": 128.0}
 
 
 def test_judges_are_compared_on_what_all_have_scored() -> None:

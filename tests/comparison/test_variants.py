@@ -4,6 +4,7 @@ import pytest
 
 from medft.comparison.variants import Variant, align_questions, find_variant, make_variants
 from medft.errors import InputError
+from medft.runs.record import RunRecord
 from tests.comparison.helpers import row, run, runs_of
 
 
@@ -39,6 +40,23 @@ def test_seeds_are_one_entry_or_apart() -> None:
     assert [each.name for each in apart] == [
         f"max_length={length}, seed={seed}" for length in (64, 128) for seed in (1, 2)
     ]
+
+
+def test_a_train_seed_is_a_repetition() -> None:
+    def drawn(length: int, seed: int, train_seed: int) -> RunRecord:
+        params = {"dataset.max_length": str(length), "dataset.train_seed": str(train_seed)}
+        tags = {"dataset.fingerprint": f"rows of {train_seed}", "dataset.pool": "p"}
+        return run([row(0, "a"), row(1, "b")], seed=seed, params=params, tags=tags)
+
+    runs = [drawn(length, seed, seed) for length in (64, 128) for seed in (1, 2, 3)]
+    variants, notes = make_variants(runs)
+    assert [(each.name, [one.seed for one in each.runs]) for each in variants] == [
+        ("max_length=64", ["1", "2", "3"]), ("max_length=128", ["1", "2", "3"]),
+    ]  # fmt: skip
+    assert notes == []
+    [variant], _ = make_variants([drawn(64, 1, number) for number in (1, 2)])
+    assert [one.seed for one in variant.runs] == ["1", "1, dataset.train_seed=2"]
+    assert len(make_variants(runs, seeds_apart=True)[0]) == 6
 
 
 def test_the_same_run_again_is_no_further_seed() -> None:

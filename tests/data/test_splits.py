@@ -66,6 +66,40 @@ def test_size_moves_no_row_and_is_a_prefix() -> None:
         assert part.train == whole.train[: len(part.train)]
 
 
+def test_a_train_seed_draws_other_training_rows_and_moves_nothing_else() -> None:
+    def drawn(seed: int | None, size: int | None = 100) -> Splits:
+        return split(rows(), config(size, **COUNTS).model_copy(update={"train_seed": seed}))
+
+    plain, one, again, two = drawn(None), drawn(1), drawn(1), drawn(2)
+    assert one.train == again.train
+    assert len({tuple(ids(each.train)) for each in (plain, one, two)}) == 3
+    assert len(set(ids(one.train)) & set(ids(two.train))) < len(one.train)
+    for each in (one, two):
+        assert (each.test, each.validation, len(each.train)) == (plain.test, plain.validation, len(plain.train))
+        assert not groups(each.train) & (groups(each.test) | groups(each.validation))
+    assert (plain.pool, one.pool) == ("", two.pool), "of one pool"
+    assert one.pool != drawn(1, 90).pool, "another number of rows is another setting"
+    assert one.fingerprint != two.fingerprint
+    for size in (60, 80):
+        assert drawn(1, size).train == one.train[: len(drawn(1, size).train)]
+    whole = drawn(1, None)
+    assert set(ids(whole.train)) == set(ids(drawn(None, None).train)) and whole.train_left == 0 < one.train_left
+
+
+def test_what_a_train_seed_draws_has_no_duplicates_of_the_test() -> None:
+    doubled = kept(make_example(f"q{n % 200}", f"a{n % 200}", id=f"id{n}", group=f"g{n % 61}") for n in range(400))
+    for seed in (1, 2, 3):
+        settings = config(200, "exact", **COUNTS).model_copy(update={"train_seed": seed})
+        splits = split(doubled, settings)
+        held_out = {row.instruction for part in (splits.test, splits.validation) for row in part}
+        assert not held_out & {row.instruction for row in splits.train}
+
+
+def test_a_train_seed_and_rows_of_a_run_are_not_both_given(compose: Callable[..., Config]) -> None:
+    with pytest.raises(InputError, match="dataset.train_seed draws rows, and dataset.split.from_run takes those of"):
+        compose("dataset.train_seed=1", "dataset.split.from_run=abc")
+
+
 def test_shares_grow_with_size_and_keep_their_sides() -> None:
     small, large = (split(rows(), config(size)) for size in (100, 300))
     assert (len(small.test), len(large.test)) == (10, 30)

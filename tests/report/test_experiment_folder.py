@@ -19,7 +19,7 @@ DOCUMENTS = "aabbccddee"
 ONE = [[10.0 + place for place in range(10)], [12.0 + place for place in range(10)]]
 TWO = [[9.0 + place for place in range(10)], [10.0 + place for place in range(10)]]
 LENGTH = "dataset.max_length"
-OPTIONS = Options(tested=["bits_per_byte"], swept=[LENGTH])
+OPTIONS = Options(swept=[LENGTH])
 RENEW = "medft report experiment=lengths"
 MANY = [f"d{place}" for place in range(16)]
 
@@ -62,8 +62,11 @@ def test_the_readme_says_all(tmp_path: Path) -> None:
     ):
         assert words in text
     assert "further" not in text.split("results.csv)")[1].split("\n")[0]
-    assert {file.name for file in tmp_path.iterdir()} == {"README.md", "results.csv", "figure.png"}
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "README.md", "results.csv", "figure.png", "figure.pdf", "figure.svg"
+    }  # fmt: skip
+    begins = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<svg"}
+    assert all((tmp_path / f"figure.{suffix}").read_bytes().startswith(first) for suffix, first in begins.items())
 
 
 def test_results_extend(tmp_path: Path) -> None:
@@ -157,7 +160,10 @@ def test_what_differs_and_what_does_not() -> None:
     assert worse.startswith("max_length=256 is worse than max_length=64: loss is higher by 0.198")
     assert alike.startswith("Cannot be told apart from max_length=64: max_length=512 (")
     assert lowest.startswith("The lowest loss is that of max_length=128: 1.97")
-    assert rest[0].startswith("On the Pareto front of loss and training time: max_length=128")
+    assert rest[0] == (
+        "Shown to be better than all that costs less: max_length=128 (128 tokens). The cheapest is max_length=64 (64 "
+        "tokens)."
+    )
     assert rest[1] == "Seeds of one variant lie up to 0.004 apart in loss (max_length=64)."
 
 
@@ -196,7 +202,7 @@ def test_leaks_are_named_and_get_no_verdict() -> None:
     assert "max_length=128 was trained on the test questions, which says nothing about new ones" in said
     assert "it looks better than max_length=64 by 1.000 in loss, p <0.001, and so much the leak may flatter." in said
     assert "Not tested against max_length=64, since a value is not a number: max_length=256." in said
-    assert "On the Pareto front of loss and training time: max_length=64." in said
+    assert "Nothing that costs more than max_length=64 (64 tokens) is shown to be better." in said
 
 
 def test_before_fine_tuning_is_a_sentence() -> None:

@@ -37,7 +37,7 @@ def test_results_and_costs_come_back() -> None:
     alone = summarize_answers(None, [each.test for each in rows], documents)
     assert read_results(flatten_results(alone, Estimate(3.0))) == alone
     assert isinstance(alone["loss"], BeforeAfter)
-    costs = TrainingCosts(1.0, 2.0, 3.0, 4.0, mfu=0.4)
+    costs = TrainingCosts(1.0, 2.0, 3.0, 4.0, 5.0, mfu=0.4)
     assert set(flatten_costs(costs)) == {f"cost/{name}" for name in vars(costs)}
     assert "cost/mfu" not in flatten_costs(replace(costs, mfu=None))
     assert read_costs(flatten_costs(costs)) == vars(costs)

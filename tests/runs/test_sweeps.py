@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from medft.config.schema import Config
+from medft.model.sources.resolve import digest_local
 from medft.runs.provenance import make_identity_tags
 from medft.runs.state import RunState
 from medft.runs.status import is_same_job
@@ -53,3 +54,19 @@ def test_a_job_is_known_in_whatever_precision_it_was_run(
         assert is_same_job(tiny(f"trainer.precision={precision}"), state)
         assert not is_same_job(tiny("trainer.precision=64-true"), state)
         assert not is_same_job(tiny(AUTO, "seed=7"), state)
+
+
+def test_other_weights_in_the_same_place_are_another_run(compose: Callable[..., Config], tmp_path: Path) -> None:
+    weights = tmp_path / "m"
+    weights.mkdir()
+    (weights / "config.json").write_text("{}")
+    (weights / "model.safetensors").write_bytes(b"one")
+    config = compose("model=gpt2", f"model.source={weights}")
+    tags = {**make_identity_tags(config.resolved), "model.weights": digest_local(config.model)}
+    state = RunState("r", tags=tags)
+    assert is_same_job(config, state)
+    (weights / "model.safetensors").write_bytes(b"two!")
+    assert not is_same_job(config, state)
+    assert is_same_job(config, RunState("r", tags=make_identity_tags(config.resolved))), "it did not say which it had"
+    (weights / "model.safetensors").unlink()
+    assert not is_same_job(config, state)

@@ -78,7 +78,7 @@ COMMANDS = (
         Option("reference", "NAME", "entry that the others are compared with (default: the one that the sweep names)"),
         _SAME,
     ), "places", notes="README.md has question, verdict, table, figure and the command that repeats it; results.csv a "
-       f"line for each run, and\nkeeps those of other runs; figure.png.\n\n{_PARENT}\n{_PLACES}"),
+       f"line for each run, and\nkeeps those of other runs; figure.png, .pdf and .svg.\n\n{_PARENT}\n{_PLACES}"),
     Command("ask", "ask the model of a finished run", "judge:ask",
             ('run=RUN "QUESTION" [generation.max_new_tokens=128 ...]',), (_OF_RUN,), words=1,
             notes=f"{_LOGGED}\n{_RUN}"),

@@ -22,6 +22,7 @@ def compare(arguments: Arguments) -> int:
     from medft.metrics.registry import PRIMARY
     from medft.report.compare_page import print_comparison, render_comparison
     from medft.report.csv_files import write_compare_csv
+    from medft.report.plots import plot_variants, save_figure
     from medft.runs.query import RunStore
     from medft.runs.record import RunQuery, load_runs
     from medft.runs.sweeps import SWEEP, read_sweep
@@ -48,6 +49,7 @@ def compare(arguments: Arguments) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     print_comparison(comparison)
     write_compare_csv(comparison, folder / "compare.csv")
+    save_figure(plot_variants(comparison, comparison.primary), folder / "figure")
     (folder / "compare.html").write_text(render_comparison(comparison), encoding="utf-8")
     say(f"read:          {folder / 'compare.html'}")
     say(f"results:       {folder}")
@@ -82,7 +84,6 @@ def report(arguments: Arguments) -> int:
         reference=values["reference"] or sweep.reference,
         shared_only=values["questions"] == "shared",
         metric=sweep.primary,
-        tested=[sweep.primary],
         answers=0,
         swept=sweep.settings,
     )

@@ -4,16 +4,16 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from medft.comparison.labels import format_value
 from medft.comparison.metrics import (
-    TRAIN_SECONDS,
+    EXACT_COSTS,
     RatiosByVariant,
     average_costs,
     collect_judges,
     collect_metrics,
-    find_pareto_front,
+    find_front,
+    is_shown_better,
 )
 from medft.comparison.significance import Result, Results, compute_results, count_p_values, explain_too_few_groups
 from medft.comparison.variants import Variant, align_questions, find_variant, make_baseline_variant, make_variants
@@ -37,9 +37,9 @@ class Options:
         shared_only: compare runs of different test questions on those they share.
         seeds_apart: each run is a variant.
         judge: compare only this judge's scores; empty = all judges'.
-        metric: the primary one: the front, the figure and the spread over seeds are of it.
-        metrics: compare only these; empty = all. The fewer p-values, the less their correction takes away.
-        tested: metrics that get p-values; empty = all that are compared.
+        metric: the primary one: p-values, the front, the figure and the spread over seeds are of it.
+        metrics: compare only these; empty = all.
+        tested: metrics that get p-values; empty = the primary one.
         with_baseline: show the model before fine-tuning, if all runs began with the same.
         answers: how many questions to show with their answers.
         swept: keys that a sweep varied, in its order.
@@ -84,6 +84,8 @@ class Comparison:
         results: by metric, then by variant's name.
         family: how many p-values are corrected together.
         costs: by variant, means over seeds.
+        front_cost: the cost that the front is of; empty where not all variants have counted it.
+        front: names of the variants on it, see `find_front`, of those that have a score and saw no test question.
         reliable: by metric that is a judge's score: whether its controls call it reliable.
         warnings, notes: what to know before reading, in sentences.
     """
@@ -94,6 +96,8 @@ class Comparison:
     results: Results
     family: int
     costs: dict[str, dict[str, float]]
+    front_cost: str
+    front: list[str]
     questions: list[ComparedQuestion]
     reliable: dict[str, bool | None] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -122,21 +126,7 @@ class Comparison:
     @property
     def lower_is_better(self) -> bool:
         """Of the primary metric."""
-        return self.primary in METRICS and METRICS[self.primary].better == "lower"
-
-    @cached_property
-    def front(self) -> list[str]:
-        """Names of the variants on the Pareto front of the primary metric and the training time: of those that trained,
-        have a cost and a score, and did not see the test questions.
-        """
-        scores = {name: each.value.value for name, each in self.results[self.primary].items()}
-        points = {
-            variant.name: (self.costs[variant.name][TRAIN_SECONDS], scores[variant.name])
-            for variant in self.trained
-            if TRAIN_SECONDS in self.costs[variant.name] and not variant.is_leaking
-            and math.isfinite(scores.get(variant.name, math.nan))
-        }  # fmt: skip
-        return find_pareto_front(points, self.lower_is_better)
+        return is_lower_better(self.primary)
 
     def result(self, metric: str, variant: Variant) -> Result | None:
         """A metric of a variant, where it has it."""
@@ -162,12 +152,14 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     judges, judge_notes = collect_judges(variants, options.judge)
     metrics = _choose_metrics(metrics | {f"{JUDGE}{judge.name}": judge.scores for judge in judges}, options)
     primary = options.metric
-    results = compute_results(variants, reference, metrics, options.tested or list(metrics))
+    results = compute_results(variants, reference, metrics, options.tested or [primary])
     too_few = explain_too_few_groups(results)
     warnings = [shared_note, *_list_warnings(variants)]
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
     if diverged:
         warnings.append(f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(diverged))}")
+    costs = {variant.name: average_costs(variant) for variant in variants}
+    front_cost, front = _find_front(variants, metrics[primary], costs, is_lower_better(primary))
     of_answers = primary in METRICS and METRICS[primary].measure and METRICS[primary].better == "higher"
     shown_by = primary if of_answers else ANSWER_RANK
     return Comparison(
@@ -176,12 +168,31 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         primary=primary,
         results=results,
         family=count_p_values(results),
-        costs={variant.name: average_costs(variant) for variant in variants},
+        costs=costs,
+        front_cost=front_cost,
+        front=front,
         questions=_select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
         reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
         warnings=[warning for warning in warnings if warning],
         notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few) if note],
     )
+
+
+def is_lower_better(metric: str) -> bool:
+    """Of a metric, or of a judge's score, of which more is better."""
+    return metric in METRICS and METRICS[metric].better == "lower"
+
+
+def _find_front(
+    variants: Sequence[Variant], ratios: RatiosByVariant, costs: Mapping[str, Mapping[str, float]], lower: bool
+) -> tuple[str, list[str]]:
+    fair = [each.name for each in variants if not each.is_leaking and not each.is_baseline and each.name in ratios]
+    fair = [name for name in fair if all(math.isfinite(run.value) for run in ratios[name])]
+    counted = [cost for cost in EXACT_COSTS if all(cost in costs[name] for name in fair)]
+    if not counted or not fair:
+        return "", []
+    own = {name: costs[name][counted[0]] for name in fair}
+    return counted[0], find_front(own, lambda one, other: is_shown_better(ratios, one, other, lower))
 
 
 def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> dict[str, RatiosByVariant]:

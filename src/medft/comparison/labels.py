@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from medft.config.roles import SEED, is_setting, role_of
+from medft.config.roles import SEEDS, is_setting, role_of
 
 Params = Mapping[str, str]
 
@@ -24,10 +24,10 @@ def select_settings(params: Params, fingerprint: str) -> dict[str, str]:
 
 
 def differing_keys(runs: Sequence[Params]) -> list[str]:
-    """Keys that are not the same in all runs, `seed` last."""
+    """Keys that are not the same in all runs, seeds last."""
     keys = dict.fromkeys(key for run in runs for key in run)
     differing = [key for key in keys if len({run.get(key) for run in runs}) > 1]
-    return sorted(differing, key=lambda key: key == SEED)
+    return sorted(differing, key=lambda key: key in SEEDS)
 
 
 def label_variants(runs: Sequence[Params], swept: Sequence[str] = ()) -> list[str]:
@@ -63,7 +63,7 @@ def _naming_keys(runs: Sequence[Params], swept: Sequence[str]) -> list[str]:
     kept += groups + [key for key in rest if key not in groups and not _is_brought(runs, key, groups)]
     if len({tuple(run.get(key) for key in kept) for run in runs}) < len(runs):  # nothing else tells them apart
         kept += [key for key in differing if _is_derived(key) and not _follows(runs, key, kept)]
-    return sorted(kept, key=lambda key: key == SEED)
+    return sorted(kept, key=lambda key: key in SEEDS)
 
 
 def _is_brought(runs: Sequence[Params], key: str, groups: Sequence[str]) -> bool:

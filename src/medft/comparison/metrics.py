@@ -1,6 +1,6 @@
 """What is compared of each variant: metrics and judges' scores, question by question on the same rows, and costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -16,8 +16,11 @@ from medft.metrics.registry import METRICS
 from medft.metrics.statistics import Ratio
 from medft.runs.record import IDENTITY
 
-COSTS = ("train_seconds", "train_tokens", "tokens_per_second", "peak_memory")
-TRAIN_SECONDS = COSTS[0]
+COSTS = ("train_tflop", "train_seconds", "train_tokens", "tokens_per_second", "peak_memory")
+TRAIN_SECONDS = COSTS[1]
+# what does not depend on the machine and on what else it did; runs of earlier versions have not counted operations
+EXACT_COSTS = ("train_tflop", "train_tokens")
+_AS_CHEAP = 1e-3  # relative: costs no further apart are equal
 
 # one metric of several variants: by variant's name, the metric of each of its runs, all on the same rows and counts
 RatiosByVariant = dict[str, list[Ratio]]
@@ -136,14 +139,26 @@ def average_costs(variant: Variant) -> dict[str, float]:
     return {name: fmean(run.costs[name] for run in variant.runs) for name in logged}
 
 
-def find_pareto_front(points: Mapping[str, tuple[float, float]], lower_is_better: bool) -> list[str]:
-    """Names of the points, (cost, score), that no other one dominates, by costing at most as much and scoring at least
-    as well, one of both strictly.
+def find_front(costs: Mapping[str, float], is_better: Callable[[str, str], bool]) -> list[str]:
+    """Names of the variants whose cost has bought something: each is shown to be better than all that are cheaper, and
+    nothing as cheap is shown to be better than it. What cannot be told apart is not ordered.
+
+    Args:
+        is_better: whether the first is shown to be better than the second.
     """
-    sign = 1 if lower_is_better else -1
-    losses = {name: (cost, sign * score) for name, (cost, score) in points.items()}
-    return [
-        name
-        for name, (cost, loss) in losses.items()
-        if not any(other[0] <= cost and other[1] <= loss and other != (cost, loss) for other in losses.values())
-    ]
+    front = []
+    for name, cost in costs.items():
+        cheaper = [other for other, least in costs.items() if least < cost * (1 - _AS_CHEAP)]
+        as_cheap = [other for other, least in costs.items() if abs(least - cost) <= cost * _AS_CHEAP and other != name]
+        is_worth_it = all(is_better(name, other) for other in cheaper)
+        if is_worth_it and not any(is_better(other, name) for other in as_cheap):
+            front.append(name)
+    return front
+
+
+def is_shown_better(ratios: RatiosByVariant, one: str, other: str, lower_is_better: bool) -> bool:
+    """Whether the interval of the difference between two variants is on one side of 0."""
+    difference = average_runs(ratios[one]).subtract(average_runs(ratios[other]))
+    if difference.low is None or difference.high is None:
+        return False
+    return difference.high < 0 if lower_is_better else difference.low > 0

@@ -96,10 +96,9 @@ def explain_too_few_groups(results: Results) -> str:
     least = compute_smallest_p(groups)
     if not family or family * least <= LEVEL:
         return ""
-    advice = " (metrics=... compares fewer)" if least <= LEVEL and count_tested_metrics(results) > 1 else ""
     return (
         f"with {groups} groups no p-value can be below {least:.2g}, and corrected over {family} none below "
-        f"{min(1.0, family * least):.2g}: nothing here can be called different{advice}"
+        f"{min(1.0, family * least):.2g}: nothing here can be called different"
     )
 
 

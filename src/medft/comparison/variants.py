@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medft.comparison.labels import differing_keys, label_variants, select_settings
-from medft.config.roles import SEED
+from medft.config.roles import SEEDS
 from medft.errors import InputError
 from medft.evaluation.predictions import Prediction, Side, collect_baseline
 from medft.metrics.metric import AnswerScores
 from medft.runs.record import RunRecord
+from medft.runs.state import POOL, WEIGHTS
 
 BASELINE = "before fine-tuning"
 _OVERLAPS = ("exact", "near", "questions", "answers", "near_answers")  # of `Shared`, each row in one of them
@@ -105,9 +106,12 @@ def make_variants(
     """
     groups: dict[object, tuple[dict[str, str], list[RunRecord]]] = {}
     for run in runs:
-        own = select_settings(run.params, run.tags.get("dataset.fingerprint", "?"))
-        if not seeds_apart:
-            own.pop(SEED, None)
+        data = run.tags.get("dataset.fingerprint", "?")
+        own = select_settings(run.params, data if seeds_apart else run.tags.get(POOL, data))
+        if WEIGHTS in run.tags:  # others in the same place are another model
+            own[WEIGHTS] = run.tags[WEIGHTS][:12]
+        for seed in () if seeds_apart else SEEDS:
+            own.pop(seed, None)
         groups.setdefault(len(groups) if seeds_apart else frozenset(own.items()), (own, []))[1].append(run)
     settings = [own for own, _ in groups.values()]
     keys, notes, variants = differing_keys(settings), [], []

@@ -14,7 +14,8 @@ from medft.config.section import Component, Role, find_class, role_of_field, sec
 
 # A run with these the same is the same run. Data count by their content, the fingerprint, not by where they lie.
 SETTINGS = Role.DATA | Role.LEARNED | Role.MEASURED
-SEED = "seed"
+SEED, TRAIN_SEED = "seed", "dataset.train_seed"
+SEEDS = (SEED, TRAIN_SEED)  # runs that differ in nothing else are repetitions of one setting
 
 
 def role_of(key: str, settings: Mapping[str, Any] | None = None) -> Role | None:
@@ -84,7 +85,7 @@ def can_be_searched(key: str) -> bool:
     """Whether the validation loss can say which value of a key or a group is better. It cannot for data, which it is
     measured on, nor for the seed, which says nothing of new questions.
     """
-    return role_of(key) in (Role.LEARNED, None) and key != SEED
+    return role_of(key) in (Role.LEARNED, None) and key not in SEEDS
 
 
 def _parts(key: str) -> list[str]:

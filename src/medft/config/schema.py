@@ -50,6 +50,7 @@ class DatasetConfig(Section, role=Role.DATA):
     near_threshold: Annotated[float, Field(gt=0, le=1)]
     on_leak: Annotated[Literal["warn", "error"], Role.SHOWN]
     size: Count | None
+    train_seed: Annotated[Annotated[int, Field(ge=0)] | None, Role.LEARNED]
     max_length: Annotated[Annotated[int, Field(ge=8)], Role.LEARNED]
     long_answers: Annotated[Literal["truncate", "drop", "split", "error"], Role.LEARNED]
     continuation: Annotated[ContinuationConfig, Role.LEARNED]
@@ -290,6 +291,8 @@ class Config(Section):
                 f"finetune=lora adapts a pretrained model, but model={self.model.name} is made from scratch "
                 f"(model.source=null); take {', '.join(list_pretrained())}"
             )
+        if self.dataset.train_seed is not None and self.dataset.split.from_run:
+            raise ValueError("dataset.train_seed draws rows, and dataset.split.from_run takes those of a run")
         if self.dataset.prompt == "chat" and self.model.tokenizer == "gpt2":
             raise ValueError("dataset.prompt=chat needs a model with a chat template (model.tokenizer=own)")
         return self

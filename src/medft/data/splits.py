@@ -2,8 +2,9 @@
 
 A group's side follows from `dataset.split` and the group's name alone: a hash of (`split.seed`, group) puts it on a
 line from 0 to 1; test takes the low end, validation the high end. `dataset.dedup` then removes rows from training and
-validation, never from test, and `dataset.size` takes a prefix of a fixed order within each side. So neither `seed` nor
-`dataset.size` nor any training setting moves a row from one side to another.
+validation, never from test, and `dataset.size` takes a prefix of a fixed order within each side; on the training side
+`dataset.train_seed` makes another order. So neither `seed` nor `dataset.size` nor any training setting moves a row from
+one side to another.
 """
 
 import hashlib
@@ -40,6 +41,8 @@ class Splits:
     # those have as many rows as they need
     left_over: int
     leaking: bool  # validation and test rows are trained on too (`dataset.split.train_on_all`)
+    pool: str = ""  # SHA-256 (hex) of what `dataset.train_seed` draws from and of the rows held out; without it empty
+    train_left: int = 0  # rows of the training side that are not used
     duplicates: int = 0  # rows that `dataset.dedup` removed from training and validation
     skipped: Skipped = field(default_factory=Skipped)  # rows that could not be used (`dataset.on_bad_row=skip`)
 
@@ -93,6 +96,11 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
         if not sizes[name]:
             raise InputError(f"dataset.dedup={config.dedup} leaves no {name} rows: all repeat rows of another split")
     sizes["train"] = min(left, sizes["train"])
+    pool = ""
+    if config.train_seed is not None:
+        drawn_from = "".join(Rows(rows.table, kept[name]).fingerprint for name in SIDES)
+        pool = hashlib.sha256(f"{drawn_from}{sizes}".encode()).hexdigest()
+        kept["train"] = _draw(rows, kept["train"], config.train_seed)
     train, validation, test = (Rows(rows.table, kept[name][: sizes[name]]) for name in SIDES)
     used = sum(sizes.values())
     surplus = sum(len(kept[name]) - sizes[name] for name in SIDES[1:])
@@ -104,6 +112,8 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
         size_used=used,
         left_over=0 if frozen else min(wanted - used, surplus),
         leaking=config.split.train_on_all,
+        pool=pool,
+        train_left=len(kept["train"]) - sizes["train"],
         duplicates=sum(len(pools[name]) - len(kept[name]) for name in SIDES),
         skipped=skipped or Skipped(),
     )
@@ -128,6 +138,12 @@ def export(splits: Splits, target: Path) -> int:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 count += 1
     return count
+
+
+def _draw(rows: Rows, pool: Indices, seed: int) -> Indices:
+    """Put the rows of the training side in an order of a seed's own, of which sizes are prefixes."""
+    ids = (f"train:{id}" for id in Rows(rows.table, pool).column("id"))
+    return pool[np.argsort(_hash_to_places(ids, len(pool), seed), kind="stable")]
 
 
 def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str, Indices]:

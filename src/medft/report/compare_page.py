@@ -33,7 +33,8 @@ from medft.report.table import (
 
 COMPARED_INTERVALS = (
     f"{INTERVALS} Variants of several seeds are averaged question by question first. An interval over questions does "
-    "not include the luck of the seed: that is what the range over seeds shows."
+    "not include the luck of the seed: that is what the range over seeds shows. Nor is it corrected for how many there "
+    "are, as p-values are, so that one may leave 0 out where its p-value is no finding."
 )
 _ROOM = 2  # headline metrics that a line of the terminal has room for
 

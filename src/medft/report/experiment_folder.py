@@ -1,4 +1,4 @@
-"""The folder of an experiment: README.md (question, verdict, results, limits), results.csv, figure.png.
+"""The folder of an experiment: README.md (question, verdict, results, limits), results.csv, figure.png, .pdf and .svg.
 
 The verdict is made from the statistics of the comparison.
 """
@@ -14,8 +14,9 @@ from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
 from medft.report.compare_page import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
 from medft.report.csv_files import extend_results_csv
-from medft.report.plots import WIDE, plot_over_setting, plot_variants
+from medft.report.plots import WIDE, plot_over_setting, plot_variants, save_figure
 from medft.report.table import (
+    COST_LABELS,
     capitalize,
     format_count,
     format_estimate,
@@ -32,7 +33,7 @@ Scored = list[tuple[Variant, Result]]
 def write_folder(
     sweep: SweepRecord, comparison: Comparison, left_out: Mapping[str, str], folder: Path, command: str
 ) -> None:
-    """Write the three files; results.csv keeps what it has of other runs, README.md says why runs are `left_out`.
+    """Write the files; results.csv keeps what it has of other runs, README.md says why runs are `left_out`.
 
     Args:
         command: that renews the folder.
@@ -44,7 +45,7 @@ def write_folder(
     other_lines = extend_results_csv(comparison, sweep.settings, folder / "results.csv")
     figure = plot_over_setting(comparison, [as_param(key) for key in sweep.settings])
     figure = figure or plot_variants(comparison, comparison.primary, WIDE[0])
-    figure.savefig(folder / "figure.png")
+    save_figure(figure, folder / "figure")
     (folder / "README.md").write_text(
         render_readme(sweep, comparison, left_out, other_lines, command), encoding="utf-8"
     )
@@ -188,12 +189,23 @@ def _name_best(comparison: Comparison, fair: Scored) -> list[str]:
         variant, result = min(numbers, key=lambda pair: sign * pair[1].value.value)
         word = "lowest" if comparison.lower_is_better else "highest"
         sentences.append(f"The {word} {comparison.primary} is that of {variant.name}: {format_estimate(result.value)}.")
-    names = {variant.name for variant in comparison.trained if not variant.is_leaking}
+    names = [variant.name for variant in comparison.trained if not variant.is_leaking]
     if comparison.front and len(names) > 1:
-        everyone = " (all of them: what is better costs more)" if names <= set(comparison.front) else ""
-        front = "; ".join(comparison.front)
-        sentences.append(f"On the Pareto front of {comparison.primary} and training time: {front}{everyone}.")
+        sentences.append(_describe_front(comparison))
     return sentences
+
+
+def _describe_front(comparison: Comparison) -> str:
+    """What more of the cost has bought, as far as it is shown."""
+    unit = COST_LABELS[comparison.front_cost][1]
+    costs = {name: comparison.costs[name][comparison.front_cost] for name in comparison.front}
+    named = {name: f"{name} ({format_number(cost, 0)} {unit})" for name, cost in costs.items()}
+    least = min(costs.values())
+    cheapest = "; ".join(named[name] for name, cost in costs.items() if cost == least)
+    bought = "; ".join(named[name] for name, cost in costs.items() if cost > least)
+    if not bought:
+        return f"Nothing that costs more than {cheapest} is shown to be better."
+    return f"Shown to be better than all that costs less: {bought}. The cheapest is {cheapest}."
 
 
 def _describe_seeds(comparison: Comparison, scored: Scored) -> list[str]:

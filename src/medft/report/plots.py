@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medft.comparison.compare import Comparison
@@ -122,22 +123,23 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
 
 
 def plot_score_by_cost(comparison: Comparison) -> Any | None:
-    """The primary metric against the training time, the Pareto front as a line; None if no variant has a cost."""
+    """The primary metric against what training has cost, with what is worth it as diamonds; None if none has a cost."""
     points = {}
+    cost = comparison.front_cost or TRAIN_SECONDS
     for variant in comparison.variants:
         result = comparison.result(comparison.primary, variant)
-        seconds = comparison.costs[variant.name].get(TRAIN_SECONDS)
-        if result and seconds is not None:
-            points[variant.name] = (variant, seconds, result.value)
+        spent = comparison.costs[variant.name].get(cost)
+        if result and spent is not None:
+            points[variant.name] = (variant, spent, result.value)
     if not points:
         return None
-    figure, axes = _make_figure_with_legend(len(points), "training time (s)", comparison.primary)
-    for name, (variant, seconds, value) in points.items():
+    figure, axes = _make_figure_with_legend(len(points), f"cost/{cost}", comparison.primary)
+    for name, (variant, spent, value) in points.items():
         colour = _choose_colour(comparison, variant)
-        _draw_interval(axes, value, seconds, color=colour, alpha=0.5, linewidth=1)
+        _draw_interval(axes, value, spent, color=colour, alpha=0.5, linewidth=1)
         mark = "x" if variant.is_leaking else "D" if name in comparison.front else "o"
         label = _escape_dollars(name) + (" (leaking)" if variant.is_leaking else "")
-        axes.plot(seconds, value.value, mark, color=colour, label=label)
+        axes.plot(spent, value.value, mark, color=colour, label=label)
     front = sorted((points[name][1], points[name][2].value) for name in comparison.front)
     for (left, upper), (right, lower) in pairwise(front):
         axes.plot([left, right, right], [upper, upper, lower], "--", color="tab:gray", linewidth=1)
@@ -249,6 +251,13 @@ def _make_figure(
 
 def _split_points(points: Points) -> tuple[list[int], list[float]]:
     return [x for x, _ in points], [y for _, y in points]
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Save a figure to look at (PNG) and for a paper (PDF, SVG); `path` has no suffix."""
+    figure.savefig(path.with_suffix(".png"))
+    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+    path.with_suffix(".svg").write_text(render_svg(figure), encoding="utf-8")
 
 
 def render_svg(figure: Any) -> str:

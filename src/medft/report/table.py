@@ -9,6 +9,7 @@ from medft.metrics.statistics import Estimate
 
 # the costs of a run: the title of a column, and the unit in a sentence
 COST_LABELS: Mapping[str, tuple[str, str]] = {
+    "train_tflop": ("train TFLOP", "TFLOP"),
     "train_seconds": ("train s", "s"),
     "train_tokens": ("train tokens", "tokens"),
     "tokens_per_second": ("tokens/s", "tokens/s"),

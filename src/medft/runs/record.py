@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from medft.config.roles import SEEDS, TRAIN_SEED
 from medft.console import track, warn
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
@@ -76,8 +77,9 @@ class RunRecord:
 
     @property
     def seed(self) -> str:
-        """As a parameter has it; `?` where there is none."""
-        return self.params.get("seed", "?")
+        """As a parameter has it, with `dataset.train_seed` where that is another; `?` where there is none."""
+        seed, drawn = (self.params.get(key) for key in SEEDS)
+        return f"{seed or '?'}" if drawn in (None, "None", seed) else f"{seed or '?'}, {TRAIN_SEED}={drawn}"
 
 
 def read_predictions(run: StoredRun) -> list[Prediction]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from medft.config.schema import Config
 from medft.errors import OUTPUT_CLOSED, DamagedFile, OutOfSpace, explain
+from medft.model.sources.resolve import digest_local
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags, make_identity_tags
-from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, RunState
+from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, WEIGHTS, RunState
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
 from medft.secrets import hide
 from medft.training.precision import list_possible
@@ -25,7 +26,9 @@ def is_finished_run(config: Config, state: RunState) -> bool:
 
 
 def is_same_job(config: Config, state: RunState) -> bool:
-    """Whether a run had the same config and the same judge, in whatever precision where the config says `auto`."""
+    """Whether a run had the same config, weights and judge, in whatever precision where the config says `auto`."""
+    if state.tags.get(WEIGHTS, "") not in ("", digest_local(config.model)):
+        return False
     return any(make_identity_tags(each.resolved).items() <= state.tags.items() for each in list_possible(config))
 
 

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, distribution_to_json
 
 from medft.config.compose import compose_config, compose_raw, parse_overrides
-from medft.config.roles import SEED, can_be_searched, can_be_swept, role_of, settings_with
+from medft.config.roles import SEEDS, can_be_searched, can_be_swept, role_of, settings_with
 from medft.config.schema import Config
 from medft.config.section import Role
 from medft.console import track
@@ -78,9 +78,9 @@ def format_overrides(values: Mapping[str, Value]) -> list[str]:
 def _check_ranges(ranges: Mapping[str, BaseDistribution], fixed: Sequence[str]) -> dict[str, BaseDistribution]:
     """The ranges with the types of the config's values; refuses keys that cannot be searched."""
     for key in ranges:
-        if key == SEED:
+        if key in SEEDS:
             raise InputError(
-                "search.ranges.seed: the luckiest seed says nothing about new questions; search first, then run the "
+                f"search.ranges.{key}: the luckiest seed says nothing about new questions; search first, then run the "
                 "best settings with several: medft train -m seed=1,2,3 ..."
             )
         role = role_of(key) or Role(0)

@@ -31,6 +31,7 @@ from medft.training.saving import BestWeights, Checkpoints, RandomState, WholeCh
 class TrainingCosts:
     """The costs of fitting; of a resumed run those of all its parts, without what an interruption lost."""
 
+    train_tflop: float  # 10^12 floating-point operations of the training steps: the same on every machine
     train_seconds: float  # wall time, validation included
     train_tokens: float  # tokens trained on, without padding
     tokens_per_second: float  # these tokens over the time spent in training steps
@@ -81,18 +82,19 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         best.load(tuned)
     peak = measure_peak_flops(device, choose_precision(config.trainer))
     speed = spent["tokens"] / max(spent["step_seconds"], 1e-9)
-    mfu = speed * count_training_flops(tuned, data.samples["train"]) / peak if peak else None
+    flops = count_training_flops(tuned, data.samples["train"])  # of a token
     return FitResult(
         network=merge_adapters(tuned).float().to("cpu"),
         steps=trainer.global_step,
         best_step=best.step,
         plan=plan,
         costs=TrainingCosts(
+            train_tflop=spent["tokens"] * trainer.world_size * flops / 1e12,
             train_seconds=spent["train_seconds"],
             train_tokens=spent["tokens"] * trainer.world_size,
             tokens_per_second=speed * trainer.world_size,
             peak_memory=spent["peak_memory"],
-            mfu=mfu,
+            mfu=speed * flops / peak if peak else None,
         ),
     )
 

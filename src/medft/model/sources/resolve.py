@@ -1,9 +1,12 @@
 """`model.source` to a directory that transformers loads."""
 
+import functools
+import hashlib
 from pathlib import Path
 
 from medft.config.schema import ModelConfig
 from medft.errors import ModelError
+from medft.files import file_digest
 from medft.model.sources import gguf, hub, pypi
 
 
@@ -42,6 +45,25 @@ def find_local(model: ModelConfig) -> Path | None:
     if path.is_absolute() or model.source.startswith((".", "~")) or model.source.count("/") > 1:
         raise ModelError(f"model.source={model.source}: no such directory")
     return None
+
+
+def digest_local(model: ModelConfig) -> str:
+    """SHA-256 (hex) of the weights that a local `model.source` holds now, since others may take their place under its
+    name; empty where it holds none or is not local.
+    """
+    try:
+        local = find_local(model)
+    except ModelError:  # whoever loads them says so
+        return ""
+    if local is None:
+        return ""
+    files = [local] if local.is_file() else sorted(local.glob("*.safetensors"))
+    return _digest(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@functools.cache
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    return hashlib.sha256("".join(f"{file.name} {file_digest(file)}" for file, _, _ in files).encode()).hexdigest()
 
 
 def _check_files(path: Path) -> Path:
