@@ -6,7 +6,7 @@ after it as long as the expected ones.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from medft.config.schema import Config
 from medft.data.encode import Encoded
 from medft.data.module import MedicalQA
+from medft.data.samples import Samples
 from medft.errors import MedftError
 from medft.evaluation.evaluate import compute_answer_losses
 from medft.evaluation.generation import count_places, iterate_answers
@@ -34,6 +35,7 @@ from medft.training.space import NUMBER, list_needs
 _SECONDS = 5.0  # of each probe that repeats something
 _TOKENS = (2, 8)  # answers of two lengths, whose difference is what a token takes
 _QUESTIONS = 12
+_AROUND = 10.0  # seconds that a command takes besides: imports before, report and delivery after
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Estimate:
     """What a run will take: `memory` and `disk` in bytes at most at once, the others in seconds.
 
     Attributes:
-        reading: data and model.
+        reading: data and model, and what begins and ends a command.
         training: with its validations.
         writing: answers, and the losses of the expected ones, before and after.
         judging: None = the judge cannot be asked, for the reason in `no_judge`.
@@ -84,7 +86,7 @@ def estimate(config: Config) -> Estimate:
         config.dataset, splits, tokenizer, config.seed, config.paths.cache, get_read_length(config, network)
     )
     preflight(config, network)
-    reading = time.perf_counter() - began
+    reading = time.perf_counter() - began + _AROUND
     device = choose_device(config.trainer)
     encoded = list(data.tokens["test"])
     writing = _estimate_writing(config, network.to(device), encoded)
@@ -99,39 +101,50 @@ def _estimate_training(config: Config, network: Any, data: MedicalQA, device: st
     settings = config.trainer
     network.to("cpu")
     tuned = prepare(network, config.finetune)
-    samples, memory = data.samples["train"], PeakMemory(device)
+    samples, validation, memory = data.samples["train"], data.samples["validation"], PeakMemory(device)
     low = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(settings.precision)
-    with memory, ready_to_train(config, network, tuned, data):
+    with memory, ready_to_train(config, network, tuned, data) as plan:
         tuned.to(device)
         optimizer = build_optimizer(tuned.parameters(), config.optimizer)
 
-        def learn(rows: Sequence[int]) -> int:
+        def read(some: Samples, rows: Iterable[int], learns: bool) -> int:
             tokens = 0
-            for batch in data.collate([samples[row] for row in rows]):
-                with torch.autocast(device, low) if low else nullcontext():
+            for batch in data.collate([some[row] for row in rows]):
+                with torch.autocast(device, low) if low else nullcontext(), torch.set_grad_enabled(learns):
                     loss = supervised_loss(tuned, batch.to(torch.device(device)))
-                loss.backward()  # type: ignore[no-untyped-call]
+                if learns:
+                    loss.backward()  # type: ignore[no-untyped-call]
                 tokens += batch.tokens
             return tokens
 
+        # two micro-batches show what a step of many takes: the second is there beside the gradients of the first
         by_length = sorted(range(len(samples)), key=lambda row: -int(samples.lengths[row]))
-        learn(by_length[: data.rows_per_step])
+        longest = int(samples.lengths.max())
+        read(samples, by_length[: min(data.rows_per_step, -(-2 * plan.tokens_per_forward // longest))], True)
         optimizer.step()  # makes its states, which are memory
         step = _time(optimizer.step)
         optimizer.zero_grad()
-        seconds, tokens, row = 0.0, 0, 0
-        while seconds < _SECONDS and row < len(samples):  # a whole step's rows, packed as in the training
-            seen: list[int] = []
-            rows = range(row, min(row + data.rows_per_step, len(samples)))
-            seconds += _time(lambda rows=rows, seen=seen: seen.append(learn(rows)))  # type: ignore[misc]
-            tokens, row = tokens + seen[0], row + data.rows_per_step
-    token = seconds / tokens
+        some = min(data.rows_per_step, -(-2 * plan.tokens_per_forward // int(samples.lengths.mean())))
+        token = _time_token(lambda rows: read(samples, rows, True), len(samples), some, _SECONDS)
+        batch = config.dataset.batch_size
+        token_read = _time_token(lambda rows: read(validation, rows, False), len(validation), batch, _SECONDS / 5)
     steps = -(-len(samples) // data.rows_per_step)
     total = min(settings.max_steps or steps * settings.max_epochs, steps * settings.max_epochs)
-    read = float(data.samples["validation"].lengths.sum()) * settings.val_checks_per_epoch * total / steps
+    checked = float(validation.lengths.sum()) * settings.val_checks_per_epoch * total / steps
     learned = float(samples.lengths.sum()) * total / steps
     best = count_parameters(tuned)["trainable"] * NUMBER  # kept beside those that are trained
-    return memory.mib * 2**20 + best, learned * token + read * token / 3 + total * step
+    return memory.mib * 2**20 + best, learned * token + checked * token_read + total * step
+
+
+def _time_token(read: Callable[[range], int], rows: int, together: int, longest: float) -> float:
+    """Seconds a token, of reading so many rows together, again and again until that took long enough."""
+    seconds, tokens, first = 0.0, 0, 0
+    while seconds < longest and first < rows:
+        seen: list[int] = []
+        some = range(first, min(first + together, rows))
+        seconds += _time(lambda some=some, seen=seen: seen.append(read(some)))  # type: ignore[misc]
+        tokens, first = tokens + seen[0], first + together
+    return seconds / tokens
 
 
 def _estimate_writing(config: Config, network: Any, encoded: Sequence[Encoded]) -> float:

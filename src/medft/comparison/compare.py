@@ -13,9 +13,17 @@ from medft.comparison.metrics import (
     collect_judges,
     collect_metrics,
     find_front,
+)
+from medft.comparison.significance import (
+    Comparer,
+    Result,
+    Results,
+    compute_results,
+    count_p_values,
+    estimate_detectable,
+    explain_too_few_groups,
     is_shown_better,
 )
-from medft.comparison.significance import Result, Results, compute_results, count_p_values, explain_too_few_groups
 from medft.comparison.variants import Variant, align_questions, find_variant, make_baseline_variant, make_variants
 from medft.config.roles import changes_measurement
 from medft.errors import InputError
@@ -154,6 +162,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     primary = options.metric
     results = compute_results(variants, reference, metrics, options.tested or [primary])
     too_few = explain_too_few_groups(results)
+    power = _describe_power(results[primary], count_p_values(results), primary)
     warnings = [shared_note, *_list_warnings(variants)]
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
     if diverged:
@@ -174,7 +183,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         questions=_select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
         reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
         warnings=[warning for warning in warnings if warning],
-        notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few) if note],
+        notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few, power) if note],
     )
 
 
@@ -192,7 +201,29 @@ def _find_front(
     if not counted or not fair:
         return "", []
     own = {name: costs[name][counted[0]] for name in fair}
-    return counted[0], find_front(own, lambda one, other: is_shown_better(ratios, one, other, lower))
+    comparer = Comparer(variants, ratios)
+    by_name = comparer.variants
+    return counted[0], find_front(
+        own, lambda one, other: is_shown_better(comparer, by_name[one], by_name[other], lower)
+    )
+
+
+def _describe_power(results: Mapping[str, Result], family: int, metric: str) -> str:
+    """What the seeds and the questions of a comparison could have shown."""
+    found = estimate_detectable(results, family)
+    if found is None:
+        return ""
+    kind, as_it_is, seeds, questions = found
+    least, by_seeds, by_questions = (f"{each:.2g}" for each in (as_it_is, seeds, questions))
+    if kind == "models":
+        return (
+            f"a difference of {least} in {metric} between these trained models would be found four times in five (80% "
+            f"power), with twice the questions {by_questions}; with one seed of each, nothing is said of settings"
+        )
+    return (
+        f"a difference of {least} in {metric} between two settings would be found four times in five (80% power), with "
+        f"twice the seeds {by_seeds}, with twice the questions {by_questions}"
+    )
 
 
 def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> dict[str, RatiosByVariant]:

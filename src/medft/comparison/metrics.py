@@ -154,11 +154,3 @@ def find_front(costs: Mapping[str, float], is_better: Callable[[str, str], bool]
         if is_worth_it and not any(is_better(other, name) for other in as_cheap):
             front.append(name)
     return front
-
-
-def is_shown_better(ratios: RatiosByVariant, one: str, other: str, lower_is_better: bool) -> bool:
-    """Whether the interval of the difference between two variants is on one side of 0."""
-    difference = average_runs(ratios[one]).subtract(average_runs(ratios[other]))
-    if difference.low is None or difference.high is None:
-        return False
-    return difference.high < 0 if lower_is_better else difference.low > 0

@@ -1,15 +1,25 @@
-"""Each metric of each variant with its interval, and its difference to the reference with a corrected p-value."""
+"""Each metric of each variant with its interval, and its difference to the reference with a corrected p-value.
+
+Two kinds of difference, never mixed: of settings, where both have several seeds (`settings.py`), and of the trained
+models that are there, where seeds are not known to matter.
+"""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
+from typing import Literal
+
+import numpy as np
 
 from medft.comparison.metrics import RatiosByVariant, average_runs
+from medft.comparison.settings import Spread, estimate_spread, pool_seeds, tabulate_groups
 from medft.comparison.variants import Variant
 from medft.console import track
-from medft.metrics.statistics import Difference, Estimate, compute_smallest_p
+from medft.metrics.statistics import Bounds, Difference, Estimate, Ratio, compute_smallest_p
 
 LEVEL = 0.05  # corrected p-values below it are called findings
+Kind = Literal["settings", "models"]  # what a difference is between
 
 
 @dataclass(frozen=True)
@@ -17,8 +27,11 @@ class Result:
     """One metric of one variant.
 
     Attributes:
-        value: averaged over the variant's seeds question by question, then over questions.
+        value: averaged over the variant's seeds question by question, then over questions; where there are several, the
+            interval includes them.
         difference: to the reference, paired by question; None for the reference itself and where there is none.
+        kind: what the difference is between: settings where both have two seeds in common or more, else the models.
+        spread: of the difference between settings, or between models over questions alone.
         p, p_holm: of no difference, plain and corrected; None with fewer than two groups.
         by_run: the metric of each run.
         questions, groups: that it is made of.
@@ -26,6 +39,8 @@ class Result:
 
     value: Estimate
     difference: Difference | None
+    kind: Kind
+    spread_of_difference: Spread | None
     p: float | None
     p_holm: float | None
     by_run: tuple[float, ...]
@@ -46,6 +61,67 @@ class Result:
 Results = dict[str, dict[str, Result]]  # by metric, then by variant
 
 
+class Comparer:
+    """Compares variants in one metric.
+
+    Attributes:
+        variants: that have the metric.
+    """
+
+    def __init__(self, variants: Sequence[Variant], metric: RatiosByVariant) -> None:
+        self.variants = {variant.name: variant for variant in variants if variant.name in metric}
+        self._metric = metric
+        trained = [each for each in self.variants.values() if not each.is_baseline and not each.is_leaking]
+        seeds = set.intersection(*({run.seed for run in each.runs} for each in trained)) if trained else set()
+        values = [[run.value for run in self._select(each, seeds)] for each in trained]
+        can_pool = len(trained) > 2 and len(seeds) > 1 and np.isfinite(values).all()
+        self._pooled = pool_seeds(np.array(values)) if can_pool else (None, 0.0)
+
+    def estimate(self, variant: Variant) -> Estimate:
+        """The metric of a variant, with an interval that includes its seeds where it has several."""
+        runs = self._metric[variant.name]
+        own = average_runs(runs)
+        if not math.isfinite(own.value):
+            return Estimate(math.nan)
+        if len(runs) < 2 or len(set(own.groups)) < 2 or variant.is_baseline:
+            return own.estimate()
+        reach = float(estimate_spread(*tabulate_groups(runs)).compute_reach(LEVEL))
+        return Estimate(own.value, *_clip(own.value - reach, own.value + reach, own.bounds))
+
+    def compare(self, variant: Variant, other: Variant) -> tuple[Difference, Kind, Spread | None] | None:
+        """The difference between two variants, paired by question; None where one of the two is not a number: a
+        training that diverged.
+        """
+        own, others = (average_runs(self._metric[each.name]) for each in (variant, other))
+        if not (math.isfinite(own.value) and math.isfinite(others.value)):
+            return None
+        seeds = {run.seed for run in variant.runs} & {run.seed for run in other.runs}
+        if len(set(own.groups)) < 2:
+            return own.subtract(others), "models", None
+        if len(seeds) < 2:
+            table, shares = tabulate_groups([own])
+            apart = (table - tabulate_groups([others])[0])[0]
+            only = float(((apart - apart.sum() * shares) ** 2).sum()) * len(apart) / (len(apart) - 1)
+            spread = Spread(*map(np.asarray, (0.0, only, 0.0, 1.0, len(apart) - 1.0)))
+            return own.subtract(others), "models", spread
+        (table, shares), (before, _) = (tabulate_groups(self._select(each, seeds)) for each in (variant, other))
+        pooled, df = (None, 0.0) if variant.is_baseline or other.is_baseline else self._pooled
+        spread = estimate_spread(table - before, shares, pooled, df)
+        value, (low, high) = float((table - before).sum(1).mean()), own.bounds
+        reach, p = float(spread.compute_reach(LEVEL)), float(spread.compute_p(np.asarray(value)))
+        ends = _clip(value - reach, value + reach, (low - high, high - low))
+        return Difference(value, *ends, p), "settings", spread
+
+    def _select(self, variant: Variant, seeds: Collection[str]) -> list[Ratio]:
+        """The runs of these seeds, in the order of the seeds."""
+        runs = {run.seed: ratio for run, ratio in zip(variant.runs, self._metric[variant.name], strict=True)}
+        return [runs[seed] for seed in sorted(seeds)]
+
+
+def _clip(low: float, high: float, bounds: Bounds) -> Bounds:
+    return max(low, bounds[0]), min(high, bounds[1])
+
+
 def compute_results(
     variants: Sequence[Variant], reference: Variant, metrics: Mapping[str, RatiosByVariant], tested: Collection[str]
 ) -> Results:
@@ -53,9 +129,12 @@ def compute_results(
     of them together (Holm).
     """
     results: Results = {name: {} for name in metrics}
-    pairs = [(name, variant) for name, metric in metrics.items() for variant in variants if variant.name in metric]
+    comparers = {name: Comparer(variants, metric) for name, metric in metrics.items()}
+    pairs = [(name, variant) for name, each in comparers.items() for variant in each.variants.values()]
     for name, variant in track(pairs, "error bars", len(pairs)):
-        results[name][variant.name] = _compute_result(metrics[name], variant, reference, name in tested)
+        results[name][variant.name] = _compute_result(
+            comparers[name], variant, reference, metrics[name], name in tested
+        )
     places = [(name, own) for name, row in results.items() for own, each in row.items() if each.p is not None]
     corrected = correct_holm([results[name][own].p or 0.0 for name, own in places])
     for (name, own), p in zip(places, corrected, strict=True):
@@ -78,6 +157,35 @@ def correct_holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def is_shown_better(comparer: Comparer, one: Variant, other: Variant, lower_is_better: bool) -> bool:
+    """Whether the interval of the difference between two variants is on one side of 0."""
+    found = comparer.compare(one, other)
+    if found is None or found[0].low is None or found[0].high is None:
+        return False
+    return found[0].high < 0 if lower_is_better else found[0].low > 0
+
+
+def estimate_detectable(results: Mapping[str, Result], family: int) -> tuple[Kind, float, float, float] | None:
+    """The smallest true difference to the reference that this comparison would find four times in five: as it is, with
+    twice the seeds, and with twice the questions; the median of its variants. None where nothing was compared.
+
+    Args:
+        results: of one metric, by variant.
+        family: how many p-values are corrected together.
+    """
+    known = [each for each in results.values() if each.spread_of_difference and each.p is not None]
+    kind: Kind = "settings" if any(each.kind == "settings" for each in known) else "models"
+    spreads = [each.spread_of_difference for each in known if each.kind == kind and each.spread_of_difference]
+    if not spreads:
+        return None
+    level = LEVEL / max(1, family)  # of the first of Holm's steps
+    as_it_is, seeds, groups = (
+        median(float(each.scale(*more).compute_detectable(level)) for each in spreads)
+        for more in ((1, 1), (2, 1), (1, 2))
+    )
+    return kind, as_it_is, seeds, groups
+
+
 def count_p_values(results: Results) -> int:
     """How many p-values there are: the family that Holm's correction is over."""
     return sum(each.p is not None for row in results.values() for each in row.values())
@@ -89,9 +197,11 @@ def count_tested_metrics(results: Results) -> int:
 
 
 def explain_too_few_groups(results: Results) -> str:
-    """Why no p-value could be small enough, where the test questions come from too few groups; else empty."""
+    """Why no p-value could be small enough, where models are tested on questions of too few groups; else empty."""
     family = count_p_values(results)
     tested = [each for row in results.values() for each in row.values() if each.p is not None]
+    if any(each.kind == "settings" for each in tested):
+        return ""
     groups = max((each.groups for each in tested), default=0)
     least = compute_smallest_p(groups)
     if not family or family * least <= LEVEL:
@@ -102,21 +212,23 @@ def explain_too_few_groups(results: Results) -> str:
     )
 
 
-def _compute_result(metric: RatiosByVariant, variant: Variant, reference: Variant, is_tested: bool) -> Result:
-    own = average_runs(metric[variant.name])
-    is_number = math.isfinite(own.value)
-    # no difference where one of the two is not a number: a training that diverged
-    difference = None
-    if variant.name != reference.name and reference.name in metric and is_number:
-        other = average_runs(metric[reference.name])
-        difference = own.subtract(other) if math.isfinite(other.value) else None
-    groups = len(set(own.groups))
+def _compute_result(
+    comparer: Comparer, variant: Variant, reference: Variant, metric: RatiosByVariant, is_tested: bool
+) -> Result:
+    runs = metric[variant.name]
+    groups = len(set(runs[0].groups))
+    found = None
+    if variant.name != reference.name and reference.name in comparer.variants:
+        found = comparer.compare(variant, reference)
+    difference, kind, spread = found or (None, "models", None)
     return Result(
-        value=own.estimate() if is_number else Estimate(math.nan),
+        value=comparer.estimate(variant),
         difference=difference,
+        kind=kind,
+        spread_of_difference=spread,
         p=difference.p if difference and is_tested and groups > 1 else None,
         p_holm=None,
-        by_run=tuple(run.value for run in metric[variant.name]),
-        questions=len(own.sums),
+        by_run=tuple(run.value for run in runs),
+        questions=len(runs[0].sums),
         groups=groups,
     )

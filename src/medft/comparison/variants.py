@@ -56,7 +56,7 @@ class Variant:
         if self.side == "baseline" or self.is_leaking:
             return 0
         shared = [(run.audit or {}).get("shared", {}).get("train-test", {}) for run in self.runs]
-        return max(sum(each.get(kind, 0) for kind in _OVERLAPS) for each in shared)
+        return max(sum(int(each.get(kind, 0)) for kind in _OVERLAPS) for each in shared)
 
     def scores(self, run: RunRecord) -> list[AnswerScores]:
         """The answers of one of its runs."""

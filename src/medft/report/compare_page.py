@@ -32,10 +32,15 @@ from medft.report.table import (
 )
 
 COMPARED_INTERVALS = (
-    f"{INTERVALS} Variants of several seeds are averaged question by question first. An interval over questions does "
-    "not include the luck of the seed: that is what the range over seeds shows. Nor is it corrected for how many there "
-    "are, as p-values are, so that one may leave 0 out where its p-value is no finding."
+    f"{INTERVALS} Variants of several seeds are averaged question by question first, and their intervals include the "
+    "luck of the seed. Intervals are not corrected for how many there are, as p-values are: one may leave 0 out where "
+    "its p-value is no finding. Below 20 groups they may be a little short."
 )
+_TESTS = {
+    "settings": "between settings (of: settings) as seeds and questions are both drawn, by their variances and t",
+    "models": "between these trained models (of: models) a sign-flip permutation test by group, which says nothing of "
+    "their settings",
+}
 _ROOM = 2  # headline metrics that a line of the terminal has room for
 
 
@@ -54,8 +59,6 @@ def print_comparison(comparison: Comparison) -> None:
     title = f"{describe_questions(comparison)}, with 95% intervals; difference to: {comparison.reference.name}"
     Table(title, columns, rows).print()
     say(describe_family(comparison))
-    if any(len(variant.runs) > 1 for variant in comparison.variants):
-        say("Over seeds: least and greatest of the runs; the intervals, over questions, do not include that luck.")
     for text in comparison.notes:
         say(f"note: {text}")
 
@@ -67,7 +70,7 @@ def make_glance_table(comparison: Comparison, metrics: Sequence[str] = HEADLINES
     primary = comparison.primary
     shown = dict.fromkeys((*metrics, *comparison.reliable))
     others = [name for name in shown if name in comparison.results and name != primary]
-    columns = ["variant", _title_metric(comparison, primary), "difference", "p (Holm)", "over seeds"]
+    columns = ["variant", _title_metric(comparison, primary), "difference", "of", "p (Holm)", "over seeds"]
     columns += [*(_title_metric(comparison, name) for name in others), COST_LABELS[TRAIN_SECONDS][0]]
     rows = []
     for variant in comparison.variants:
@@ -90,7 +93,7 @@ def _make_metric_table(comparison: Comparison, metric: str) -> Table:
     compared = {result.questions for result in comparison.results[metric].values()}
     if compared != {comparison.test_rows}:
         meaning += f"; on {max(compared)} of the {comparison.test_rows} questions"
-    columns = ("variant", "value", "difference", "p (Holm)", "over seeds")
+    columns = ("variant", "value", "difference", "of", "p (Holm)", "over seeds")
     return Table(_title_metric(comparison, metric), columns, rows, meaning)
 
 
@@ -119,9 +122,10 @@ def _make_runs_table(comparison: Comparison) -> Table:
 
 def _format_result(result: Result | None) -> list[str]:
     if result is None:
-        return ["-"] * 4
+        return ["-"] * 5
     spread = " .. ".join(map(format_number, result.spread)) if result.spread else "-"
-    return [format_estimate(result.value), format_signed(result.difference), format_p(result.p_holm), spread]
+    kind = result.kind if result.difference else "-"
+    return [format_estimate(result.value), format_signed(result.difference), kind, format_p(result.p_holm), spread]
 
 
 def _describe_variant(comparison: Comparison, variant: Variant) -> str:
@@ -152,9 +156,11 @@ def describe_family(comparison: Comparison) -> str:
     """Which p-values are corrected together."""
     if not comparison.family:
         return "No p-values: there is nothing to compare with, or only one group."
-    tested = {name for row in comparison.results.values() for name, each in row.items() if each.p is not None}
+    tested = {name: each for row in comparison.results.values() for name, each in row.items() if each.p is not None}
+    kinds = {each.kind for each in tested.values()}
+    tests = [text for kind, text in _TESTS.items() if kind in kinds]
     return (
-        "p: of no difference to the reference, a sign-flip permutation test by group, corrected by Holm over the "
+        f"p: of no difference to the reference, {', and '.join(tests)}; corrected by Holm over the "
         f"{format_count(comparison.family, 'p-value', 'p-values')} here "
         f"({format_count(len(tested), 'variant', 'variants')}, "
         f"{format_count(count_tested_metrics(comparison.results), 'metric', 'metrics')})."

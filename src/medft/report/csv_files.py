@@ -13,9 +13,9 @@ from medft.errors import InputError
 from medft.runs.metric_names import flatten_estimate
 from medft.runs.record import RunRecord
 
-COMPARE_COLUMNS = ("variant", "metric", "value", "low", "high", "difference", "difference_low", "difference_high", "p",
-                   "p_holm", "seed_min", "seed_max", "questions", "groups", "runs", "reference", "leaking",
-                   "pareto_front", "run_ids", "warnings")  # fmt: skip
+COMPARE_COLUMNS = ("variant", "metric", "value", "low", "high", "difference", "difference_low", "difference_high",
+                   "difference_of", "p", "p_holm", "seed_min", "seed_max", "questions", "groups", "runs", "reference",
+                   "leaking", "pareto_front", "run_ids", "warnings")  # fmt: skip
 _ID = "run_id"
 
 
@@ -57,6 +57,7 @@ def _make_result_cells(result: Result) -> dict[str, object]:
         "difference": difference and difference.value,
         "difference_low": difference and difference.low,
         "difference_high": difference and difference.high,
+        "difference_of": result.kind if difference else None,
         "p": result.p,
         "p_holm": result.p_holm,
         "seed_min": least,

@@ -14,7 +14,7 @@ from medft.comparison.variants import Variant
 from medft.metrics.statistics import Estimate
 from medft.report.compare_page import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
 from medft.report.csv_files import extend_results_csv
-from medft.report.plots import WIDE, plot_over_setting, plot_variants, save_figure
+from medft.report.plots import WIDE, describe_intervals, plot_over_setting, plot_variants, save_figure
 from medft.report.table import (
     COST_LABELS,
     capitalize,
@@ -67,7 +67,7 @@ def render_readme(
         f"# {sweep.name}",
         sweep.question,
         f"![{primary} of each variant](figure.png)",
-        f"*{primary} with 95% intervals over groups; small marks are single seeds.*",
+        f"*{describe_intervals(comparison, primary)}; small marks are single seeds.*",
         "## Verdict",
         to_bullets(write_verdict(comparison)),
         "## Results",
@@ -162,15 +162,17 @@ def _describe_finding(comparison: Comparison, variant: Variant, result: Result) 
     word = "better" if comparison.is_better(result) else "worse"
     direction = "lower" if difference.value < 0 else "higher"
     p = format_p(result.p_holm)
-    sentence = (
-        f"{variant.name} is {word} than {reference.name}: {comparison.primary} is {direction} by "
-        f"{format_estimate(_drop_sign(difference))} (p {p if p.startswith('<') else f'= {p}'} after Holm)."
+    by = (
+        f"{comparison.primary} is {direction} by {format_estimate(_drop_sign(difference))} "
+        f"(p {p if p.startswith('<') else f'= {p}'} after Holm"
     )
-    of_reference = comparison.result(comparison.primary, reference)
-    spreads = [each for each in (result.spread, of_reference.spread if of_reference else None) if each]
-    if any(most - least > abs(difference.value) for least, most in spreads):
-        sentence += " Seeds of one of the two lie further apart than that, so it may be luck of the seed."
-    return sentence
+    if result.kind == "models":
+        return (
+            f"On these questions the trained model of {variant.name} answers {word} than that of {reference.name}: "
+            f"{by}). Whether its setting is, other seeds would have to show."
+        )
+    seeds = len({run.seed for run in variant.runs} & {run.seed for run in reference.runs})
+    return f"{variant.name} is {word} than {reference.name}: {by}, over {seeds} seeds and {result.groups} groups)."
 
 
 def _drop_sign(difference: Estimate) -> Estimate:

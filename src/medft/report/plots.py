@@ -107,7 +107,8 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
     """
     variants = comparison.trained if len(comparison.trained) > _FEW else comparison.variants
     shown = [(variant, result) for variant in variants if (result := comparison.result(metric, variant))]
-    figure, axes = _make_figure((width, 0.8 + 0.36 * len(shown)), metric, grid="x")
+    label = describe_intervals(comparison, metric)
+    figure, axes = _make_figure((width, 0.8 + 0.36 * len(shown)), label, grid="x")
     for place, (variant, result) in enumerate(reversed(shown)):
         colour = _choose_colour(comparison, variant)
         _draw_interval(axes, result.value, place, is_horizontal=True, color=colour, linewidth=2)
@@ -120,6 +121,12 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
     axes.set_yticks(range(len(shown)), names, fontsize=_SMALL)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     return figure
+
+
+def describe_intervals(comparison: Comparison, metric: str) -> str:
+    """What the intervals of a figure are over: where all variants have several seeds, they are of settings."""
+    have_seeds = all(len(variant.runs) > 1 for variant in comparison.trained)
+    return f"{metric} with 95% intervals over {'seeds and groups' if have_seeds else 'groups, of these trained models'}"
 
 
 def plot_score_by_cost(comparison: Comparison) -> Any | None:

@@ -1,6 +1,5 @@
 """Fits a model to its data: the trained model and its costs come out."""
 
-import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from medft.model.module import CausalLM
 from medft.training.callbacks import Costs, PeakMemory, Progress, ValidationPoints
 from medft.training.checkpoints import BEST, LAST, get_checkpoint_folder, require_checkpoint
 from medft.training.distributed import join_processes
-from medft.training.memory import MemoryPlan, keep_to_plan, plan_memory
+from medft.training.memory import MemoryPlan, keep_to_plan, plan_memory, release_memory
 from medft.training.precision import choose_device, choose_precision
 from medft.training.saving import BestWeights, Checkpoints, RandomState, WholeCheckpoints
 
@@ -58,7 +57,6 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         KeyboardInterrupt: the run was interrupted, by Ctrl-C or SIGTERM.
         MedftError: another process of a distributed run died.
     """
-    gc.collect()  # frees what an earlier run in this process left behind, such as an optimizer's state
     pl.seed_everything(config.seed, verbose=False)
     # otherwise deterministic runs fill every new tensor to uncover reads before writes, a tenth of the time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -107,6 +105,7 @@ def ready_to_train(config: Config, network: PreTrainedModel, tuned: Any, data: M
         network: still on the CPU.
         tuned: the same with its adapters, if there are any.
     """
+    release_memory()
     data.rows_per_step = config.dataset.batch_size * config.trainer.accumulate_grad_batches
     data.keeps_micro_batches = config.trainer.tokens_per_forward == "auto"
     tuned.train()  # a loaded or evaluated model is in evaluation mode, which has no dropout

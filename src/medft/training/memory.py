@@ -1,10 +1,12 @@
 """How many tokens a forward pass reads, by the memory that is free: measured on the model itself before it trains."""
 
+import ctypes
+import gc
 import math
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,13 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
     if recomputes and settings.gradient_checkpointing == "auto":
         note("little memory is free: activations are computed again, not kept (trainer.gradient_checkpointing)")
     return MemoryPlan(tokens, recomputes, fixed + max(tokens, longest) * per_token)
+
+
+def release_memory() -> None:
+    """Give back what earlier work in this process has left: an optimizer's states, caches of the baseline's answers."""
+    gc.collect()
+    with suppress(OSError, AttributeError, TypeError):  # glibc keeps what is freed, unless it is asked
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -1,0 +1,153 @@
+"""Differences between settings: what holds when the training is repeated with other seeds, on other questions.
+
+A run's metric varies with the seed it was trained with and with the groups that its questions come from, and both are
+samples. Runs of the same seeds on the same questions are a crossed design of seeds and groups, both random: a paired
+difference, averaged over both, has the variance of seeds plus that of groups, less what both have counted, their
+interaction (Cornfield & Tukey 1956; Clark 1973, for subjects and items). Seeds are few, so what they contribute is also
+estimated from all variants of a comparison together, and the larger of the two is taken: one variant may vary more than
+the others. A p-value is the mean of those of the t distributions of the two parts, weighted by their sizes, which is on
+the safe side of Satterthwaite's, as the quantiles of Cochran & Cox (1950) are.
+
+How often this is wrong, and what it finds: `benchmarks/verdicts.py`. All of it works on arrays, so that thousands of
+comparisons can be simulated at once: what stands before the axes that are named is left as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from medft.metrics.statistics import Floats, Ratio
+
+_POWER = 0.8
+_FEW = 2  # seeds, of which a variant's own spread is all that counts where it is the only thing known of it
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of a mean over seeds and groups.
+
+    Attributes:
+        seeds, groups: what each contributes.
+        both: what both have counted.
+        seeds_df, groups_df: degrees of freedom.
+    """
+
+    seeds: Floats
+    groups: Floats
+    both: Floats
+    seeds_df: Floats
+    groups_df: Floats
+
+    @property
+    def error(self) -> Floats:
+        """The standard error of the mean."""
+        parts = np.maximum(self.seeds, self.groups)
+        return np.asarray(np.sqrt(np.maximum(self.seeds + self.groups - self.both, parts)), np.float64)
+
+    def compute_p(self, difference: Floats) -> Floats:
+        """Two-sided p-values of no difference."""
+        from scipy.stats import t
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.abs(difference) / self.error
+            share = self.seeds / (self.seeds + self.groups)
+        p = 2 * (share * t.sf(size, self.seeds_df) + (1 - share) * t.sf(size, self.groups_df))
+        return np.asarray(np.where(self.error > 0, p, difference == 0), np.float64)
+
+    def compute_reach(self, level: float) -> Floats:
+        """The difference whose p-value is `level`: half the width of an interval."""
+        from scipy.stats import t
+
+        # between the quantiles of the two distributions, which bisection halves 50 times
+        quantiles = [t.isf(level / 2, df) * self.error for df in (self.seeds_df, self.groups_df)]
+        low, high = np.minimum(*quantiles), np.maximum(*quantiles)
+        for _ in range(50):
+            middle = (low + high) / 2
+            is_beyond = self.compute_p(middle) > level
+            low, high = np.where(is_beyond, middle, low), np.where(is_beyond, high, middle)
+        return np.asarray((low + high) / 2, np.float64)
+
+    def compute_detectable(self, level: float, power: float = _POWER) -> Floats:
+        """The smallest true differences that would be found with a probability of `power`."""
+        from scipy.stats import t
+
+        with np.errstate(invalid="ignore"):
+            share = np.nan_to_num(self.seeds / (self.seeds + self.groups))
+        df = 1 / (share**2 / self.seeds_df + (1 - share) ** 2 / self.groups_df)  # Satterthwaite's
+        return np.asarray(self.compute_reach(level) + t.ppf(power, df) * self.error, np.float64)
+
+    def scale(self, seeds: float = 1.0, groups: float = 1.0) -> "Spread":
+        """What it would be with so many times the seeds and the groups."""
+        return Spread(
+            seeds=self.seeds / seeds,
+            groups=self.groups / groups,
+            both=self.both / (seeds * groups),
+            seeds_df=(self.seeds_df + 1) * seeds - 1,
+            groups_df=(self.groups_df + 1) * groups - 1,
+        )
+
+
+def tabulate_groups(runs: Sequence[Ratio]) -> tuple[Floats, Floats]:
+    """What each group adds to the metric of each run, (runs, groups), and the share of each in all counts, (groups,).
+
+    Args:
+        runs: of the same rows with the same counts; a row of the table sums to a run's metric.
+    """
+    _, place = np.unique(np.asarray(runs[0].groups, dtype=object).astype(str), return_inverse=True)
+    counts = np.bincount(place, runs[0].counts)
+    return np.stack([np.bincount(place, run.sums) for run in runs]) / counts.sum(), counts / counts.sum()
+
+
+def estimate_spread(table: Floats, shares: Floats, pooled: Floats | None = None, pooled_df: float = 0.0) -> Spread:
+    """The spread of the mean over seeds of what the rows of a table sum to.
+
+    Args:
+        table: (..., seeds, groups), what each group adds to a run's metric, or to the difference of two.
+        shares: (..., groups), of each group in all counts.
+        pooled: (...), the variance over seeds that all variants of the comparison have, see `pool_seeds`.
+        pooled_df: its degrees of freedom.
+    """
+    seeds, groups = table.shape[-2:]
+    values, mean = table.sum(-1), table.mean(-2)
+    # what a group adds beyond its share of the metric: the residuals of a ratio (Cochran 1977, chapter 6)
+    beyond = mean - mean.sum(-1, keepdims=True) * shares
+    apart = table - values[..., None] * shares[..., None, :] - beyond[..., None, :]
+    correction = _correct_for_own_weight(shares)
+    own = values.var(-1, ddof=1) / seeds
+    own_df = np.full(own.shape, seeds - 1.0)
+    if pooled is not None:
+        others = np.broadcast_to(pooled / seeds, own.shape)
+        own_df = np.where((own >= others) | (seeds <= _FEW), own_df, pooled_df)
+        own = np.maximum(own, others)
+    return Spread(
+        seeds=own,
+        groups=(beyond**2).sum(-1) * correction,
+        both=(apart**2).sum((-1, -2)) * correction / ((seeds - 1) * seeds),
+        seeds_df=own_df,
+        groups_df=np.full(own.shape, groups - 1.0),
+    )
+
+
+def _correct_for_own_weight(shares: Floats) -> Floats:
+    """What squared residuals have to be multiplied with: a group is part of the mean that its residual is from, and the
+    larger it is, the smaller that makes it. G / (G - 1) where all groups are of one size.
+    """
+    squares = shares**2
+    total = squares.sum(-1, keepdims=True)
+    expected = (squares * (1 - 2 * shares + total)).sum(-1)
+    return np.asarray(total[..., 0] / expected, np.float64)
+
+
+def pool_seeds(values: Floats) -> tuple[Floats, float]:
+    """The variance over seeds of a difference between two variants, from all of them, and its degrees of freedom.
+
+    Args:
+        values: (..., variants, seeds), the metric of runs of the same seeds, of three variants or more. What a seed
+            does to all of them alike leaves their differences as they are, and is taken out.
+    """
+    variants, seeds = values.shape[-2:]
+    rest = values - values.mean(-1, keepdims=True) - values.mean(-2, keepdims=True)
+    rest = rest + values.mean((-1, -2), keepdims=True)
+    df = float((variants - 1) * (seeds - 1))
+    return 2 * (rest**2).sum((-1, -2)) / df, df

@@ -1,0 +1,128 @@
+"""Differences between settings: right by hand, seldom wrong in simulations, and able to find what is there."""
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from medft.comparison.settings import Spread, estimate_spread, pool_seeds, tabulate_groups
+from medft.metrics.statistics import Ratio, compute_sign_flip_p
+
+SIZES = np.array([10, 9, 9, 7, 6, 5, 5, 4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+SHARES = SIZES / SIZES.sum()
+
+
+def draw(
+    random: np.random.Generator,
+    comparisons: int,
+    seeds: int,
+    spread: float,
+    effect: float = 0.0,
+    by_group: float = 0.02,
+) -> np.ndarray:
+    """(comparisons, seeds, groups): differences of two settings, of which each run has luck of its own."""
+    luck = random.normal(0, spread, (comparisons, 2, seeds))
+    setting = random.normal(0, by_group, (comparisons, 1, len(SIZES)))
+    rest = random.normal(0, 0.005, (comparisons, seeds, len(SIZES)))
+    return ((luck[:, 0] - luck[:, 1])[..., None] + setting + rest + effect) * SHARES
+
+
+def test_it_is_the_crossed_design_of_textbooks() -> None:
+    random = np.random.default_rng(1)
+    values = random.normal(0, 1, (4, 12)) + random.normal(0, 1, (4, 1)) + random.normal(0, 1, 12)
+    found = estimate_spread(values / 12, np.full(12, 1 / 12))
+    mean, by_seed, by_group = values.mean(), values.mean(1), values.mean(0)
+    rest = values - by_seed[:, None] - by_group + mean
+    squares = {
+        "seeds": 12 * ((by_seed - mean) ** 2).sum() / 3,
+        "groups": 4 * ((by_group - mean) ** 2).sum() / 11,
+        "both": (rest**2).sum() / 33,
+    }
+    for name, mean_square in squares.items():
+        assert getattr(found, name) == pytest.approx(mean_square / 48)
+    assert (float(found.seeds_df), float(found.groups_df)) == (3, 11)
+    assert float(found.error) ** 2 == pytest.approx((squares["seeds"] + squares["groups"] - squares["both"]) / 48)
+
+
+def test_a_table_sums_to_the_metric() -> None:
+    runs = [Ratio.of([1.0, 2.0, 3.0, 4.0], "abab", [1, 2, 3, 4]), Ratio.of([2.0, 2.0, 2.0, 2.0], "abab", [1, 2, 3, 4])]
+    table, shares = tabulate_groups(runs)
+    assert table.tolist() == [[0.4, 0.6], [0.4, 0.4]]
+    assert shares.tolist() == [0.4, 0.6]
+    assert table.sum(1) == pytest.approx([run.value for run in runs])
+
+
+def test_p_and_interval_are_one() -> None:
+    spread = Spread(*map(np.asarray, (2.0, 1.0, 0.5, 2.0, 20.0)))
+    assert float(spread.compute_p(spread.compute_reach(0.05))) == pytest.approx(0.05, rel=1e-6)
+    assert float(spread.compute_p(np.asarray(0.0))) == 1.0
+    size = 4.0 / np.sqrt(2.5)
+    by_hand = 2 * (2 / 3 * t.sf(size, 2) + 1 / 3 * t.sf(size, 20))
+    assert float(spread.compute_p(np.asarray(4.0))) == pytest.approx(by_hand)
+    nothing = Spread(*map(np.asarray, (0.0, 0.0, 0.0, 2.0, 20.0)))
+    assert float(nothing.compute_p(np.asarray(0.0))) == 1.0
+    assert float(nothing.compute_reach(0.05)) == 0.0
+
+
+def test_what_a_seed_does_to_all_variants_is_taken_out() -> None:
+    random = np.random.default_rng(2)
+    own = random.normal(0, 1, (5000, 6, 3))
+    alike = random.normal(0, 30, (5000, 1, 3))
+    variance, df = pool_seeds(own + alike)
+    assert df == 10
+    assert variance.mean() == pytest.approx(2.0, rel=0.03), "of a difference of two"
+
+
+def test_a_spread_that_others_have_is_taken_where_ones_own_is_smaller() -> None:
+    table = np.array([[0.0, 0.0], [0.2, 0.2], [0.1, 0.1]])
+    shares = np.array([0.5, 0.5])
+    alone = estimate_spread(table, shares)
+    assert float(alone.seeds) == pytest.approx(0.04 / 3)
+    more = estimate_spread(table, shares, np.asarray(0.09), 14.0)
+    assert (float(more.seeds), float(more.seeds_df)) == (pytest.approx(0.03), 14)
+    less = estimate_spread(table, shares, np.asarray(0.01), 14.0)
+    assert (float(less.seeds), float(less.seeds_df)) == (float(alone.seeds), 2)
+    two = estimate_spread(table[:2], shares, np.asarray(0.09), 14.0)
+    assert float(two.seeds_df) == 1, "with two seeds others do not say that a variant is like them"
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 0.003), (2, 0.02), (3, 0.0075), (5, 0.0075)])
+def test_settings_that_are_equal_are_seldom_called_different(seeds: int, spread: float) -> None:
+    differences = draw(np.random.default_rng(seeds), 4000, seeds, spread)
+    found = estimate_spread(differences, SHARES)
+    value = differences.sum(-1).mean(-1)
+    wrong = float((found.compute_p(value) < 0.05).mean())
+    print(f"{seeds} seeds, spread {spread}: {wrong:.3f}")
+    assert wrong < 0.075
+    covered = float((np.abs(value) <= found.compute_reach(0.05)).mean())
+    assert covered == pytest.approx(1 - wrong, abs=1e-3)
+
+
+def test_a_test_of_trained_models_would_be_found_out() -> None:
+    """The same simulation, questions alone taken for a sample: the test above can fail."""
+    differences = draw(np.random.default_rng(3), 200, 2, 0.0075, by_group=0.002)
+    wrong = np.mean([compute_sign_flip_p(each) < 0.05 for each in differences.mean(1)])
+    assert wrong > 0.3
+
+
+@pytest.mark.parametrize(("seeds", "effect", "least"), [(2, 0.06, 0.5), (5, 0.04, 0.9)])
+def test_what_is_different_is_found(seeds: int, effect: float, least: float) -> None:
+    differences = draw(np.random.default_rng(4), 1000, seeds, 0.0075, effect)
+    found = estimate_spread(differences, SHARES).compute_p(differences.sum(-1).mean(-1)) < 0.05
+    assert found.mean() > least
+
+
+def test_the_smallest_detectable_difference_is_found_four_times_in_five() -> None:
+    random = np.random.default_rng(5)
+    told = estimate_spread(draw(random, 2000, 5, 0.0075), SHARES).compute_detectable(0.05)
+    effect = float(np.median(told))
+    differences = draw(random, 4000, 5, 0.0075, effect)
+    power = (estimate_spread(differences, SHARES).compute_p(differences.sum(-1).mean(-1)) < 0.05).mean()
+    print(f"power at {effect:.4f}: {power:.3f}")
+    assert power == pytest.approx(0.8, abs=0.07)
+
+
+def test_more_seeds_and_more_questions_show_more() -> None:
+    spread = estimate_spread(draw(np.random.default_rng(6), 1, 3, 0.0075)[0], SHARES)
+    plain, seeds, groups = (float(spread.scale(*more).compute_detectable(0.05)) for more in ((1, 1), (2, 1), (1, 2)))
+    assert plain > seeds and plain > groups
+    assert (float(spread.scale(2, 1).seeds_df), float(spread.scale(1, 2).groups_df)) == (5, 59)
