@@ -40,11 +40,12 @@ def run(rows: Sequence[Prediction], seed: int = 1, **changes: Any) -> RunRecord:
     number = next(_NUMBERS)
     params = {"seed": str(seed), "dataset.max_length": "128", "dataset.name": "sample", "model.name": "gpt2",
               "model.source": "None"} | changes.pop("params", {})  # fmt: skip
+    length = params["dataset.max_length"]
     tags = {"dataset.fingerprint": "f", "leaking": "false", "device": "cpu"} | changes.pop("tags", {})
     fields: dict[str, Any] = {
         "run_id": f"{number:08x}" + "0" * 24, "name": f"run-{number}",
         "started": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
-        "metrics": {"cost/train_seconds": 10.0 * seed, "cost/train_tokens": float(params["dataset.max_length"])},
+        "metrics": {"cost/train_seconds": 10.0 * seed, "cost/train_tokens": float(length if length.isdigit() else 100)},
         "tags": tags, "params": params,
         "curves": {"train/loss": [(1, 3.0), (2, 2.0)], "val/loss": [(2, 2.1)]}, "predictions": rows,
         "config": "", "audit": None,

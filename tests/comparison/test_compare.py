@@ -8,6 +8,7 @@ import pytest
 
 from medft.comparison.compare import Options, compare
 from medft.comparison.metrics import find_front
+from medft.comparison.settings import estimate_spread, tabulate_groups
 from medft.errors import InputError
 from medft.metrics.registry import METRICS
 from medft.metrics.statistics import Ratio, compute_smallest_p
@@ -16,6 +17,7 @@ from tests.comparison.helpers import row, run, runs_of, verdicts
 MEASURED = [name for name, metric in METRICS.items() if not metric.function_of and metric.is_installed]
 TESTED = len(MEASURED)
 DOCUMENTS = "aabbcc"
+DOCUMENTS_OF = list(DOCUMENTS)
 ONE = [[10, 12, 14, 16, 18, 20], [12, 14, 16, 18, 20, 22]]  # nats of each question, of two seeds
 TWO = [[9, 11, 12, 14, 17, 19], [11, 13, 14, 16, 19, 21]]
 
@@ -31,10 +33,8 @@ def test_seeds_are_averaged_by_question_and_documents_are_the_units() -> None:
     means = np.mean(ONE, axis=0)
     assert loss is not None
     assert loss.value.value == pytest.approx(means.sum() / 30)
-    # t of three documents: 4.3027 standard errors of a ratio, of residuals summed by document
-    residuals = (means - loss.value.value * 5).reshape(3, 2).sum(axis=1)
-    error = math.sqrt((residuals**2).sum() * 3 / 2) / 30
-    assert loss.value.high == pytest.approx(loss.value.value + 4.302652729911275 * error)
+    own = estimate_spread(*tabulate_groups([Ratio.of(nats, DOCUMENTS_OF, [5] * 6) for nats in ONE]))
+    assert loss.value.high == pytest.approx(loss.value.value + float(own.compute_reach(0.05)))
     assert loss.by_run == pytest.approx((sum(ONE[0]) / 30, sum(ONE[1]) / 30))
     assert loss.spread == (loss.by_run[0], loss.by_run[1])
     assert (loss.questions, loss.groups, loss.difference) == (6, 3, None)
@@ -42,10 +42,66 @@ def test_seeds_are_averaged_by_question_and_documents_are_the_units() -> None:
     assert other is not None
     assert other.difference is not None
     assert other.difference.value == pytest.approx((-1 - 1 - 2 - 2 - 1 - 1) / 30)
-    assert other.p == 2 / 8  # of the eight sign patterns of three documents two are as far
-    # two p-values: this one and that of before fine-tuning, both 1/4, so Holm doubles the smaller and holds the other
-    assert comparison.family == 2
-    assert other.p_holm == 0.5
+    apart = [
+        Ratio.of(np.subtract(after, before), DOCUMENTS_OF, [5] * 6) for before, after in zip(ONE, TWO, strict=True)
+    ]
+    spread = estimate_spread(*tabulate_groups(apart))
+    assert other.kind == "settings"
+    assert other.p == pytest.approx(float(spread.compute_p(np.asarray(other.difference.value))))
+    assert comparison.family == 2  # this one and that of before fine-tuning
+
+
+def test_as_good_as_is_said_only_where_it_is_asked() -> None:
+    names = [str(place) for place in range(40)]
+
+    def seeds(shift: float, wobble: float) -> list[list[float]]:
+        return [[50 + shift + luck + wobble * (-1) ** place for place in range(40)] for luck in (0.0, 0.02, 0.01)]
+
+    runs = [
+        each
+        for length, own in ((64, seeds(0, 0)), (128, seeds(0.02, 0.1)), (256, seeds(-2, 0.1)), (512, seeds(3, 0.1)))
+        for each in runs_of(length, own, names)
+    ]  # fmt: skip
+    options = Options(metric="loss", with_baseline=False)
+    assert "as good" not in " ".join(compare(runs, options).notes)
+    notes = compare(runs, replace(options, margin=0.1)).notes
+    told = [note for note in notes if "within 0.1 in loss" in note]
+    assert [note.split(" max_length=64 ")[0] for note in told] == [
+        "max_length=128: as good as", "max_length=256: not worse than", "max_length=512: not shown to be as good as"
+    ]  # fmt: skip
+    single = [each for each in runs if each.seed == "1"]
+    told = compare(single, replace(options, margin=0.1)).notes
+    assert any(note.startswith("on these questions the trained models of max_length=128: as good as") for note in told)
+
+
+def test_with_one_seed_the_models_are_compared() -> None:
+    comparison = compare(runs_of(64, ONE[:1], DOCUMENTS) + runs_of(128, TWO, DOCUMENTS), Options(metric="loss"))
+    other = comparison.result("loss", comparison.trained[1])
+    assert other is not None
+    assert other.kind == "models", "one seed is in common"
+    assert other.p == 2 / 8  # of the eight sign patterns of three groups two are as far
+    # that of before fine-tuning is 1/4, too, so Holm doubles the smaller and holds the other
+    assert (comparison.family, other.p_holm) == (2, 0.5)
+    assert "with one seed of each, nothing is said of settings" in comparison.notes[-1]
+    several = compare(two_variants(), Options(metric="loss")).notes[-1]
+    assert "between two settings would be found four times in five (80% power), with twice the seeds" in several
+
+
+def test_what_a_seed_does_to_all_variants_is_no_difference() -> None:
+    """Three variants that differ by a constant, of seeds that lie far apart."""
+    shifted = [[[nats + shift + luck for nats in ONE[0]] for luck in (0, 9)] for shift in (0, -1, 1)]
+    runs = [
+        each for length, own in zip((64, 128, 256), shifted, strict=True) for each in runs_of(length, own, DOCUMENTS)
+    ]
+    comparison = compare(runs, Options(metric="loss", with_baseline=False))
+    for variant in comparison.trained[1:]:
+        result = comparison.result("loss", variant)
+        assert result is not None and result.difference is not None and result.p is not None
+        assert result.p < 1e-6
+        assert result.difference.low == pytest.approx(result.difference.high)
+    first = comparison.result("loss", comparison.trained[0])
+    assert first is not None and first.value.low is not None
+    assert first.value.value - first.value.low > 0.9, "the interval of a setting includes its seeds"
 
 
 def test_averaging_before_the_interval_is_not_taking_seeds_for_questions() -> None:
@@ -58,7 +114,11 @@ def test_averaging_before_the_interval_is_not_taking_seeds_for_questions() -> No
         before, after = one.result("loss", variant), two.result("loss", variant)
         assert before is not None
         assert after is not None
-        assert (after.value, after.difference, after.p) == (before.value, before.difference, before.p)
+        pairs = [(before.value, after.value), (before.difference, after.difference)]
+        for one_seed, two_seeds in [pair for pair in pairs if pair[0] is not None]:
+            assert (two_seeds.value, two_seeds.low, two_seeds.high) == pytest.approx(
+                (one_seed.value, one_seed.low, one_seed.high)
+            )
 
 
 def test_the_family_is_of_the_primary_metric_or_of_those_asked_for() -> None:
@@ -71,10 +131,10 @@ def test_the_family_is_of_the_primary_metric_or_of_those_asked_for() -> None:
     assert rouge is not None
     assert rouge.difference is not None
     assert (rouge.p, rouge.p_holm) == (None, None)
-    assert (
-        f"with 3 groups no p-value can be below 0.25, and corrected over {2 * TESTED} none below 1"
-        in (everything.notes[-1])
-    )
+    models = compare(runs_of(64, ONE[:1], DOCUMENTS) + runs_of(128, TWO[:1], DOCUMENTS), Options(tested=MEASURED))
+    told = f"with 3 groups no p-value can be below 0.25, and corrected over {2 * TESTED} none below 1"
+    assert any(told in note for note in models.notes)
+    assert not any("no p-value can be" in note for note in everything.notes), "of settings there is no least p-value"
     bits = compare(two_variants(), Options()).result("bits_per_byte", one.trained[1])
     assert bits is not None and bits.p is not None
 

@@ -44,7 +44,7 @@ def test_it_is_the_crossed_design_of_textbooks() -> None:
 
 
 def test_a_table_sums_to_the_metric() -> None:
-    runs = [Ratio.of([1.0, 2.0, 3.0, 4.0], "abab", [1, 2, 3, 4]), Ratio.of([2.0, 2.0, 2.0, 2.0], "abab", [1, 2, 3, 4])]
+    runs = [Ratio.of([1.0, 2.0, 3.0, 4.0], list("abab"), [1, 2, 3, 4]), Ratio.of([2.0] * 4, list("abab"), [1, 2, 3, 4])]
     table, shares = tabulate_groups(runs)
     assert table.tolist() == [[0.4, 0.6], [0.4, 0.4]]
     assert shares.tolist() == [0.4, 0.6]

@@ -14,6 +14,9 @@ killed processes left. Stays: whatever a process runs in, finished runs, what ML
 """
 
 _TO = "where compare.html and compare.csv go (default: outputs/compare/<date>/<time>)"
+_MARGIN = Option(
+    "margin", "0.01", "also ask which are as good as the reference, or not worse, within so much of the metric"
+)
 _SAME = Option(
     "questions", "shared", "compare runs of different test questions on those they share", "same", ("same", "shared")
 )
@@ -63,9 +66,10 @@ COMMANDS = (
         _SAME,
         Option("seeds", "apart", "whether runs that differ in nothing but their seed are averaged", "together",
                ("together", "apart")),
-        Option("metric", "NAME", "the primary one: ranking, Pareto front, figures, range over seeds (default: the "
+        Option("metric", "NAME", "the primary one: p-values, ranking, what is worth its cost, figures (default: the "
                "first of metrics=, the sweep's, or bits_per_byte)"),
-        Option("metrics", "A,B", "compare only these; the fewer, the less the correction of p-values takes away", ()),
+        Option("metrics", "A,B", "compare only these", ()),
+        _MARGIN,
         Option("judge", "NAME", "compare only this judge's scores (default: all judges')"),
         Option("baseline", "false", "whether the model before fine-tuning is shown", True),
         Option("answers", "6", "questions shown with everybody's answers", 6),
@@ -77,6 +81,7 @@ COMMANDS = (
         Option("to", "FOLDER", "default: experiments/<name> of the checkout"),
         Option("reference", "NAME", "entry that the others are compared with (default: the one that the sweep names)"),
         _SAME,
+        _MARGIN,
     ), "places", notes="README.md has question, verdict, table, figure and the command that repeats it; results.csv a "
        f"line for each run, and\nkeeps those of other runs; figure.png, .pdf and .svg.\n\n{_PARENT}\n{_PLACES}"),
     Command("ask", "ask the model of a finished run", "judge:ask",

@@ -39,6 +39,7 @@ def compare(arguments: Arguments) -> int:
         metric=values["metric"] or default,
         metrics=values["metrics"],
         with_baseline=values["baseline"],
+        margin=_read_margin(values["margin"]),
         answers=values["answers"],
         swept=sweep.settings if sweep else (),
     )
@@ -84,15 +85,26 @@ def report(arguments: Arguments) -> int:
         reference=values["reference"] or sweep.reference,
         shared_only=values["questions"] == "shared",
         metric=sweep.primary,
+        margin=_read_margin(values["margin"]),
         answers=0,
         swept=sweep.settings,
     )
     comparison = compare_runs(runs, options)
     print_comparison(comparison)
-    asked = [f"{key}={values[key]}" for key in ("to", "reference") if values[key]]
+    asked = [f"{key}={values[key]}" for key in ("to", "reference", "margin") if values[key]]
     asked += ["questions=shared"] if options.shared_only else []
     command = command_line("medft report", [f"experiment={sweep.name}", *asked, *arguments.overrides])
     write_folder(sweep, comparison, left_out, folder, command)
     say(f"read:          {folder / 'README.md'}")
     say(f"results:       {folder}")
     return 0
+
+
+def _read_margin(text: str) -> float | None:
+    try:
+        margin = float(text) if text else None
+    except ValueError:
+        margin = 0.0
+    if margin is not None and not 0 < margin < float("inf"):
+        raise InputError(f"margin={text}: must be a number above 0, such as 0.01")
+    return margin

@@ -5,7 +5,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from medft.comparison.labels import format_value
 from medft.comparison.metrics import (
     EXACT_COSTS,
     RatiosByVariant,
@@ -13,19 +12,19 @@ from medft.comparison.metrics import (
     collect_judges,
     collect_metrics,
     find_front,
+    is_lower_better,
 )
+from medft.comparison.remarks import describe_margin, describe_power, list_warnings
 from medft.comparison.significance import (
     Comparer,
     Result,
     Results,
     compute_results,
     count_p_values,
-    estimate_detectable,
     explain_too_few_groups,
     is_shown_better,
 )
 from medft.comparison.variants import Variant, align_questions, find_variant, make_baseline_variant, make_variants
-from medft.config.roles import changes_measurement
 from medft.errors import InputError
 from medft.evaluation.predictions import Prediction, list_groups
 from medft.metrics.registry import ANSWER_RANK, METRICS, PRIMARY
@@ -49,6 +48,7 @@ class Options:
         metrics: compare only these; empty = all.
         tested: metrics that get p-values; empty = the primary one.
         with_baseline: show the model before fine-tuning, if all runs began with the same.
+        margin: also ask which variants are as good as the reference within so much; None = that is not asked.
         answers: how many questions to show with their answers.
         swept: keys that a sweep varied, in its order.
     """
@@ -61,6 +61,7 @@ class Options:
     metrics: Sequence[str] = ()
     tested: Sequence[str] = ()
     with_baseline: bool = True
+    margin: float | None = None
     answers: int = 6
     swept: Sequence[str] = ()
 
@@ -162,13 +163,15 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     primary = options.metric
     results = compute_results(variants, reference, metrics, options.tested or [primary])
     too_few = explain_too_few_groups(results)
-    power = _describe_power(results[primary], count_p_values(results), primary)
-    warnings = [shared_note, *_list_warnings(variants)]
+    power = describe_power(results[primary], count_p_values(results), primary)
+    warnings = [shared_note, *list_warnings(variants)]
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
     if diverged:
         warnings.append(f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(diverged))}")
     costs = {variant.name: average_costs(variant) for variant in variants}
     front_cost, front = _find_front(variants, metrics[primary], costs, is_lower_better(primary))
+    fair = [each for each in variants if not (each.is_leaking or each.is_baseline)]
+    within = describe_margin(fair, reference, results[primary], primary, options.margin) if options.margin else ()
     of_answers = primary in METRICS and METRICS[primary].measure and METRICS[primary].better == "higher"
     shown_by = primary if of_answers else ANSWER_RANK
     return Comparison(
@@ -183,13 +186,8 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         questions=_select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
         reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
         warnings=[warning for warning in warnings if warning],
-        notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few, power) if note],
+        notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few, power, *within) if note],
     )
-
-
-def is_lower_better(metric: str) -> bool:
-    """Of a metric, or of a judge's score, of which more is better."""
-    return metric in METRICS and METRICS[metric].better == "lower"
 
 
 def _find_front(
@@ -208,24 +206,6 @@ def _find_front(
     )
 
 
-def _describe_power(results: Mapping[str, Result], family: int, metric: str) -> str:
-    """What the seeds and the questions of a comparison could have shown."""
-    found = estimate_detectable(results, family)
-    if found is None:
-        return ""
-    kind, as_it_is, seeds, questions = found
-    least, by_seeds, by_questions = (f"{each:.2g}" for each in (as_it_is, seeds, questions))
-    if kind == "models":
-        return (
-            f"a difference of {least} in {metric} between these trained models would be found four times in five (80% "
-            f"power), with twice the questions {by_questions}; with one seed of each, nothing is said of settings"
-        )
-    return (
-        f"a difference of {least} in {metric} between two settings would be found four times in five (80% power), with "
-        f"twice the seeds {by_seeds}, with twice the questions {by_questions}"
-    )
-
-
 def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> dict[str, RatiosByVariant]:
     """The metrics that were asked for; the primary one is among them."""
     for name in options.metrics:
@@ -237,37 +217,6 @@ def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) ->
     if options.metric not in usable:
         raise InputError(f"metric={options.metric}: the variants cannot be ranked by it; there are {', '.join(usable)}")
     return chosen
-
-
-def _list_warnings(variants: Sequence[Variant]) -> list[str]:
-    """What a reader has to know before any figure."""
-    runs = [run for variant in variants for run in variant.runs]
-    warnings = []
-    keys = sorted({key for run in runs for key in run.params if changes_measurement(key)})
-    values = {key: sorted({format_value(run.params[key]) for run in runs if key in run.params}) for key in keys}
-    different = [f"{key} ({', '.join(each)})" for key, each in values.items() if len(each) > 1]
-    if different:
-        warnings.append(
-            f"the variants were not measured alike, so differences may come from that: {'; '.join(different)}"
-        )
-    leaking = [variant.name for variant in variants if variant.is_leaking]
-    if leaking:
-        warnings.append(f"trained on test questions, so these figures say nothing about new ones: {'; '.join(leaking)}")
-    overlaps = [f"{variant.name} ({variant.overlap})" for variant in variants if variant.overlap]
-    if overlaps:
-        warnings.append(
-            f"trained on rows that are, or nearly are, those of some test questions: {'; '.join(overlaps)}; what is "
-            "better there may be remembered (dataset.dedup=near takes duplicates away)"
-        )
-    devices = sorted({run.tags["device"] for run in runs if "device" in run.tags})
-    if len(devices) > 1:
-        warnings.append(f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare")
-    counts = sorted({len(variant.runs) for variant in variants if not variant.is_baseline})
-    if len(counts) > 1:
-        warnings.append(
-            f"variants have from {counts[0]} to {counts[-1]} seeds: those with few depend more on the luck of the seed"
-        )
-    return warnings
 
 
 def _select_answers(

@@ -35,6 +35,11 @@ class ComparedJudge:
     reliability: Reliability
 
 
+def is_lower_better(metric: str) -> bool:
+    """Of a metric, or of a judge's score, of which more is better."""
+    return metric in METRICS and METRICS[metric].better == "lower"
+
+
 def average_runs(runs: Sequence[Ratio]) -> Ratio:
     """Each row averaged over runs that have the same rows with the same counts."""
     first = runs[0]

@@ -11,12 +11,13 @@ from statistics import median
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from medft.comparison.metrics import RatiosByVariant, average_runs
 from medft.comparison.settings import Spread, estimate_spread, pool_seeds, tabulate_groups
 from medft.comparison.variants import Variant
 from medft.console import track
-from medft.metrics.statistics import Bounds, Difference, Estimate, Ratio, compute_smallest_p
+from medft.metrics.statistics import Bounds, Difference, Estimate, Floats, Ratio, compute_smallest_p
 
 LEVEL = 0.05  # corrected p-values below it are called findings
 Kind = Literal["settings", "models"]  # what a difference is between
@@ -138,22 +139,25 @@ def compute_results(
     places = [(name, own) for name, row in results.items() for own, each in row.items() if each.p is not None]
     corrected = correct_holm([results[name][own].p or 0.0 for name, own in places])
     for (name, own), p in zip(places, corrected, strict=True):
-        results[name][own] = replace(results[name][own], p_holm=p)
+        results[name][own] = replace(results[name][own], p_holm=float(p))
     return results
 
 
-def correct_holm(p_values: Sequence[float]) -> list[float]:
+def correct_holm(p_values: ArrayLike) -> Floats:
     """Holm's correction (1979) of one family: with p-values below 0.05 called findings after it, the probability that
     any of them is false is at most 0.05, however many there are and however they depend on each other.
+
+    Args:
+        p_values: a family along the last axis.
 
     Returns:
         Corrected, in the same order: the k-th smallest of m times (m - k + 1), never below the one before, at most 1.
     """
-    count = len(p_values)
-    corrected, least = [0.0] * count, 0.0
-    for rank, place in enumerate(sorted(range(count), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (count - rank) * p_values[place]))
-        corrected[place] = least
+    values = np.asarray(p_values, np.float64)
+    order = np.argsort(values, -1, kind="stable")
+    steps = np.take_along_axis(values, order, -1) * (values.shape[-1] - np.arange(values.shape[-1]))
+    corrected = np.empty_like(values)
+    np.put_along_axis(corrected, order, np.minimum(1.0, np.maximum.accumulate(steps, -1)), -1)
     return corrected
 
 
@@ -163,6 +167,25 @@ def is_shown_better(comparer: Comparer, one: Variant, other: Variant, lower_is_b
     if found is None or found[0].low is None or found[0].high is None:
         return False
     return found[0].high < 0 if lower_is_better else found[0].low > 0
+
+
+def compare_within(
+    result: Result, margin: float, lower_is_better: bool, count: int
+) -> Literal["as good", "not worse", ""]:
+    """What can be said of a variant and the reference within a margin: as good = neither better nor worse by more, by
+    two one-sided tests (Schuirmann 1987); not worse = not by more, by one of them; empty = neither is shown.
+
+    Args:
+        count: how many variants are asked about; the tests are corrected for it (Bonferroni).
+    """
+    difference, spread = result.difference, result.spread_of_difference
+    if difference is None or spread is None:
+        return ""
+    reach = float(spread.compute_reach(2 * LEVEL / max(1, count)))
+    worse = difference.value if lower_is_better else -difference.value
+    if worse + reach >= margin:
+        return ""
+    return "as good" if worse - reach > -margin else "not worse"
 
 
 def estimate_detectable(results: Mapping[str, Result], family: int) -> tuple[Kind, float, float, float] | None:

@@ -183,7 +183,7 @@ def _drop_sign(difference: Estimate) -> Estimate:
 
 
 def _name_best(comparison: Comparison, fair: Scored) -> list[str]:
-    """The best value, and the variants on the Pareto front."""
+    """The best value, and the variants that are worth their cost."""
     sign = 1 if comparison.lower_is_better else -1
     numbers = [(variant, result) for variant, result in fair if math.isfinite(result.value.value)]
     sentences = []
