@@ -1,5 +1,6 @@
 """What a run is said to take: scaled up from probes, of all its parts."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,34 @@ def test_a_judge_that_cannot_be_asked_is_named(tiny: Callable[..., Config], monk
     assert found.judging is None
     assert "127.0.0.1:9" in found.no_judge
     assert found.seconds == found.reading + found.training + found.writing
+
+
+def test_what_seeds_and_questions_could_show_is_said_and_a_seed_needs_no_probe_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probed: list[int] = []
+
+    def pretend(config: Config) -> room.Estimate:
+        probed.append(config.dataset.max_length)
+        return room.Estimate(2e9, 3e8, 10.0, 30.0, 60.0, 0.0, group_sizes=(4,) * 12)
+
+    monkeypatch.setattr(room, "estimate", pretend)
+    settings = [each for each in TINY if "max_length" not in each]
+    smallest = []
+    for seeds in ("1,2", "1,2,3,4,5"):
+        assert main(["plan", "-m", *settings, "dataset.max_length=64,128", f"seed={seeds}"]) == 0
+        [said] = re.findall(
+            r"12 test groups, \d seeds: a difference of ([\d.]+), with twice the seeds ([\d.]+), with twice the "
+            r"questions ([\d.]+) bits per byte between two of 2 settings would be found four times in five",
+            " ".join(capsys.readouterr().out.split()),
+        )
+        plain, by_seeds, by_questions = map(float, said)
+        assert plain > by_seeds and plain > by_questions > 0
+        smallest.append(plain)
+    assert smallest[0] > smallest[1]
+    assert probed == [64, 128, 64, 128]
+    assert main(["plan", *settings, "dataset.max_length=64"]) == 0
+    assert "one seed: differences between settings cannot be shown" in " ".join(capsys.readouterr().out.split())
 
 
 def test_each_job_has_a_line_and_nothing_is_logged(

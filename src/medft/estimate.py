@@ -6,6 +6,7 @@ after it as long as the expected ones.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Estimate:
         reading: data and model, and what begins and ends a command.
         training: with its validations.
         writing: answers, and the losses of the expected ones, before and after.
+        group_sizes: questions of each test group, which decide how small a difference can be shown.
         judging: None = the judge cannot be asked, for the reason in `no_judge`.
     """
 
@@ -56,6 +58,7 @@ class Estimate:
     writing: float
     judging: float | None
     no_judge: str = ""
+    group_sizes: tuple[int, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -93,7 +96,8 @@ def estimate(config: Config) -> Estimate:
     disk = sum(list_needs(config, network).values())
     memory, training = _estimate_training(config, network, data, device)
     judging, why = _estimate_judging(config, data)
-    return Estimate(memory, disk, reading, training, writing, judging, why)
+    sizes = Counter(splits.test.column("group")).values()
+    return Estimate(memory, disk, reading, training, writing, judging, why, tuple(sizes))
 
 
 def _estimate_training(config: Config, network: Any, data: MedicalQA, device: str) -> tuple[float, float]:

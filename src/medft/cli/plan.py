@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from medft.config.roles import SEEDS, SETTINGS, settings_with
 from medft.config.schema import Config
 from medft.console import format_roughly, format_size, print_table, quieten, quieten_loggers, say, say_stage
+from medft.files import json_digest
 from medft.inputs import check_inputs, check_machine
 from medft.jobs.plan import job_label, plan, swept_values
 
@@ -40,14 +42,20 @@ def plan_runs(argv: list[str]) -> int:
     quieten_loggers()
     labels = [job_label(swept_values(job, planned.keys)) if planned.is_sweep else "this run" for job in planned.jobs]
     found: dict[str, Estimate] = {}
+    known: dict[str, Estimate] = {}  # by settings: a seed changes nothing of what is estimated
     for label, config in zip(labels, planned.configs, strict=True):
-        say_stage(f"probing {label}")
-        found[label] = estimate(config)
-    _show(found, planned.configs[0])
+        settings = settings_with(config.resolved, SETTINGS)
+        key = json_digest({name: value for name, value in settings.items() if name not in SEEDS})
+        if key not in known:
+            say_stage(f"probing {label}")
+            known[key] = estimate(config)
+        found[label] = known[key]
+    _show(found, planned.configs)
     return 0
 
 
-def _show(found: dict[str, "Estimate"], config: Config) -> None:
+def _show(found: dict[str, "Estimate"], configs: Sequence[Config]) -> None:
+    config = configs[0]
     rows = [[label, *_format(each)] for label, each in found.items()]
     print_table("what it will take", ["", "memory", "disk", "time", "training", "writing", "judging"], rows)
     for why in dict.fromkeys(each.no_judge for each in found.values() if each.no_judge):
@@ -57,6 +65,7 @@ def _show(found: dict[str, "Estimate"], config: Config) -> None:
         say(f"all {len(found)} jobs, one after the other: {time}, less the baselines that they share")
         if (config.launcher.n_jobs or len(found)) > 1:
             say("at once they take less where each has a GPU or a machine of its own; on one CPU they share its cores")
+    _say_power(next(iter(found.values())).group_sizes, configs)
     say("answers are taken to be as long as they may be before fine-tuning, and as the expected ones after it")
 
 
@@ -64,3 +73,27 @@ def _format(each: "Estimate") -> Sequence[str]:
     parts = (each.training, each.writing, each.judging)
     shares = ["?" if part is None else f"{part / each.seconds:.0%}" for part in parts]
     return [format_size(each.memory), format_size(each.disk), format_roughly(each.seconds), *shares]
+
+
+def _say_power(group_sizes: Sequence[int], configs: Sequence[Config]) -> None:
+    """How small a difference between settings these questions and seeds could show."""
+    from medft.comparison.settings import GROUP_SPREAD, SEED_SPREAD, foretell_spread
+    from medft.comparison.significance import LEVEL
+
+    seeds = len({(config.seed, config.dataset.train_seed) for config in configs})
+    variants = max(2, len(configs) // seeds)
+    groups = len(group_sizes)
+    if seeds < 2 or groups < 2:
+        say(f"{groups} test groups, one seed: differences between settings cannot be shown; seed=1,2,3 or more can")
+        return
+    spread = foretell_spread(group_sizes, seeds, variants)
+    shown = {
+        words: float(spread.scale(*more).compute_detectable(LEVEL / (variants - 1)))
+        for words, more in (("", (1, 1)), ("with twice the seeds ", (2, 1)), ("with twice the questions ", (1, 2)))
+    }
+    named = ", ".join(f"{words}{size:.2g}" for words, size in shown.items())
+    say(
+        f"{groups} test groups, {seeds} seeds: a difference of {named} bits per byte between two of {variants} "
+        f"settings would be found four times in five, if seeds lie {SEED_SPREAD} apart and groups {GROUP_SPREAD}, as "
+        "in experiments/max_length"
+    )
