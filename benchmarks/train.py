@@ -104,12 +104,13 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
             config, network, data, arguments.one
         )
         speed = tokens / (time.perf_counter() - began)
+        last, in_steps = last if isinstance(last, tuple) else (last, speed)
     gpu = torch.cuda.is_available()
     peak = (
         torch.cuda.max_memory_allocated() / 2**20 if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     )
     most = measure_peak_flops("cuda" if gpu else "cpu", "bf16-mixed" if kind == "bf16" else "32-true")
-    return {"speed": speed, "peak": peak, "last": last, "mfu": speed * flops / most if most else 0.0}
+    return {"speed": speed, "peak": peak, "last": last, "steps": in_steps, "mfu": speed * flops / most if most else 0.0}
 
 
 class WithALongOne(list[Any]):
@@ -122,7 +123,8 @@ class WithALongOne(list[Any]):
         self[len(self) // 2] = middle._replace(input_ids=ids)
 
 
-def with_medft(config: Any, network: Any, data: Any, _: str) -> float:
+def with_medft(config: Any, network: Any, data: Any, _: str) -> tuple[float, float]:
+    """The last loss, and the tokens per second of the training steps alone."""
     from pytorch_lightning.loggers import Logger
 
     from medft.training.fit import fit
@@ -136,8 +138,8 @@ def with_medft(config: Any, network: Any, data: Any, _: str) -> float:
         def log_hyperparams(self, *_: object) -> None: ...
 
     logger = Last()
-    fit(config, network, data, logger)
-    return logger.loss
+    result = fit(config, network, data, logger)
+    return logger.loss, result.costs.tokens_per_second
 
 
 def with_trainer(config: Any, network: Any, data: Any, way: str) -> float:

@@ -75,13 +75,11 @@ def test_as_good_as_is_said_only_where_it_is_asked() -> None:
 
 
 def test_with_one_seed_the_models_are_compared() -> None:
-    comparison = compare(runs_of(64, ONE[:1], DOCUMENTS) + runs_of(128, TWO, DOCUMENTS), Options(metric="loss"))
+    comparison = compare(runs_of(64, ONE, DOCUMENTS) + runs_of(128, TWO[:1], DOCUMENTS), Options(metric="loss"))
     other = comparison.result("loss", comparison.trained[1])
     assert other is not None
     assert other.kind == "models", "one seed is in common"
     assert other.p == 2 / 8  # of the eight sign patterns of three groups two are as far
-    # that of before fine-tuning is 1/4, too, so Holm doubles the smaller and holds the other
-    assert (comparison.family, other.p_holm) == (2, 0.5)
     assert "with one seed of each, nothing is said of settings" in comparison.notes[-1]
     several = compare(two_variants(), Options(metric="loss")).notes[-1]
     assert "between two settings would be found four times in five (80% power), with twice the seeds" in several

@@ -11,9 +11,11 @@ from medft.comparison.significance import correct_holm
 def test_by_hand() -> None:
     # smallest: 4 * 0.005; next: 3 * 0.01; then 2 * 0.03; the last would be 0.04 and is held at the one before
     assert correct_holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert correct_holm([]) == []
-    assert correct_holm([0.2]) == [0.2]
-    assert correct_holm([0.9, 0.8]) == [1.0, 1.0]
+    assert correct_holm([]).tolist() == []
+    assert correct_holm([0.2]).tolist() == [0.2]
+    assert correct_holm([0.9, 0.8]).tolist() == [1.0, 1.0]
+    several = np.array([[0.01, 0.04, 0.03, 0.005], [0.9, 0.8, 0.9, 0.9]])
+    assert correct_holm(several).tolist() == [correct_holm(family).tolist() for family in several]
 
 
 @given(st.lists(st.floats(0, 1), max_size=20))

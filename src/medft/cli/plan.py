@@ -87,11 +87,8 @@ def _say_power(group_sizes: Sequence[int], configs: Sequence[Config]) -> None:
         say(f"{groups} test groups, one seed: differences between settings cannot be shown; seed=1,2,3 or more can")
         return
     spread = foretell_spread(group_sizes, seeds, variants)
-    shown = {
-        words: float(spread.scale(*more).compute_detectable(LEVEL / (variants - 1)))
-        for words, more in (("", (1, 1)), ("with twice the seeds ", (2, 1)), ("with twice the questions ", (1, 2)))
-    }
-    named = ", ".join(f"{words}{size:.2g}" for words, size in shown.items())
+    as_it_is, by_seeds, by_questions = map(float, spread.list_detectable(LEVEL / (variants - 1)))
+    named = f"{as_it_is:.2g}, with twice the seeds {by_seeds:.2g}, with twice the questions {by_questions:.2g}"
     say(
         f"{groups} test groups, {seeds} seeds: a difference of {named} bits per byte between two of {variants} "
         f"settings would be found four times in five, if seeds lie {SEED_SPREAD} apart and groups {GROUP_SPREAD}, as "

@@ -80,6 +80,15 @@ class Spread:
         df = 1 / (share**2 / self.seeds_df + (1 - share) ** 2 / self.groups_df)  # Satterthwaite's
         return np.asarray(self.compute_reach(level) + t.ppf(power, df) * self.error, np.float64)
 
+    def list_detectable(self, level: float) -> tuple[Floats, Floats, Floats]:
+        """`compute_detectable` as it is, with twice the seeds, and with twice the questions.
+
+        More of either never shows less: where one part of the variance all but goes, the p-value is that of the few
+        degrees of freedom of the other, which a test of what was there before would not be.
+        """
+        as_it_is, seeds, groups = (self.scale(*more).compute_detectable(level) for more in ((1, 1), (2, 1), (1, 2)))
+        return as_it_is, np.minimum(as_it_is, seeds), np.minimum(as_it_is, groups)
+
     def scale(self, seeds: float = 1.0, groups: float = 1.0) -> "Spread":
         """What it would be with so many times the seeds and the groups."""
         return Spread(

@@ -203,8 +203,7 @@ def estimate_detectable(results: Mapping[str, Result], family: int) -> tuple[Kin
         return None
     level = LEVEL / max(1, family)  # of the first of Holm's steps
     as_it_is, seeds, groups = (
-        median(float(each.scale(*more).compute_detectable(level)) for each in spreads)
-        for more in ((1, 1), (2, 1), (1, 2))
+        median(map(float, each)) for each in zip(*(one.list_detectable(level) for one in spreads), strict=True)
     )
     return kind, as_it_is, seeds, groups
 

@@ -50,7 +50,7 @@ class DatasetConfig(Section, role=Role.DATA):
     near_threshold: Annotated[float, Field(gt=0, le=1)]
     on_leak: Annotated[Literal["warn", "error"], Role.SHOWN]
     size: Count | None
-    train_seed: Annotated[Annotated[int, Field(ge=0)] | None, Role.LEARNED]
+    train_seed: Annotated[Annotated[int, Field(ge=0)] | None, Role.LEARNED] = None
     max_length: Annotated[Annotated[int, Field(ge=8)], Role.LEARNED]
     long_answers: Annotated[Literal["truncate", "drop", "split", "error"], Role.LEARNED]
     continuation: Annotated[ContinuationConfig, Role.LEARNED]
