@@ -2,8 +2,9 @@
 
     python -m benchmarks memory --medquad FILE.zip [--rows 100,200,400,800] [--length 128] [--repeats 1]
 
-Start-up and validations are left out. The peer is the smallest number of rows. `medft.training.fit` of SmolLM2-135M, one epoch, batch 8, each in a process of
-its own. The last row reads one sample of eight times the length among the short ones.
+`medft.training.fit` of SmolLM2-135M, one epoch, batch 8, each in a process of its own; start-up and validation are left
+out of the seconds. The peer is the smallest number of rows. The last row reads one sample of eight times the length
+among the short ones.
 """
 
 import argparse

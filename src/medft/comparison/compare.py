@@ -163,14 +163,16 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     primary = options.metric
     results = compute_results(variants, reference, metrics, options.tested or [primary])
     too_few = explain_too_few_groups(results)
-    power = describe_power(results[primary], count_p_values(results), primary)
+    trained = [each for each in variants if not each.is_baseline]
+    own = {each.name: results[primary][each.name] for each in trained if each.name in results[primary]}
+    power = describe_power(own, count_p_values(results), primary)
     warnings = [shared_note, *list_warnings(variants)]
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
     if diverged:
         warnings.append(f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(diverged))}")
     costs = {variant.name: average_costs(variant) for variant in variants}
     front_cost, front = _find_front(variants, metrics[primary], costs, is_lower_better(primary))
-    fair = [each for each in variants if not (each.is_leaking or each.is_baseline)]
+    fair = [each for each in trained if not each.is_leaking]
     within = describe_margin(fair, reference, results[primary], primary, options.margin) if options.margin else ()
     of_answers = primary in METRICS and METRICS[primary].measure and METRICS[primary].better == "higher"
     shown_by = primary if of_answers else ANSWER_RANK
