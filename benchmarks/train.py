@@ -130,8 +130,12 @@ def with_medft(config: Any, network: Any, data: Any, _: str) -> tuple[float, flo
     from medft.training.fit import fit
 
     class Last(Logger):
-        name, version, loss = "last", "0", 0.0
-        told: list[float] = []  # when each step was told of, which is in the one after it
+        name, version = "last", "0"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.loss = 0.0
+            self.told: list[float] = []  # when each step was told of, which is in the one after it
 
         def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
             self.loss = metrics.get("train/loss", self.loss)
