@@ -25,9 +25,9 @@ from medft.comparison.settings import Spread, estimate_spread, pool_seeds
 from medft.comparison.significance import LEVEL, correct_holm
 
 SIZES = {
-    # groups of the test side, the questions of each: of 44 questions, and of the first 30 groups
-    12: (9, 5, 5, 5, 4, 4, 4, 3, 2, 1, 1, 1),
-    30: (10, 9, 9, 7, 6, 5, 5, 5, 5, 4, 4, 4, 4, 4, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    # the questions of each of the first groups of MedQuAD's test side
+    12: (1, 2, 4, 3, 2, 2, 1, 1, 1, 2, 6, 2),
+    30: (1, 2, 4, 3, 2, 2, 1, 1, 1, 2, 6, 2, 5, 1, 4, 1, 3, 1, 1, 5, 1, 1, 3, 1, 11, 1, 9, 7, 1, 1),
 }
 SEED_BY_GROUP, REST = 0.003, 0.012  # standard deviations: of a group under a seed; of a question
 CHUNK = 500  # comparisons simulated at once

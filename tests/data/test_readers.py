@@ -5,6 +5,7 @@ import gzip
 import http.server
 import json
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from medft.data.example import BadRow, Example
 from medft.data.readers.alpaca import Alpaca, Columns
+from medft.data.readers.base import normalize_name
 from medft.data.readers.diseases import Diseases
 from medft.data.readers.medquad import MedQuAD
 from medft.data.readers.sample import Sample
@@ -287,3 +289,16 @@ def test_no_two_sample_answers_share_ten_words() -> None:
             assert seen.setdefault(run, row.id) == row.id, f"{row.id} and {seen[run]} share: {' '.join(run)}"
         without_names.add(row.output.lower().replace(row.group.lower(), "X"))
     assert len(without_names) == 210
+
+
+def test_a_subject_has_one_name_however_it_is_spelled() -> None:
+    for spellings in (
+        ("Alzheimer's disease", "Alzheimer\u2019s Disease", "alzheimer disease"),
+        ("alpha-thalassemia", "Alpha thalassemia"),
+        ("oto-palato-digital syndrome, type 1", "otopalatodigital syndrome type 1"),
+        ("Ménière disease", unicodedata.normalize("NFD", "Ménière disease")),
+    ):
+        assert len({normalize_name(each) for each in spellings}) == 1, spellings
+    assert normalize_name("diabetes type 1") != normalize_name("diabetes type 2")
+    assert normalize_name("糖尿病") == "糖尿病"
+    assert normalize_name("हिन्दी") == "हिन्दी"

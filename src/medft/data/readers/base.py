@@ -187,9 +187,12 @@ def make_default_group(instruction: str, input: str) -> str:
 
 
 def normalize_name(name: str) -> str:
-    """One spelling of a subject's name: forms of one character, case, possessives, punctuation and spacing aside."""
+    """What all spellings of a subject's name have in common: its letters and digits, without case, possessives, forms
+    of one character, punctuation and spaces. "Alzheimer's disease" and "Alzheimer disease" are one, and so are
+    "oto-palato-digital" and "otopalatodigital".
+    """
     text = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(_NO_WORD.sub(" ", _POSSESSIVE.sub("", text)).split())
+    return _NO_WORD.sub("", _POSSESSIVE.sub("", text))
 
 
 def make_example(
