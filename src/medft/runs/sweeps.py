@@ -1,6 +1,7 @@
 """Sweeps: a run of their own, a run for each job in a folder under it, and what earlier launches have left."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ SWEEP = "sweep"
 _RESERVED = {
     "leaking", "device", "command", "output_dir", "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE, PRECISION
 }  # fmt: skip
+_A_MOMENT = 3.0  # seconds
 _NOTE_LIMIT = 8000  # characters of a tag that MLflow keeps
 
 
@@ -102,6 +104,9 @@ class Sweep:
 
     def format_link(self) -> str:
         """The address of a table of the jobs, the best first, within MLflow's pages; empty while MLflow has none."""
+        until = time.monotonic() + min(_A_MOMENT, self.config.tracking.patience)  # of a sweep that was soon over
+        while not (self.folder / DELIVERED).exists() and time.monotonic() < until:
+            time.sleep(0.05)
         try:
             experiment = read_json(self.folder / DELIVERED)["experiment_id"]
         except FileNotFoundError:

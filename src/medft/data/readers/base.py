@@ -192,7 +192,7 @@ def normalize_name(name: str) -> str:
     "oto-palato-digital" and "otopalatodigital".
     """
     text = unicodedata.normalize("NFKC", name).casefold()
-    return _NO_WORD.sub("", _POSSESSIVE.sub("", text))
+    return str(_NO_WORD.sub("", _POSSESSIVE.sub("", text)))
 
 
 def make_example(
