@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from medft.metrics.registry import PRIMARY
 from medft.runs.journal import Event
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
@@ -64,6 +63,8 @@ class RunState:
     @property
     def outcome(self) -> str:
         """Its status, or DIVERGED."""
+        from medft.metrics.registry import PRIMARY  # numpy comes with it, which composing a config does without
+
         is_number = math.isfinite(self.metrics.get(f"test/{PRIMARY}", 0.0))
         return self.status if is_number or self.status != FINISHED else DIVERGED
 
