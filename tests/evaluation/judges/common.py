@@ -3,7 +3,7 @@
 from typing import Any
 
 from medft.evaluation.judges.base import JudgeItem
-from medft.evaluation.judges.language_model import JudgePrompt
+from medft.evaluation.judges.prompt import JudgePrompt
 
 ITEM = JudgeItem("What is gout?", "", "A disease of the joints.", "A fish.")
 PROMPT = JudgePrompt(name="short", version=1, text="Q $question E $expected A $answer")

@@ -13,9 +13,10 @@ from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.auto import Auto
 from medft.evaluation.judges.base import JudgeItem, Verdict
-from medft.evaluation.judges.language_model import JudgePrompt, Refused, estimate_tokens
+from medft.evaluation.judges.language_model import Refused, estimate_tokens
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judges.ollama import Ollama
+from medft.evaluation.judges.prompt import JudgePrompt
 from tests.evaluation.judges.common import COMMON, ITEM, PROMPT
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
 

@@ -9,7 +9,7 @@ from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
 from medft.evaluation.judges.base import JudgeItem
-from medft.evaluation.judges.language_model import JudgePrompt
+from medft.evaluation.judges.prompt import JudgePrompt
 
 # A text that changes is another prompt: give it a new version and write its digest here.
 DIGESTS = {"notebook-1": "d58aec1796d9db8f", "plain-2": "10b030f541b006cf", "rubric-2": "db826ef1e4316d2d"}
