@@ -1,5 +1,6 @@
 """A whole command of medft, measured: time, memory, bytes written, and the metrics that it logged."""
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -44,6 +45,16 @@ def run_command(overrides: Sequence[str], cache: Path | None, source: Path = ROO
         with sqlite3.connect(Path(folder) / "mlruns" / "mlflow.db") as store:
             metrics = dict(store.execute("select key, value from latest_metrics").fetchall())
     return Measured(seconds, used.ru_maxrss / 1024, written["wchar"], written["write_bytes"], metrics)
+
+
+def measure_alone(module: str, *words: object, **environment: str) -> dict[str, float]:
+    """What `python -m module words` measures in a process of its own and prints as JSON in its last line."""
+    command = [sys.executable, "-m", module, *map(str, words)]
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment, cwd=ROOT
+    )  # fmt: skip
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def _read_written() -> dict[str, int]:

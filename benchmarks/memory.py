@@ -8,10 +8,9 @@ among the short ones.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 from statistics import median
+
+from benchmarks._command import measure_alone
 
 
 def main() -> None:
@@ -35,11 +34,8 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, rows: int, longest: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.train", "--medquad", arguments.medquad, "--rows", str(rows)]
-    command += ["--length", str(arguments.length), "--longest", str(longest), "--one", arguments.way]
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    result: dict[str, float] = json.loads(out.splitlines()[-1])
-    return result
+    words = ["--medquad", arguments.medquad, "--rows", rows, "--length", arguments.length]
+    return measure_alone("benchmarks.train", *words, "--longest", longest, "--one", arguments.way)
 
 
 if __name__ == "__main__":

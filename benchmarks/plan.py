@@ -10,12 +10,11 @@ its training, which the estimate is of; that of its whole process, with evaluati
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks._command import ROOT, run_command
+from benchmarks._command import measure_alone, run_command
 
 CASES = [
     ("smollm2-135m", "full", 128), ("smollm2-135m", "full", 256), ("smollm2-135m", "full", 512),
@@ -48,7 +47,7 @@ def main() -> None:
             "trainer.max_epochs=1", "judge=none",
         ]  # fmt: skip
         with with_weights_only() as folder:
-            planned = start(overrides, Path(folder))
+            planned = measure_alone("benchmarks.plan", *sys.argv[1:], "--one", *overrides, MEDFT_CACHE=folder)
             seen = run_command(overrides, Path(folder))
         training = seen.metrics["cost/peak_memory"]
         print(f"{model + ', ' + method + f', {length}':28}{planned['memory']:12.0f}{training:10.0f}"
@@ -71,14 +70,6 @@ def with_weights_only() -> tempfile.TemporaryDirectory[str]:
         if (usual / name).is_dir():
             (Path(folder.name) / name).symlink_to(usual / name)
     return folder
-
-
-def start(overrides: list[str], cache: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.plan", *sys.argv[1:], "--one", *overrides]
-    environment = os.environ | {"MEDFT_CACHE": str(cache), "MEDFT_BENCHMARK_ONE": "1"}
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT).stdout
-    result: dict[str, float] = json.loads(out.splitlines()[-1])
-    return result
 
 
 def foretell(overrides: list[str]) -> None:

@@ -132,9 +132,7 @@ def prepare_with_medft(file: Path, watch: Watch) -> tuple[int, Any]:
     watch.stage("imports")
     splits = read_splits(config)
     watch.stage("read and split")
-    data = MedicalQA(
-        config.dataset, splits, Gpt2Tokenizer(), config.seed, config.paths.cache, config.evaluation.max_length
-    )
+    data = MedicalQA(config, splits, Gpt2Tokenizer())
     watch.stage("tokenize")
     found = audit(config, data)
     watch.stage("audit")

@@ -12,13 +12,14 @@ products that this is (MFU), and the peak memory of the whole process or of the 
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from benchmarks._command import measure_alone
 
 WAYS = ("Trainer-float32", "Trainer-bf16", "medft-float32", "medft-bf16")
 MORE = ("medft-pad", "TRL-bf16", "TRL-float32", "TRLpacked-bf16", "TRLpacked-float32")
@@ -43,9 +44,7 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(arguments.repeats):
         for way in ways:
-            command = [sys.executable, "-m", "benchmarks.train", *sys.argv[1:], "--one", way]
-            out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found[way].append(json.loads(out.splitlines()[-1]))
+            found[way].append(measure_alone("benchmarks.train", *sys.argv[1:], "--one", way))
             print(f"{way}: {found[way][-1]}", file=sys.stderr, flush=True)
     peer = summary(found[ways[0]])
     print(f"{'':18}{'tokens/s':>10}{'ratio':>8}{'MFU':>7}{'peak MiB':>10}{'ratio':>8}{'last loss':>11}")
@@ -84,14 +83,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         ])  # fmt: skip
         directory = resolve(config.model, config.paths.cache)
         tokenizer = load_tokenizer(config.model, directory)
-        data = MedicalQA(
-            config.dataset,
-            read_splits(config),
-            tokenizer,
-            config.seed,
-            config.paths.cache,
-            config.evaluation.max_length,
-        )
+        data = MedicalQA(config, read_splits(config), tokenizer)
         network = build_model(config.model, directory, tokenizer, config.seed)
         if arguments.longest:
             data.samples["train"] = WithALongOne(data.samples["train"], arguments.longest)
