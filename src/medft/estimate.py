@@ -23,8 +23,8 @@ from medft.evaluation.evaluate import compute_answer_losses
 from medft.evaluation.generation import count_places, iterate_answers
 from medft.evaluation.judges.base import JudgeItem, judge_of
 from medft.evaluation.probes import load_probes
-from medft.experiment import get_read_length, load_model, preflight
-from medft.model.build import count_parameters, prepare
+from medft.experiment import load_model, preflight
+from medft.model.build import count_parameters, get_context_length, prepare
 from medft.model.loss import supervised_loss
 from medft.model.module import build_optimizer
 from medft.runs.splits import read_splits
@@ -85,14 +85,12 @@ def estimate(config: Config) -> Estimate:
     config = settle_precision(config)
     splits = read_splits(config)
     network, tokenizer = load_model(config)
-    data = MedicalQA(
-        config.dataset, splits, tokenizer, config.seed, config.paths.cache, get_read_length(config, network)
-    )
-    preflight(config, network)
+    data = MedicalQA(config, splits, tokenizer, get_context_length(network))
+    preflight(config, network, data)
     reading = time.perf_counter() - began + _AROUND
     device = choose_device(config.trainer)
     encoded = list(data.tokens["test"])
-    writing = _estimate_writing(config, network.to(device), encoded)
+    writing = _estimate_writing(config, network.to(device), encoded, data.measured_length)
     disk = sum(list_needs(config, network).values())
     memory, training = _estimate_training(config, network, data, device)
     judging, why = _estimate_judging(config, data)
@@ -151,9 +149,8 @@ def _time_token(read: Callable[[range], int], rows: int, together: int, longest:
     return seconds / tokens
 
 
-def _estimate_writing(config: Config, network: Any, encoded: Sequence[Encoded]) -> float:
+def _estimate_writing(config: Config, network: Any, encoded: Sequence[Encoded], longest: int) -> float:
     """Seconds of measuring before and after the training."""
-    longest = get_read_length(config, network)
     few = sorted(encoded, key=lambda row: len(row.prompt) + len(row.answer))[len(encoded) // 2 :][:2]
     loss = _time(lambda: compute_answer_losses(network, few, longest)) / sum(_length(row, longest) for row in few)
     losses = loss * sum(_length(row, longest) for row in encoded)

@@ -77,14 +77,12 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     say_stage("loading the model")
     network, tokenizer = load_model(config)
     say_stage("tokens")
-    data = MedicalQA(
-        config.dataset, splits, tokenizer, config.seed, config.paths.cache, get_read_length(config, network)
-    )
+    data = MedicalQA(config, splits, tokenizer, get_context_length(network))
     audited = audit(config, data, get_context_length(network))
     print_audit(audited)
     warn_of_leaks(audited, config.dataset.on_leak)
     device = choose_device(config.trainer)
-    preflight(config, network)
+    preflight(config, network, data)
     test, encoded = list(splits.test), list(data.tokens["test"])
     with record_run(config, splits, device, interrupted) as run:
         _log_setup(run, data, network)
@@ -131,9 +129,7 @@ def join(config: Config) -> dict[str, float]:
     """Train with the first process of a distributed run, and do nothing else."""
     splits = read_splits(config)
     network, tokenizer = load_model(config)
-    data = MedicalQA(
-        config.dataset, splits, tokenizer, config.seed, config.paths.cache, get_read_length(config, network)
-    )
+    data = MedicalQA(config, splits, tokenizer, get_context_length(network))
     fit(config, network, data, None)
     return {}
 
@@ -156,19 +152,14 @@ def _announce_data(config: Config, splits: Splits) -> None:
         say(f"{metric.name} is not measured: pip install 'medft[{metric.extra}]'")
 
 
-def preflight(config: Config, network: PreTrainedModel) -> None:
+def preflight(config: Config, network: PreTrainedModel, data: MedicalQA) -> None:
     """What would fail later, looked at before a run is opened."""
     check_devices(config.trainer)
     load_probes(config.evaluation.probes)
     check_targets(network, config.finetune)
     if config.dataset.collate == "flatten":
-        check_flat_attention(network, max(config.dataset.max_length, get_read_length(config, network)))
+        check_flat_attention(network, max(config.dataset.max_length, data.measured_length))
     check_space(config, network, find_artifacts(tracking_uri(config), Path(config.paths.root_dir)))
-
-
-def get_read_length(config: Config, network: PreTrainedModel) -> int:
-    """How many tokens of a validation or test row are read."""
-    return min(config.evaluation.max_length, get_context_length(network))
 
 
 def load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:

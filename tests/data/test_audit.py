@@ -23,14 +23,7 @@ COLUMNS = ["dataset=alpaca", "dataset.path=data.jsonl", "dataset.reader.columns.
 
 
 def audited(config: Config) -> tuple[Audit, MedicalQA]:
-    data = MedicalQA(
-        config.dataset,
-        read_splits(config),
-        Gpt2Tokenizer(),
-        config.seed,
-        config.paths.cache,
-        config.evaluation.max_length,
-    )
+    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
     return audit(config, data), data
 
 

@@ -44,20 +44,11 @@ def test_a_sweep_tokenizes_once(compose: Callable[..., Config]) -> None:
     seen = []
     for change in ("dataset.max_length=64", "dataset.max_length=512", "dataset.long_answers=split", "seed=3"):
         config = compose(change)
-        MedicalQA(
-            config.dataset,
-            read_splits(config),
-            tokenizer,
-            config.seed,
-            config.paths.cache,
-            config.evaluation.max_length,
-        )
+        MedicalQA(config, read_splits(config), tokenizer)
         seen.append(tokenizer.texts)
     assert seen == [2 * 210] * 4
     config = compose("dataset.size=100")  # other training rows, the same held-out ones
-    MedicalQA(
-        config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache, config.evaluation.max_length
-    )
+    MedicalQA(config, read_splits(config), tokenizer)
     assert tokenizer.texts == 2 * (210 + 65)
 
 

@@ -39,9 +39,7 @@ def test_fewer_rows_than_processes_are_enough_for_all() -> None:
 
 def test_a_process_without_validation_rows_adds_nothing(compose: Callable[..., Config]) -> None:
     config = compose("dataset.size=60", "dataset.split.validation=7", "dataset.split.test=7")
-    data = MedicalQA(
-        config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache, config.evaluation.max_length
-    )
+    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
     rows = 0
     for rank in range(10):
         data.trainer = SimpleNamespace(global_rank=rank, world_size=10)

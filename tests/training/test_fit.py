@@ -15,8 +15,7 @@ from medft.data.batches import pad
 from medft.data.module import MedicalQA
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.errors import InputError
-from medft.experiment import get_read_length
-from medft.model.build import build_model
+from medft.model.build import build_model, get_context_length
 from medft.model.loss import supervised_loss
 from medft.model.module import CausalLM
 from medft.runs.splits import read_splits
@@ -48,8 +47,7 @@ class Record(Logger):
 def train(config: Config) -> tuple[FitResult, Record, dict[str, torch.Tensor]]:
     tokenizer = Gpt2Tokenizer()
     network = build_model(config.model, None, tokenizer, config.seed)
-    read = get_read_length(config, network)
-    data = MedicalQA(config.dataset, read_splits(config), tokenizer, config.seed, config.paths.cache, read)
+    data = MedicalQA(config, read_splits(config), tokenizer, get_context_length(network))
     record = Record()
     result = fit(config, network, data, record)
     return result, record, {name: p.clone() for name, p in result.network.state_dict().items()}
@@ -126,14 +124,7 @@ def test_a_resumed_run_takes_the_micro_batches_that_it_is_told_to(tiny: Callable
     last = first.paths.output / "checkpoints" / "last.ckpt"
     for asked, used in (("auto", 200), ("64", 64)):  # each writes the checkpoint anew
         config = tiny(f"trainer.resume_from={last}", f"trainer.tokens_per_forward={asked}")
-        data = MedicalQA(
-            config.dataset,
-            read_splits(config),
-            Gpt2Tokenizer(),
-            config.seed,
-            config.paths.cache,
-            config.evaluation.max_length,
-        )
+        data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
         fit(config, build_model(config.model, None, Gpt2Tokenizer(), config.seed), data, None)
         assert data.collate.tokens_per_forward == used
 
@@ -229,9 +220,7 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[...
 
 
 def validation_loss(result: FitResult, config: Config) -> float:
-    data = MedicalQA(
-        config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache, config.evaluation.max_length
-    )
+    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
     with torch.no_grad():
         samples = list(data.samples["validation"])
         losses = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in samples]
@@ -247,14 +236,7 @@ def test_a_limit_of_steps_ends_with_a_validation(tiny: Callable[..., Config], ma
 
 def test_loaded_models_train_with_their_dropout(tiny: Callable[..., Config]) -> None:
     config = tiny("model.dropout=0.5")
-    data = MedicalQA(
-        config.dataset,
-        read_splits(config),
-        Gpt2Tokenizer(),
-        config.seed,
-        config.paths.cache,
-        config.evaluation.max_length,
-    )
+    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
     curves = []
     for mode in (True, False):  # as made from scratch, and as from_pretrained and evaluation leave a model
         record = Record()
@@ -283,9 +265,7 @@ def test_the_true_355m_shape_loads_and_trains_two_steps(compose: Callable[..., C
     with torch.no_grad():
         expected = AutoModelForCausalLM.from_pretrained(folder).eval()(ids).logits
         assert torch.equal(network(ids).logits, expected)
-    data = MedicalQA(
-        config.dataset, read_splits(config), Gpt2Tokenizer(), 0, config.paths.cache, config.evaluation.max_length
-    )
+    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
     record = Record()
     result = fit(config, network, data, record)
     assert result.steps == 2
@@ -299,9 +279,7 @@ def test_a_log_file_has_a_line_every_half_minute_and_epochs_are_counted_from_1(
     seconds = itertools.count(0, 40)  # each time it is asked
     monkeypatch.setattr("medft.console.monotonic", lambda: float(next(seconds)))
     config = tiny("trainer.max_epochs=2", "trainer.val_checks_per_epoch=1")
-    data = MedicalQA(
-        config.dataset, read_splits(config), Gpt2Tokenizer(), 1, config.paths.cache, config.evaluation.max_length
-    )
+    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
     network = build_model(config.model, None, Gpt2Tokenizer(), 1)
     module = CausalLM(network, config.optimizer, config.scheduler, data.collate)
     progress = Progress()

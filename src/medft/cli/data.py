@@ -107,4 +107,4 @@ def _load_data(config: Config) -> "MedicalQA":
     splits = read_splits(config, _folder(config))
     directory = resolve(model, config.paths.cache) if model.tokenizer == "own" else None
     tokenizer = load_tokenizer(model, directory)
-    return MedicalQA(config.dataset, splits, tokenizer, config.seed, config.paths.cache, config.evaluation.max_length)
+    return MedicalQA(config, splits, tokenizer)

@@ -66,12 +66,13 @@ class Comparer:
     """Compares variants in one metric.
 
     Attributes:
-        variants: that have the metric.
+        metric: of the runs of each variant.
+        variants: that have it.
     """
 
     def __init__(self, variants: Sequence[Variant], metric: RatiosByVariant) -> None:
         self.variants = {variant.name: variant for variant in variants if variant.name in metric}
-        self._metric = metric
+        self.metric = metric
         trained = [each for each in self.variants.values() if not each.is_baseline and not each.is_leaking]
         seeds = set.intersection(*({run.seed for run in each.runs} for each in trained)) if trained else set()
         values = [[run.value for run in self._select(each, seeds)] for each in trained]
@@ -80,7 +81,7 @@ class Comparer:
 
     def estimate(self, variant: Variant) -> Estimate:
         """The metric of a variant, with an interval that includes its seeds where it has several."""
-        runs = self._metric[variant.name]
+        runs = self.metric[variant.name]
         own = average_runs(runs)
         if not math.isfinite(own.value):
             return Estimate(math.nan)
@@ -93,7 +94,7 @@ class Comparer:
         """The difference between two variants, paired by question; None where one of the two is not a number: a
         training that diverged.
         """
-        own, others = (average_runs(self._metric[each.name]) for each in (variant, other))
+        own, others = (average_runs(self.metric[each.name]) for each in (variant, other))
         if not (math.isfinite(own.value) and math.isfinite(others.value)):
             return None
         seeds = {run.seed for run in variant.runs} & {run.seed for run in other.runs}
@@ -115,7 +116,7 @@ class Comparer:
 
     def _select(self, variant: Variant, seeds: Collection[str]) -> list[Ratio]:
         """The runs of these seeds, in the order of the seeds."""
-        runs = {run.seed: ratio for run, ratio in zip(variant.runs, self._metric[variant.name], strict=True)}
+        runs = {run.seed: ratio for run, ratio in zip(variant.runs, self.metric[variant.name], strict=True)}
         return [runs[seed] for seed in sorted(seeds)]
 
 
@@ -133,9 +134,7 @@ def compute_results(
     comparers = {name: Comparer(variants, metric) for name, metric in metrics.items()}
     pairs = [(name, variant) for name, each in comparers.items() for variant in each.variants.values()]
     for name, variant in track(pairs, "error bars", len(pairs)):
-        results[name][variant.name] = _compute_result(
-            comparers[name], variant, reference, metrics[name], name in tested
-        )
+        results[name][variant.name] = _compute_result(comparers[name], variant, reference, name in tested)
     places = [(name, own) for name, row in results.items() for own, each in row.items() if each.p is not None]
     corrected = correct_holm([results[name][own].p or 0.0 for name, own in places])
     for (name, own), p in zip(places, corrected, strict=True):
@@ -234,10 +233,8 @@ def explain_too_few_groups(results: Results) -> str:
     )
 
 
-def _compute_result(
-    comparer: Comparer, variant: Variant, reference: Variant, metric: RatiosByVariant, is_tested: bool
-) -> Result:
-    runs = metric[variant.name]
+def _compute_result(comparer: Comparer, variant: Variant, reference: Variant, is_tested: bool) -> Result:
+    runs = comparer.metric[variant.name]
     groups = len(set(runs[0].groups))
     found = None
     if variant.name != reference.name and reference.name in comparer.variants:

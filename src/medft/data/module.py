@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 from typing_extensions import override
 
-from medft.config.schema import DatasetConfig
+from medft.config.schema import Config
 from medft.console import say, say_marked
 from medft.data.batches import MicroBatches
 from medft.data.encode import tokenize
@@ -55,25 +54,25 @@ class MedicalQA(LightningDataModule):
         tokens: the token ids of each split, whole.
         cuts: what `dataset.max_length` and `dataset.long_answers` truncated in training rows, and `measured_length` in
             validation rows.
-        measured_length: tokens of a validation row that are read.
+        measured_length: tokens of a validation row that are read, as of a test row: `evaluation.max_length`, or a
+            shorter model's context.
         rows_per_step: of training; the loaders give samples, as many as an optimizer step learns from.
         collate: makes micro-batches of them.
         keeps_micro_batches: whether a resumed run makes them as large as before.
     """
 
-    def __init__(
-        self, config: DatasetConfig, splits: Splits, tokenizer: Tokenizer, seed: int, cache: Path, measured_length: int
-    ) -> None:
-        """`measured_length` is that of the test questions: `evaluation.max_length`, or a shorter model's context."""
+    def __init__(self, run: Config, splits: Splits, tokenizer: Tokenizer, context_length: int | None = None) -> None:
+        """`context_length` is that of the model; None = it reads as much as it is asked to."""
         super().__init__()
-        self.measured_length = measured_length
+        config, seed, cache = run.dataset, run.seed, run.paths.cache
+        self.measured_length = min(run.evaluation.max_length, context_length or run.evaluation.max_length)
         self.config, self.splits, self.tokenizer, self.seed = config, splits, tokenizer, seed
         self.tokens = {name: tokenize(rows, tokenizer, config.prompt, cache) for name, rows in splits.parts().items()}
         mark = tokenizer.encode(config.continuation.mark)
         self.samples: dict[str, Samples] = {}
         self.cuts: dict[str, TruncationStats] = {}
         # validation is measured as the test is, whatever is trained on: runs with other settings can be compared by it
-        measured = config.model_copy(update={"loss_on": "response", "max_length": measured_length})
+        measured = config.model_copy(update={"loss_on": "response", "max_length": self.measured_length})
         for name, settings, policy, key in (
             ("train", config, config.long_answers, "dataset.max_length"),
             ("validation", measured, "truncate", "evaluation.max_length"),

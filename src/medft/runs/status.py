@@ -27,7 +27,7 @@ def is_finished_run(config: Config, state: RunState) -> bool:
 
 def is_same_job(config: Config, state: RunState) -> bool:
     """Whether a run had the same config, weights and judge, in whatever precision where the config says `auto`."""
-    if state.tags.get(WEIGHTS, "") not in ("", digest_local(config.model)):
+    if (had := state.tags.get(WEIGHTS)) and had != digest_local(config.model):
         return False
     return any(make_identity_tags(each.resolved).items() <= state.tags.items() for each in list_possible(config))
 

@@ -169,16 +169,16 @@ def summarize_judge(
     repeats = [(group, [each.score for each in verdict.repeats if each.score is not None])
                for group, verdict in answers]  # fmt: skip
     sides = ("baseline", "test", "control_expected", *(f"control_{wrong}" for wrong in _WRONG))
-    means = {side: ratio.estimate() for side in sides if (ratio := collect_scores(judge, rows, side))}
+    scored = {side: ratio for side in sides if (ratio := collect_scores(judge, rows, side))}
+    means = {side: ratio.estimate() for side, ratio in scored.items()}
     both = pair_scores(rows, (judge, "test"), (judge, "baseline"))
     score = BeforeAfter(means.pop("baseline", None), means.pop("test", None))
-    alone = collect_scores(judge, rows, "test")
     if both:  # an answer that got none is seldom any answer: its question is left out on the other side, too
         score = BeforeAfter(both[1].estimate(), both[0].estimate(), both[0].subtract(both[1]))
     return JudgeResults(
         name=judge,
         score=score,
-        questions=len(both[0].sums) if both else len(alone.sums) if alone else 0,
+        questions=len(both[0].sums) if both else len(scored["test"].sums) if "test" in scored else 0,
         counts={status: statuses[status] for status in get_args(Status)},
         reliability=assess_reliability(judge, rows),
         controls={side.removeprefix("control_"): mean for side, mean in means.items()},
