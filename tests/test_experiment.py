@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from medft.metrics import registry
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.record import read_record
 from medft.runs.splits import read_splits
+from tests.evaluation.judges.fake_ollama import scored, server
 from tests.finished import THIRTY, Finished, mlflow_id
 
 SIDE = {name for name, metric in registry.METRICS.items() if metric.is_installed}
@@ -235,6 +237,35 @@ def test_a_judge_that_breaks_does_not_lose_the_run(
     assert found.data.metrics["judge/none/failed"] == 14
     assert read_jsonl(artifacts / "predictions.jsonl")[0].verdicts["none"]["test"].failure == "ValueError: no idea"
     assert "judge none: 14 of 14 failed, for example: ValueError: no idea" in capsys.readouterr().out
+
+
+def test_a_judge_is_asked_while_the_model_trains(
+    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before: list[int] = []
+
+    def fit(*arguments: Any) -> Any:
+        deadline = time.monotonic() + 30
+        while not chats and time.monotonic() < deadline:
+            time.sleep(0.01)
+        before.append(len(chats))
+        return train(*arguments)
+
+    train = experiment.fit
+    monkeypatch.setattr(experiment, "fit", fit)
+    with server(lambda number, request: scored(number % 100)) as served:
+        chats = served.chats
+        config = tiny("judge=ollama", f"judge.host={served.host}", "judge.model=m", "judge.early=true",
+                      "judge.controls=2")  # fmt: skip
+        run(config)
+    assert before[0] > 0
+    found, _, artifacts = logged(config)
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["judge/ollama/scored"] == 14
+    prompts = [chat["messages"][0]["content"] for chat in chats[1:]]  # the first one loads the model
+    assert len(prompts) == len(set(prompts))
+    assert "0 asked for" in capsys.readouterr().out
+    assert all("test" in row.verdicts["ollama"] for row in read_jsonl(artifacts / "predictions.jsonl"))
 
 
 def test_baseline_is_shared_by_runs_that_differ_in_training(

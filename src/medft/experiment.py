@@ -25,6 +25,7 @@ from medft.evaluation.evaluate import (
     load_or_compute,
 )
 from medft.evaluation.judges.base import judge_of
+from medft.evaluation.judging.early import judge_early
 from medft.evaluation.judging.judge_run import judge_predictions
 from medft.evaluation.predictions import list_groups, make_predictions
 from medft.evaluation.probes import load_probes
@@ -88,31 +89,35 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
         _log_setup(run, data, network)
         for file in write_audit(run.folder, audited, data, {audited.max_length: audited.at_max_length}):
             run.log_file(file)
-        baseline = _measure_baseline(config, test, encoded, network, tokenizer, device)
-        say_stage("training")
-        fitted = fit(config, network, data, RunLogger(run))
-        run.set_tags({
-            "memory.tokens_per_forward": str(data.collate.tokens_per_forward),
-            "memory.gradient_checkpointing": str(fitted.plan.gradient_checkpointing),
-        })  # fmt: skip
-        say_stage("measuring after training")
-        tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config)
-        cuts = [answer.cut for answer in tuned.answers]
-        say(
-            f"test: {sum(cut > 0 for cut in cuts)} of {len(cuts)} answers cut at "
-            f"evaluation.max_length={config.evaluation.max_length} ({sum(cuts)} answer tokens not scored)"
-        )
-        predictions = make_predictions(test, baseline.answers if baseline else None, tuned.answers)
-        groups = list_groups(predictions)
-        if not all(math.isfinite(answer.nats) for answer in tuned.answers):
-            warn("the training diverged: test/loss is not a number; a lower optimizer.lr may help")
-        results = summarize_answers(baseline.answers if baseline else None, tuned.answers, groups)
-        metrics = flatten_results(results, _unigram_loss(data, tuned, groups))
-        metrics |= flatten_costs(fitted.costs) if fitted.costs else {}
-        probes = {name: each.probes for name, each in (("before", baseline), ("after", tuned)) if each}
-        log_results(run, metrics, predictions, probes)
-        if config.saves_model:
-            log_model(run, fitted.network, tokenizer)
+        with judge_early(judge, test, config.generation.max_new_tokens, config.paths.cache) as early:
+            baseline = _measure_baseline(config, test, encoded, network, tokenizer, device)
+            if early and baseline:
+                early.add_baseline(baseline.answers)
+            say_stage("training")
+            fitted = fit(config, network, data, RunLogger(run))
+            run.set_tags({
+                "memory.tokens_per_forward": str(data.collate.tokens_per_forward),
+                "memory.gradient_checkpointing": str(fitted.plan.gradient_checkpointing),
+            })  # fmt: skip
+            say_stage("measuring after training")
+            tell = early.add if early else None
+            tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config, tell)
+            cuts = [answer.cut for answer in tuned.answers]
+            say(
+                f"test: {sum(cut > 0 for cut in cuts)} of {len(cuts)} answers cut at "
+                f"evaluation.max_length={config.evaluation.max_length} ({sum(cuts)} answer tokens not scored)"
+            )
+            predictions = make_predictions(test, baseline.answers if baseline else None, tuned.answers)
+            groups = list_groups(predictions)
+            if not all(math.isfinite(answer.nats) for answer in tuned.answers):
+                warn("the training diverged: test/loss is not a number; a lower optimizer.lr may help")
+            results = summarize_answers(baseline.answers if baseline else None, tuned.answers, groups)
+            metrics = flatten_results(results, _unigram_loss(data, tuned, groups))
+            metrics |= flatten_costs(fitted.costs) if fitted.costs else {}
+            probes = {name: each.probes for name, each in (("before", baseline), ("after", tuned)) if each}
+            log_results(run, metrics, predictions, probes)
+            if config.saves_model:
+                log_model(run, fitted.network, tokenizer)
         if judge:
             say_stage(f"judging with {judge.name}")
             verdicts = judge_predictions(judge, predictions, config.paths.cache)

@@ -55,21 +55,50 @@ def test_p_and_interval_are_one() -> None:
     spread = Spread(*map(np.asarray, (2.0, 1.0, 0.5, 2.0, 20.0)))
     assert float(spread.compute_p(spread.compute_reach(0.05))) == pytest.approx(0.05, rel=1e-6)
     assert float(spread.compute_p(np.asarray(0.0))) == 1.0
-    size = 4.0 / np.sqrt(2.5)
-    by_hand = 2 * (2 / 3 * t.sf(size, 2) + 1 / 3 * t.sf(size, 20))
-    assert float(spread.compute_p(np.asarray(4.0))) == pytest.approx(by_hand)
     nothing = Spread(*map(np.asarray, (0.0, 0.0, 0.0, 2.0, 20.0)))
     assert float(nothing.compute_p(np.asarray(0.0))) == 1.0
     assert float(nothing.compute_reach(0.05)) == 0.0
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.8, 0.99])
+def test_p_is_that_of_two_t_variables_together(share: float) -> None:
+    random = np.random.default_rng(8)
+    together = np.abs(
+        np.sqrt(share) * random.standard_t(2, 2_000_000) + np.sqrt(1 - share) * random.standard_t(20, 2_000_000)
+    )
+    spread = Spread(*map(np.asarray, (share, 1 - share, 0.0, 2.0, 20.0)))
+    for size in (0.5, 2.0, 3.0, 5.0):
+        drawn = float((together > size).mean())
+        assert float(spread.compute_p(np.asarray(size))) == pytest.approx(drawn, rel=0.03, abs=1e-4)
+
+
+def test_p_of_one_part_alone_is_that_of_a_t_test() -> None:
+    for parts in ((1.0, 0.0), (0.0, 1.0)):
+        spread = Spread(*map(np.asarray, (*parts, 0.0, 3.0, 20.0)))
+        df = 3 if parts[0] else 20
+        for size in (0.5, 2.0, 4.0):
+            assert float(spread.compute_p(np.asarray(size))) == pytest.approx(2 * t.sf(size, df), rel=1e-6)
 
 
 def test_what_a_seed_does_to_all_variants_is_taken_out() -> None:
     random = np.random.default_rng(2)
     own = random.normal(0, 1, (5000, 6, 3))
     alike = random.normal(0, 30, (5000, 1, 3))
-    variance, df = pool_seeds(own + alike)
+    variance, df, apart = pool_seeds(own + alike)
     assert df == 10
+    assert apart.mean() == pytest.approx(0.25, abs=0.01), "the level of the test"
     assert variance.mean() == pytest.approx(2.0, rel=0.03), "of a difference of two"
+
+
+def test_a_variant_that_varies_more_is_set_apart() -> None:
+    random = np.random.default_rng(3)
+    values = random.normal(0, 1, (2000, 8, 3)) + random.normal(0, 5, (2000, 1, 3))
+    values[:, 2] += random.normal(0, 8, (2000, 3))
+    _, _, apart = pool_seeds(values)
+    assert apart[:, 2].mean() > 0.95
+    assert apart[:, [0, 1, 3, 4, 5, 6, 7]].mean() < 0.1, "the others are less unlike each other than that one"
+    _, _, apart = pool_seeds(np.ones((4, 3)))
+    assert not apart.any()
 
 
 def test_a_spread_that_others_have_is_taken_where_ones_own_is_smaller() -> None:
@@ -80,9 +109,9 @@ def test_a_spread_that_others_have_is_taken_where_ones_own_is_smaller() -> None:
     more = estimate_spread(table, shares, np.asarray(0.09), 14.0)
     assert (float(more.seeds), float(more.seeds_df)) == (pytest.approx(0.03), 14)
     less = estimate_spread(table, shares, np.asarray(0.01), 14.0)
-    assert (float(less.seeds), float(less.seeds_df)) == (float(alone.seeds), 2)
-    two = estimate_spread(table[:2], shares, np.asarray(0.09), 14.0)
-    assert float(two.seeds_df) == 1, "with two seeds others do not say that a variant is like them"
+    assert (float(less.seeds), float(less.seeds_df)) == (float(alone.seeds), 14)
+    apart = estimate_spread(table, shares, np.asarray(0.09), 14.0, is_apart=True)
+    assert (float(apart.seeds), float(apart.seeds_df)) == (pytest.approx(0.03), 2), "others are not like it"
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(2, 0.003), (2, 0.02), (3, 0.0075), (5, 0.0075)])

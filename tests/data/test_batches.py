@@ -22,7 +22,7 @@ def test_flatten_has_no_padding_and_no_target_across_the_seam() -> None:
     assert batch.inputs["input_ids"].tolist() == [[11, 12, 13, 21, 22]]
     assert predictions(batch) == [(12, 13), (13, 14), (21, 22), (22, 23)]
     assert batch.inputs["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
-    assert batch.inputs["sequence_lengths"] == [3, 2]
+    assert batch.inputs["sequence_lengths"].tokens == [3, 2]
     assert batch.inputs["cu_seqlens"].tolist() == [0, 3, 5]
     assert batch.inputs["cu_seqlens"].dtype == torch.int32
     assert (batch.tokens, batch.learned) == (5, 4)
@@ -56,7 +56,7 @@ def test_micro_batches_have_every_sample_once_and_keep_to_their_budget(
     assert sum(batch.tokens for batch in batches) == whole.tokens
     assert sum(batch.learned for batch in batches) == whole.learned
     for batch in batches:
-        rows = len(batch.inputs.get("sequence_lengths", batch.inputs["input_ids"]))
+        rows = len(batch.inputs["sequence_lengths"].tokens if kind == "flatten" else batch.inputs["input_ids"])
         assert budget is None or batch.inputs["input_ids"].numel() <= budget or rows == 1
 
 

@@ -4,9 +4,11 @@ A run's metric varies with the seed it was trained with and with the groups that
 samples. Runs of the same seeds on the same questions are a crossed design of seeds and groups, both random: a paired
 difference, averaged over both, has the variance of seeds plus that of groups, less what both have counted, their
 interaction (Cornfield & Tukey 1956; Clark 1973, for subjects and items). Seeds are few, so what they contribute is also
-estimated from all variants of a comparison together, and the larger of the two is taken: one variant may vary more than
-the others. A p-value is the mean of those of the t distributions of the two parts, weighted by their sizes, which is on
-the safe side of Satterthwaite's, as the quantiles of Cochran & Cox (1950) are.
+estimated from all variants of a comparison together, and the larger of the two is taken. A variant that a test of
+equal variances sets apart from the others is left to its own few degrees of freedom; as few seeds show little, the test
+is at the lenient level that Bozivich, Bancroft & Hartley (1956) advise before pooling. A p-value is that of the
+Behrens-Fisher distribution (Fisher 1935), of two t variables of which each has the degrees of freedom of its part: with
+few it is wrong less often than Satterthwaite's (Robinson 1976).
 
 How often this is wrong, and what it finds: `benchmarks/verdicts.py`. All of it works on arrays, so that thousands of
 comparisons can be simulated at once: what stands before the axes that are named is left as it is.
@@ -16,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medft.metrics.statistics import Floats, Ratio
 
@@ -23,7 +26,8 @@ _POWER = 0.8
 # Standard deviations in bits per byte, of SmolLM2-135M on MedQuAD (experiments/max_length): of runs that differ in
 # their seed only, and of what another setting does to a group of questions beside what it does to all.
 SEED_SPREAD, GROUP_SPREAD = 0.0075, 0.02
-_FEW = 2  # seeds, of which a variant's own spread is all that counts where it is the only thing known of it
+_APART = 0.25  # level of the test of equal variances
+_NODES, _WEIGHTS = (each / 2 for each in np.polynomial.legendre.leggauss(64))  # to integrate over probabilities
 
 
 @dataclass(frozen=True)
@@ -50,22 +54,29 @@ class Spread:
 
     def compute_p(self, difference: Floats) -> Floats:
         """Two-sided p-values of no difference."""
-        from scipy.stats import t
+        from scipy.special import stdtr, stdtrit
 
         with np.errstate(divide="ignore", invalid="ignore"):
             size = np.abs(difference) / self.error
-            share = self.seeds / (self.seeds + self.groups)
-        p = 2 * (share * t.sf(size, self.seeds_df) + (1 - share) * t.sf(size, self.groups_df))
-        return np.asarray(np.where(self.error > 0, p, difference == 0), np.float64)
+            share = np.nan_to_num(self.seeds / (self.seeds + self.groups))
+        # of the smaller part the quantiles, in which the probability of the larger one beyond the rest is smooth
+        smaller, larger = (np.sqrt(each(share, 1 - share)) for each in (np.minimum, np.maximum))
+        is_seeds = share <= 0.5
+        df = np.where(is_seeds, self.seeds_df, self.groups_df)
+        known, place = np.unique(df, return_inverse=True)
+        quantiles = stdtrit(known[:, None], _NODES + 0.5)[place.reshape(df.shape)]
+        beyond = (size[..., None] - smaller[..., None] * quantiles) / larger[..., None]
+        p = 2 * (stdtr(np.where(is_seeds, self.groups_df, self.seeds_df)[..., None], -beyond) * _WEIGHTS).sum(-1)
+        return np.asarray(np.where(self.error > 0, np.minimum(p, 1.0), difference == 0), np.float64)
 
     def compute_reach(self, level: float) -> Floats:
         """The difference whose p-value is `level`: half the width of an interval."""
         from scipy.stats import t
 
-        # between the quantiles of the two distributions, which bisection halves 50 times
-        quantiles = [t.isf(level / 2, df) * self.error for df in (self.seeds_df, self.groups_df)]
-        low, high = np.minimum(*quantiles), np.maximum(*quantiles)
-        for _ in range(50):
+        # at most the two parts' own quantiles together, which bisection halves
+        low = np.zeros_like(self.error)
+        high = sum(t.isf(level / 2, df) for df in (self.seeds_df, self.groups_df)) * self.error
+        for _ in range(40):
             middle = (low + high) / 2
             is_beyond = self.compute_p(middle) > level
             low, high = np.where(is_beyond, middle, low), np.where(is_beyond, high, middle)
@@ -128,7 +139,13 @@ def tabulate_groups(runs: Sequence[Ratio]) -> tuple[Floats, Floats]:
     return np.stack([np.bincount(place, run.sums) for run in runs]) / counts.sum(), counts / counts.sum()
 
 
-def estimate_spread(table: Floats, shares: Floats, pooled: Floats | None = None, pooled_df: float = 0.0) -> Spread:
+def estimate_spread(
+    table: Floats,
+    shares: Floats,
+    pooled: Floats | None = None,
+    pooled_df: float = 0.0,
+    is_apart: NDArray[np.bool_] | bool = False,
+) -> Spread:
     """The spread of the mean over seeds of what the rows of a table sum to.
 
     Args:
@@ -136,6 +153,7 @@ def estimate_spread(table: Floats, shares: Floats, pooled: Floats | None = None,
         shares: (..., groups), of each group in all counts.
         pooled: (...), the variance over seeds that all variants of the comparison have, see `pool_seeds`.
         pooled_df: its degrees of freedom.
+        is_apart: (...), whether a variant is not like the others, so that these say nothing of it.
     """
     seeds, groups = table.shape[-2:]
     values, mean = table.sum(-1), table.mean(-2)
@@ -146,9 +164,8 @@ def estimate_spread(table: Floats, shares: Floats, pooled: Floats | None = None,
     own = values.var(-1, ddof=1) / seeds
     own_df = np.full(own.shape, seeds - 1.0)
     if pooled is not None:
-        others = np.broadcast_to(pooled / seeds, own.shape)
-        own_df = np.where((own >= others) | (seeds <= _FEW), own_df, pooled_df)
-        own = np.maximum(own, others)
+        own_df = np.where(is_apart, own_df, pooled_df)
+        own = np.maximum(own, pooled / seeds)
     return Spread(
         seeds=own,
         groups=(beyond**2).sum(-1) * correction,
@@ -168,15 +185,25 @@ def _correct_for_own_weight(shares: Floats) -> Floats:
     return np.asarray(total[..., 0] / expected, np.float64)
 
 
-def pool_seeds(values: Floats) -> tuple[Floats, float]:
-    """The variance over seeds of a difference between two variants, from all of them, and its degrees of freedom.
+def pool_seeds(values: Floats) -> tuple[Floats, float, NDArray[np.bool_]]:
+    """The variance over seeds of a difference between two variants, from all of them.
 
     Args:
         values: (..., variants, seeds), the metric of runs of the same seeds, of three variants or more. What a seed
             does to all of them alike leaves their differences as they are, and is taken out.
+
+    Returns:
+        (...), the variance; its degrees of freedom; (..., variants), which of them vary more than the others.
     """
+    from scipy.special import fdtrc
+
     variants, seeds = values.shape[-2:]
-    rest = values - values.mean(-1, keepdims=True) - values.mean(-2, keepdims=True)
-    rest = rest + values.mean((-1, -2), keepdims=True)
-    df = float((variants - 1) * (seeds - 1))
-    return 2 * (rest**2).sum((-1, -2)) / df, df
+    rest = values - values.mean(-1, keepdims=True)
+    squares = (rest - rest.mean(-2, keepdims=True)) ** 2
+    total, df = squares.sum((-1, -2)), float((variants - 1) * (seeds - 1))
+    # what is left without a variant is independent of what it has beyond the mean of the others
+    own = squares.sum(-1) * variants / (variants - 1)
+    others = np.maximum(total[..., None] - own, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = fdtrc(seeds - 1, df - (seeds - 1), own / others * (variants - 2))
+    return 2 * total / df, df, np.nan_to_num(p, nan=1.0) < _APART

@@ -77,7 +77,12 @@ class Comparer:
         seeds = set.intersection(*({run.seed for run in each.runs} for each in trained)) if trained else set()
         values = [[run.value for run in self._select(each, seeds)] for each in trained]
         can_pool = len(trained) > 2 and len(seeds) > 1 and np.isfinite(values).all()
-        self._pooled = pool_seeds(np.array(values)) if can_pool else (None, 0.0)
+        self._apart: set[str] = set()  # variants whose seeds vary more than those of the others
+        self._pooled: tuple[Floats | None, float] = (None, 0.0)
+        if can_pool:
+            variance, df, apart = pool_seeds(np.array(values))
+            self._pooled = variance, df
+            self._apart = {each.name for each, is_apart in zip(trained, apart, strict=True) if is_apart}
 
     def estimate(self, variant: Variant) -> Estimate:
         """The metric of a variant, with an interval that includes its seeds where it has several."""
@@ -108,7 +113,8 @@ class Comparer:
             return own.subtract(others), "models", spread
         (table, shares), (before, _) = (tabulate_groups(self._select(each, seeds)) for each in (variant, other))
         pooled, df = (None, 0.0) if variant.is_baseline or other.is_baseline else self._pooled
-        spread = estimate_spread(table - before, shares, pooled, df)
+        is_apart = not self._apart.isdisjoint((variant.name, other.name))
+        spread = estimate_spread(table - before, shares, pooled, df, is_apart)
         value, (low, high) = float((table - before).sum(1).mean()), own.bounds
         reach, p = float(spread.compute_reach(LEVEL)), float(spread.compute_p(np.asarray(value)))
         ends = _clip(value - reach, value + reach, (low - high, high - low))

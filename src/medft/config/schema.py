@@ -139,6 +139,7 @@ class TrainerConfig(Section, role=Role.LEARNED):
     accumulate_grad_batches: Count
     tokens_per_forward: Annotated[Count | Literal["auto"], Role.PLACE] = "auto"  # what is learned does not depend on it
     gradient_checkpointing: Annotated[bool | Literal["auto"], Role.PLACE] = "auto"
+    compile: Annotated[bool, Role.PLACE] = False
     gradient_clip_val: Positive | None
     val_checks_per_epoch: Count
     log_every_n_steps: Annotated[Count, Role.SHOWN]

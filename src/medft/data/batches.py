@@ -17,6 +17,13 @@ from medft.data.samples import Sample
 SMALLEST = 64  # tokens of a micro-batch
 
 
+class SampleLengths:
+    """The tokens of each sample of a flattened batch. No list: code is compiled anew for each length of one."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self.tokens = list(tokens)
+
+
 @dataclass(frozen=True)
 class Batch:
     """What a model reads in one forward pass, and what it has to predict.
@@ -125,7 +132,7 @@ def flatten(samples: Sequence[Sample]) -> Batch:
     inputs = {
         "input_ids": torch.tensor([list(chain.from_iterable(sample.input_ids[:-1] for sample in samples))]),
         "position_ids": torch.tensor([list(chain.from_iterable(map(range, lengths)))]),
-        "sequence_lengths": lengths,
+        "sequence_lengths": SampleLengths(lengths),
         "cu_seqlens": ends.to(torch.int32),
     }
     return _make_batch(inputs, samples, ends.tolist())

@@ -24,7 +24,7 @@ from medft.data.example import Example
 from medft.data.samples import Sample
 from medft.data.tokenizer import Tokenizer
 from medft.errors import DamagedFile
-from medft.evaluation.generation import NEAR_TIE, generate
+from medft.evaluation.generation import NEAR_TIE, Generated, generate
 from medft.evaluation.probes import load_probes
 from medft.files import exclusive_lock, file_digest, json_digest, read_json, write_json
 from medft.metrics.metric import AnswerScores
@@ -44,9 +44,18 @@ class Measurement:
 
 
 def evaluate(
-    network: Any, tokenizer: Tokenizer, test: Sequence[Example], encoded: Sequence[Encoded], config: Config
+    network: Any,
+    tokenizer: Tokenizer,
+    test: Sequence[Example],
+    encoded: Sequence[Encoded],
+    config: Config,
+    on_answer: Callable[[int, str], None] | None = None,
 ) -> Measurement:
-    """Measure a model on the test questions, `encoded` in token ids, and ask it the probes. It stays as it is."""
+    """Measure a model on the test questions, `encoded` in token ids, and ask it the probes. It stays as it is.
+
+    Args:
+        on_answer: is told each answer as soon as it is written, with its place: in `test`, and then in the probes.
+    """
     network.eval()
     say_stage("losses of the expected answers")
     losses = compute_answer_losses(network, encoded, min(config.evaluation.max_length, get_context_length(network)))
@@ -54,7 +63,12 @@ def evaluate(
     prompts = [row.prompt for row in encoded] + encode_prompts(probes, tokenizer, config.dataset.prompt)
     say_stage(f"writing {len(prompts)} answers")
     together = None if config.evaluation.batch_size == "auto" else config.evaluation.batch_size
-    generated = generate(network, prompts, config.generation, together, config.seed)
+
+    def tell(number: int, answer: Generated) -> None:
+        if on_answer:
+            on_answer(number, decode_answer(answer.token_ids, tokenizer))
+
+    generated = generate(network, prompts, config.generation, together, config.seed, tell)
     if ties := sum(answer.near_tie for answer in generated):
         say(f"{ties} of {len(prompts)} answers have a token whose logit was best by less than {NEAR_TIE:g}: written in "
             "batches of another size they may go on differently from there")  # fmt: skip

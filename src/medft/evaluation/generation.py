@@ -21,7 +21,8 @@ from transformers.generation.logits_process import (
 )
 
 from medft.config.schema import GenerationConfig
-from medft.console import progress
+from medft.console import progress, warn
+from medft.evaluation.recorded_steps import RecordedSteps, can_record, record_graph
 from medft.evaluation.shared_cache import SharedCache
 from medft.model.build import get_context_length
 
@@ -58,7 +59,12 @@ class _Row:
 
 
 def generate(
-    network: Any, prompts: Sequence[Sequence[int]], config: GenerationConfig, batch_size: int | None, seed: int
+    network: Any,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    batch_size: int | None,
+    seed: int,
+    on_answer: Callable[[int, Generated], None] = lambda number, answer: None,
 ) -> list[Generated]:
     """Answer each prompt, in the order of `prompts`; a bar counts tokens.
 
@@ -66,12 +72,14 @@ def generate(
 
     Args:
         batch_size: questions answered at once; None = as many as the memory that is free allows.
+        on_answer: is told each answer, with the number of its prompt, as soon as it is written.
     """
     answers: dict[int, Generated] = {}
     room = sum(_limits(network, prompts, config))
     with progress("Writing answers", room) as advance:
         for number, answer in iterate_answers(network, prompts, config, batch_size, seed, advance):
             answers[number] = answer
+            on_answer(number, answer)
     return [answers[number] for number in range(len(prompts))]
 
 
@@ -137,6 +145,8 @@ class _Writer:
         self._seen = torch.zeros((places, network.config.vocab_size) if config.repetition_penalty != 1 else (places, 0),
                                  dtype=torch.bool, device=network.device)  # fmt: skip
         self._warpers = _make_warpers(config)
+        state = (self._cache, self._last, self._position, self._mask)
+        self._recorded = RecordedSteps(network, *state, record_graph) if can_record(network) else None
 
     def admit(self, rows: Sequence[_Row], prompts: Sequence[Sequence[int]]) -> None:
         """Read prompts, none longer than the first ever, and choose the first token of each answer."""
@@ -181,12 +191,23 @@ class _Writer:
             self._mask[:count, cache.filled :] = False
         self._mask[:count, cache.filled] = True
         self._position[:count] += 1
-        logits = self._network(
+        logits = self._compute()
+        cache.filled += 1
+        self._choose(logits, slice(0, count))
+
+    def _compute(self) -> Tensor:
+        cache, count = self._cache, len(self.rows)
+        if self._recorded:
+            try:
+                return self._recorded.compute()
+            except RuntimeError as error:
+                warn(f"answers are written without CUDA graphs, which is slower: {str(error).splitlines()[0]}")
+                self._recorded = None
+        logits: Tensor = self._network(
             input_ids=self._last[:count, None], position_ids=self._position[:count, None], use_cache=True,
             attention_mask=self._mask[:count, : cache.filled + 1], past_key_values=cache,
         ).logits[:, -1]  # fmt: skip
-        cache.filled += 1
-        self._choose(logits, slice(0, count))
+        return logits
 
     def release(self, place: int) -> None:
         """Take out a row that has ended."""
@@ -211,15 +232,17 @@ class _Writer:
             chosen = torch.cat([
                 torch.multinomial(each, 1, generator=row.generator) for each, row in zip(chances, rows, strict=True)
             ])  # fmt: skip
+            near = torch.zeros_like(chosen)
         else:
             chosen, best = logits.argmax(-1), logits.topk(2).values
-            for place in (best[:, 0] - best[:, 1] < NEAR_TIE).nonzero().flatten().tolist():
-                rows[place].near_tie = True
+            near = (best[:, 0] - best[:, 1] < NEAR_TIE).long()
         self._last[places] = chosen
         if self._seen.shape[1]:
             self._seen[places].scatter_(1, chosen[:, None], True)
-        for row, token in zip(rows, chosen.tolist(), strict=True):
+        # a GPU is waited for once a step
+        for row, (token, is_near) in zip(rows, torch.stack([chosen, near], 1).tolist(), strict=True):
             row.written.append(token)
+            row.near_tie = row.near_tie or bool(is_near)
 
 
 def _limits(network: Any, prompts: Sequence[Sequence[int]], config: GenerationConfig) -> list[int]:

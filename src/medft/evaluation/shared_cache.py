@@ -11,6 +11,8 @@ The next token of each row is written into the next column, in place. The rows i
 the place of one that has ended.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
@@ -39,6 +41,11 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no type
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         assert self.keys is not None
         assert self.values is not None
+        if still := self._cache.still:
+            rows, columns, column = still
+            self.keys[:rows].index_copy_(2, column, key_states)
+            self.values[:rows].index_copy_(2, column, value_states)
+            return self.keys[:rows, :, :columns], self.values[:rows, :, :columns]
         rows, at = self._cache.rows, self._cache.filled
         self.keys[:rows, :, at : at + 1] = key_states
         self.values[:rows, :, at : at + 1] = value_states
@@ -62,7 +69,22 @@ class SharedCache(Cache):  # type: ignore[misc]
 
     def __init__(self, layers: int, places: int, columns: int) -> None:
         self.places, self.columns, self.rows, self.filled = places, columns, 0, 0
+        self.still: tuple[int, int, Tensor] | None = None
         super().__init__(layers=[_Layer(self) for _ in range(layers)])
+
+    @contextmanager
+    def keep_still(self, rows: int, columns: int, column: Tensor) -> Iterator[None]:
+        """Inside this context a forward pass reads and writes the same memory, however much of it is in use.
+
+        Args:
+            rows, columns: that it reads.
+            column: (1,) where it writes.
+        """
+        self.still = (rows, columns, column)
+        try:
+            yield
+        finally:
+            self.still = None
 
     def admit(self, read: DynamicCache) -> None:
         """Take in what was read of questions, in the next places; it ends at the last column that is filled."""

@@ -4,7 +4,7 @@
 forward keywords `sequence_lengths` and `cu_seqlens` where each sample ends.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from medft.data.batches import Batch, flatten, pad
+from medft.data.batches import Batch, SampleLengths, flatten, pad
 from medft.data.samples import Sample
 from medft.errors import ModelError
 from medft.model.hardware import has_bfloat16
@@ -53,7 +53,7 @@ def flat_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    sequence_lengths: Sequence[int],
+    sequence_lengths: SampleLengths,
     cu_seqlens: torch.Tensor,
     scaling: float | None = None,
     dropout: float = 0.0,
@@ -86,7 +86,7 @@ def flat_attention(
         q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
         if (groups := q.shape[1] // k.shape[1]) > 1:
             k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
-        longest = max(sequence_lengths)
+        longest = max(sequence_lengths.tokens)
         causal = (sliding_window - 1 if sliding_window else -1, 0)  # so many before, -1 = all; nothing after
         out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=causal)
         assert isinstance(out, torch.Tensor)
@@ -94,7 +94,7 @@ def flat_attention(
     parts = (query, key, value)
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:
         parts = (query.float(), key.float(), value.float())  # torch's kernel is slower in bfloat16 on short samples
-    pieces = (torch.split(part, list(sequence_lengths), dim=2) for part in parts)
+    pieces = (torch.split(part, sequence_lengths.tokens, dim=2) for part in parts)
     grouped = query.shape[1] != key.shape[1]
     outputs = []
     for q, k, v in zip(*pieces, strict=True):

@@ -20,6 +20,7 @@ from medft.model.loss import use_flat_attention
 from medft.model.module import CausalLM
 from medft.training.callbacks import Costs, PeakMemory, Progress, ValidationPoints
 from medft.training.checkpoints import BEST, LAST, get_checkpoint_folder, require_checkpoint
+from medft.training.compiling import compile_layers
 from medft.training.distributed import join_processes
 from medft.training.memory import MemoryPlan, keep_to_plan, plan_memory, release_memory
 from medft.training.precision import choose_device, choose_precision
@@ -72,7 +73,8 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
     callbacks: list[Callback] = [points, best, costs, RandomState(), Progress(), checkpoints]
     with join_processes(config, device) as plugins, memory, ready_to_train(config, network, tuned, data) as plan:
         trainer = _make_trainer(config, logger, callbacks, plugins)
-        _run(trainer, module, data, config.trainer.resume_from)
+        with compile_layers(network) if config.trainer.compile else nullcontext():
+            _run(trainer, module, data, config.trainer.resume_from)
     spent = costs.measure()
     if not trainer.is_global_zero:  # the first process does the rest
         return FitResult(network, trainer.global_step, best.step, plan, None)

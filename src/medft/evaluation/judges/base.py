@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medft.config.schema import Config
 from medft.config.section import JudgeOptions, Role, role_of_field
@@ -78,6 +78,13 @@ class Judge(JudgeOptions):
     controls_seed: Annotated[int, Field(ge=0), Role.JUDGE | Role.SHOWN] = 0
     concurrency: Annotated[int, Field(ge=1), Role.PLACE] = 1
     cache: Annotated[bool, Role.PLACE] = True
+    early: Annotated[bool, Role.PLACE] = False
+
+    @model_validator(mode="after")
+    def _keeps_what_is_early(self) -> Self:
+        if self.early and not self.cache:
+            raise ValueError("early=true keeps verdicts in the cache: it needs cache=true")
+        return self
 
     @abstractmethod
     def prepare(self) -> "Judge | None":

@@ -44,8 +44,8 @@ def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Pa
     Returns:
         The results; with `judge.cache=false` also the agreement with the verdicts that were in `predictions`.
     """
-    cases = _collect_cases(judge, predictions)
-    items = [JudgeItem(row.instruction, row.input, row.expected, answer) for row, _, answer in cases]
+    cases = collect_cases(judge, predictions)
+    items = [make_item(row, answer) for row, _, answer in cases]
     tasks = [(item, repeat) for item in items for repeat in range(judge.repeats)]
     verdict_cache = open_cache(judge, cache)
     with closing(verdict_cache) if verdict_cache else nullcontext():
@@ -69,7 +69,7 @@ def judge_predictions(judge: Judge, predictions: Sequence[Prediction], cache: Pa
     return results
 
 
-def _collect_cases(judge: Judge, predictions: Sequence[Prediction]) -> list[Case]:
+def collect_cases(judge: Judge, predictions: Sequence[Prediction]) -> list[Case]:
     """What is judged. Both answers to a question come one after the other: if the judge goes away, both means are over
     the same questions. Controls come first: whether the other scores mean anything depends on them.
     """
@@ -81,6 +81,11 @@ def _collect_cases(judge: Judge, predictions: Sequence[Prediction]) -> list[Case
         if row.baseline:
             cases.append((row, "baseline", row.baseline.answer))
     return cases
+
+
+def make_item(row: Prediction, answer: str) -> JudgeItem:
+    """What is judged of an answer to a question."""
+    return JudgeItem(row.instruction, row.input, row.expected, answer)
 
 
 def sample_controls(rows: Sequence[Prediction], count: int, seed: int) -> list[tuple[Prediction, str, str]]:
@@ -183,10 +188,11 @@ def ask_all(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> 
     Whatever a judge does, the run is measured and must not be lost, so nothing is raised.
     """
     judge.plan([item for item, _ in tasks])
-    known = [cache.find(*task) if cache else None for task in tasks]
+    worker = Worker(judge, cache)
+    known = [worker.find(task) for task in tasks]
     # equal answers to a question (before and after, or both empty) are one request and get one verdict
     to_ask = list(dict.fromkeys(task for task, verdict in zip(tasks, known, strict=True) if verdict is None))
-    answered = dict(zip(to_ask, _ask(judge, to_ask, cache) if to_ask else [], strict=True))
+    answered = dict(zip(to_ask, _ask(judge, to_ask, worker) if to_ask else [], strict=True))
     verdicts = [verdict or answered[task] for task, verdict in zip(tasks, known, strict=True)]
     if any(known):
         count = sum(verdict is not None for verdict in known)
@@ -198,14 +204,14 @@ def ask_all(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> 
     return verdicts
 
 
-def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> list[Verdict]:
+def _ask(judge: Judge, tasks: Sequence[Task], worker: "Worker") -> list[Verdict]:
     try:
         judge.load()
     except Exception as error:
         why = _describe_error(error)
         warn(f"{why}; nothing was judged: medft judge run=<id>")
         return [Verdict("failed", failure=why)] * len(tasks)
-    worker, counts = _Worker(judge, cache), Counter[str]()
+    counts = Counter[str]()
     title = f"Judging with {judge.name}"
     with progress(title, len(tasks)) as advance, ThreadPoolExecutor(judge.concurrency) as pool:
         futures = [pool.submit(worker.judge, task) for task in tasks]
@@ -222,7 +228,7 @@ def _ask(judge: Judge, tasks: Sequence[Task], cache: VerdictCache | None) -> lis
     return [future.result() for future in futures]
 
 
-class _Worker:
+class Worker:
     """Judges one task at a time; shared by all threads."""
 
     def __init__(self, judge: Judge, cache: VerdictCache | None) -> None:
@@ -231,7 +237,12 @@ class _Worker:
         self._away: set[str] = set()  # questions since the last verdict; one that never works is not an absence
         self.not_tried, self.last = 0, ""
 
+    def find(self, task: Task) -> Verdict | None:
+        """The verdict on a task that is in the cache, if there is one."""
+        return self._cache.find(*task) if self._cache else None
+
     def judge(self, task: Task) -> Verdict:
+        """Ask the judge, and keep what it says; nothing is raised."""
         with self._lock:
             if len(self._away) >= _AWAY_LIMIT:
                 self.not_tried += 1
