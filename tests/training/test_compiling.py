@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
 ]
-KINDS = ("gpt2", "llama", "gpt_neox")
+KINDS = ("llama", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("gpt2", "gpt_neox")))
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
          "vocab_size": 60, "max_position_embeddings": 64}  # fmt: skip
 
@@ -82,6 +82,7 @@ def test_losses_and_gradients_are_the_same_and_nothing_is_compiled_twice(kind: s
             torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_a_run_learns_the_same(tiny: Callable[..., Config]) -> None:
     _, expected, _ = train(tiny("trainer.max_epochs=2"))

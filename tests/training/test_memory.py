@@ -1,5 +1,8 @@
 """What a training may take is planned from what is free; the plan is kept to."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from medft.config.schema import Config
 from medft.data.batches import MicroBatches
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.model.build import build_model
+from medft.model.hardware import processor_has_bfloat16
 from medft.training import memory
 from medft.training.memory import MemoryPlan, measure_free, plan_memory
 
@@ -72,3 +76,33 @@ def test_planning_draws_no_random_numbers(sized: Callable[..., Config], monkeypa
     before = torch.get_rng_state()
     plan_memory(config, network, network, "cpu", MicroBatches("pad", 0))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+_SHAPES = """
+import resource
+import torch
+import medft.training.memory
+weight = torch.zeros(1536, 576, dtype=torch.bfloat16)
+for rows in range(100, 700, 2):
+    torch.zeros(rows, 576, dtype=torch.bfloat16) @ weight.T
+    torch.zeros(576, rows, dtype=torch.bfloat16) @ torch.zeros(rows, 1536, dtype=torch.bfloat16)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not processor_has_bfloat16(), reason="no products of bfloat16 in this processor")
+def test_batches_of_ever_new_lengths_do_not_fill_the_memory() -> None:
+    def measure(**environment: str) -> int:
+        """MiB at most."""
+        variables = {key: value for key, value in os.environ.items() if "ONEDNN" not in key}
+        done = subprocess.run(
+            [sys.executable, "-c", _SHAPES], env=variables | environment, check=True,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return int(done.stdout) // 1024
+
+    usual = measure(ONEDNN_PRIMITIVE_CACHE_CAPACITY="1024")
+    ours = measure()
+    print(f"{usual} and {ours} MiB")
+    assert ours < usual - 100

@@ -24,7 +24,7 @@ def compile_layers(network: PreTrainedModel) -> Iterator[None]:
     """
     layers = find_layers(network)
     # compiled, it would be compiled anew for each number of samples in a batch; its own kernels are fast as they are
-    AttentionInterface.register(ATTENTION_NAME, torch.compiler.disable(flat_attention))
+    AttentionInterface.register(ATTENTION_NAME, torch.compiler.disable(flat_attention))  # type: ignore[no-untyped-call]
     for layer in layers:
         layer.compile(backend=_BACKEND, dynamic=True)
     try:
