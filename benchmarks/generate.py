@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks._figure import draw_bars
 
 from medft.config.compose import compose_config
 from medft.data.encode import encode_prompts
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--ways", default="auto,8,16,50")
     parser.add_argument("--model", default="smollm2-135m", help="of conf/model; of others than the default its shape")
+    parser.add_argument("--figure", type=Path, help="where to draw it: a PNG, PDF or SVG")
     arguments = parser.parse_args()
     config = compose_config([
         f"model={arguments.model}", *([] if arguments.model == "smollm2-135m" else ["model.source=null"]),
@@ -56,11 +58,17 @@ def main() -> None:
         }
         ways["CTranslate2"] = lambda: ask_peer(peer, prompts, config.generation.max_new_tokens)
         ways["auto"] = lambda: [each.token_ids for each in generate(network, prompts, config.generation, None, 0)]
-        compare({name: ways[name] for name in asked}, arguments.repeats)
+        speeds = compare({name: ways[name] for name in asked}, arguments.repeats)
+    if arguments.figure:
+        title = f"Answers of {arguments.model}{' after fine-tuning' if arguments.run else ''}"
+        draw_bars(speeds, title, arguments.figure)
 
 
-def compare(ways: dict[str, Callable[[], Answers]], repeats: int) -> None:
-    """Answer in each way, one after the other, so that a machine that slows down does so for all."""
+def compare(ways: dict[str, Callable[[], Answers]], repeats: int) -> dict[str, float]:
+    """Answer in each way, one after the other, so that a machine that slows down does so for all; returns tokens per
+    second by way.
+    """
+    speeds: dict[str, float] = {}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     written: dict[str, Answers] = {}
     for _ in range(repeats):
@@ -73,8 +81,10 @@ def compare(ways: dict[str, Callable[[], Answers]], repeats: int) -> None:
         took, tokens = statistics.median(seconds[name]), sum(map(len, answers))
         same = sum(one == other for one, other in zip(answers, written["auto"], strict=True))
         label = f"generate, {name}" if name.isdecimal() else name
+        speeds["medft" if name == "auto" else label] = tokens / took
         print(f"{label:<14}{took:7.1f} s {tokens / took:6.0f} tokens/s  medft is {took / ours:.2f} times as fast; "
               f"the same text in {same} of {len(answers)}", flush=True)  # fmt: skip
+    return speeds
 
 
 def load(config: Any, run: str | None) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """Training speed and memory through medft against transformers' Trainer and TRL: same model, same samples and batches.
 
-    python -m benchmarks train --medquad FILE.zip [--rows 96] [--length 512] [--repeats 5] [--ways medft-float32,...]
+    python -m benchmarks train --medquad FILE.zip [--rows 96] [--length 512] [--repeats 5] [--ways ...]
+        [--figure FILE.png]
 
 SmolLM2-135M, one epoch, batch 8, loss on the answer; each way in a process of its own, in turn, so that a machine that
 slows down does so for all. medft is `medft.training.fit` with its validation of a few rows, Trainer is `train()` with
@@ -20,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks._command import measure_alone
+from benchmarks._figure import draw_bars
 
 WAYS = ("Trainer-float32", "Trainer-bf16", "medft-float32", "medft-bf16")
 MORE = ("medft-pad", "TRL-bf16", "TRL-float32", "TRLpacked-bf16", "TRLpacked-float32")
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--longest", type=int, default=0, help="put one sample of so many tokens among the others")
+    parser.add_argument("--figure", type=Path, help="where to draw it: a PNG, PDF or SVG")
     parser.add_argument("--one", choices=WAYS + MORE, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -52,6 +55,11 @@ def main() -> None:
         row = summary(runs)
         print(f"{way:18}{row['speed']:10.0f}{row['speed'] / peer['speed']:8.2f}{row['mfu']:7.0%}"
               f"{row['peak']:10.0f}{row['peak'] / peer['peak']:8.2f}{row['last']:11.4f}")  # fmt: skip
+    if arguments.figure:
+        speeds = {way: summary(runs)["speed"] for way, runs in found.items()}
+        draw_bars(
+            speeds, f"Training {arguments.model}, {arguments.rows} rows, batch {arguments.batch}", arguments.figure
+        )
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, float]:
