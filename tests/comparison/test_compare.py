@@ -51,6 +51,21 @@ def test_seeds_are_averaged_by_question_and_documents_are_the_units() -> None:
     assert comparison.family == 2  # this one and that of before fine-tuning
 
 
+def test_a_variant_whose_seeds_vary_more_is_left_to_itself() -> None:
+    names = [str(place) for place in range(12)]
+
+    def seeds(*luck: float) -> list[list[float]]:
+        return [[50 + own + 0.1 * (place % 3) for place in range(12)] for own in luck]
+
+    lucks = ((64, (0.0, 0.1, 0.2)), (128, (0.0, 0.12, 0.2)), (256, (0.02, 0.1, 0.2)), (512, (0.0, 0.1, 0.18)),
+             (1024, (4.0, -9.0, 5.0)))  # fmt: skip
+    runs = [each for length, own in lucks for each in runs_of(length, seeds(*own), names)]
+    comparison = compare(runs, Options(metrics=["loss"], metric="loss", with_baseline=False))
+    found = [comparison.result("loss", variant) for variant in comparison.trained[1:]]
+    df = [float(each.spread_of_difference.seeds_df) for each in found if each and each.spread_of_difference]
+    assert df == [8, 8, 8, 2]
+
+
 def test_as_good_as_is_said_only_where_it_is_asked() -> None:
     names = [str(place) for place in range(40)]
 

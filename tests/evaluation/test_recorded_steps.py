@@ -1,6 +1,7 @@
 """Steps of writing as a GPU records them; here a recorded step is computed again, in the same memory."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from torch import Tensor
 from medft.config.schema import Config
 from medft.evaluation import generation
 from medft.evaluation.generation import generate
-from medft.evaluation.recorded_steps import can_record
+from medft.evaluation.recorded_steps import RecordedSteps, can_record
+from medft.evaluation.shared_cache import SharedCache
 from tests.evaluation.test_generation import most_scattered_token, questions, small
 
 KINDS = ("gpt2", "llama", "gpt_neox")
@@ -90,6 +92,26 @@ def test_a_model_that_cannot_be_recorded_writes_without(
     said = capsys.readouterr()
     assert (said.out + said.err).count("without CUDA graphs") == 1
     assert "TORCH_USE" not in said.out + said.err
+
+
+def test_places_that_are_not_in_use_see_something() -> None:
+    """Attention to nothing is no number, in some kernels, and would stay in the cache."""
+    masks: list[Tensor] = []
+
+    def network(attention_mask: Tensor, **_: Any) -> Any:
+        masks.append(attention_mask)
+        return SimpleNamespace(logits=torch.zeros(len(attention_mask), 1, 5))
+
+    cache = SharedCache(2, places=8, columns=64)
+    cache.rows, cache.filled = 5, 3
+    mask = torch.zeros(8, 64, dtype=torch.bool)
+    mask[:5, :4] = True
+    zeros = torch.zeros(8, dtype=torch.long)
+    logits = RecordedSteps(network, cache, zeros, zeros, mask, Recorder()).compute()
+    assert logits.shape == (5, 5)
+    assert masks[0].shape == (8, 1, 1, 64)
+    assert masks[0].any(-1).all()
+    assert masks[0][5:].sum() == 3
 
 
 def test_only_a_gpu_records_and_only_what_sees_all_tokens() -> None:

@@ -25,14 +25,16 @@ from medft.model.loss import supervised_loss
 from medft.training.precision import choose_precision
 from medft.training.space import NUMBER
 
-_ENOUGH = {"cpu": 512, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are hardly faster
+_ENOUGH = {"cpu": 384, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are hardly faster
 _SHARE = 0.8  # of what is free is planned with; the rest is for what is not counted here
 _PROBE = 128  # tokens
 _PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 # oneDNN makes products in bfloat16 for one shape each and keeps the last 1,024: with batches of ever new lengths these
 # took 1.1 GB of SmolLM2-135M's training. To make them anew takes no time that could be measured.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+_CAPACITIES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # its own, and that of torch's bridge to it
+for _name in _CAPACITIES:
+    os.environ.setdefault(_name, "64")  # read when the first product is made
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Judging while a run trains and writes: asked once, kept for the judge stage, and never in a run's way."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,11 @@ def number(item: JudgeItem, _: int) -> int:
 
 
 def test_what_was_asked_early_is_not_asked_again(tmp_path: Path) -> None:
-    answered, early_one = rows(4), scripted(number, early=True, controls=2, concurrency=3)
+    def slowly(item: JudgeItem, repeat: int) -> int:
+        time.sleep(0.02)  # equal answers, one after the other, are being asked about at the same time
+        return number(item, repeat)
+
+    answered, early_one = rows(4), scripted(slowly, early=True, controls=2, concurrency=3)
     with judge_early(early_one, examples(4), 8, tmp_path) as early:
         assert early
         early.add_baseline([row.baseline for row in answered if row.baseline])
