@@ -89,7 +89,7 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
     if settings.tokens_per_forward == "auto":
         tokens = enough
         while tokens > SMALLEST and tokens * per_token > free:
-            tokens //= 2
+            tokens = max(SMALLEST, tokens // 2)
     else:
         tokens = settings.tokens_per_forward
     if recomputes and settings.gradient_checkpointing == "auto":
