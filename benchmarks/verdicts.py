@@ -1,6 +1,6 @@
 """How often a comparison calls settings different that are not, and how often it finds what is there.
 
-    python -m benchmarks verdicts [--comparisons 10000] [--seeds 1,2,3,5] [--entries 2,8]
+    python -m benchmarks verdicts [--comparisons 10000] [--seeds 1,2,3,5] [--entries 2,8] [--luck shared,own]
 
 Simulated comparisons of settings with the code that compares them (`medft.comparison.settings`, Holm's correction):
 runs of the same seeds on questions of 12 and 30 groups of MedQuAD's sizes. A run's metric is the sum of a setting's, of
@@ -117,11 +117,11 @@ def simulate(case: Case, comparisons: int, tells: bool = False) -> dict[str, flo
     return result
 
 
-def list_cases(seeds: list[int], entries: list[int]) -> Iterator[Case]:
+def list_cases(seeds: list[int], entries: list[int], lucks: list[bool]) -> Iterator[Case]:
     for groups in (30, 12):
         for count in entries:
             for several in seeds:
-                for is_shared in (True, False):
+                for is_shared in lucks:
                     for spread in (0.003, 0.0075, 0.02):
                         for by_group in (0.0, 0.02):
                             for odd in (None, 1, 0) if several > 1 else (None,):
@@ -133,11 +133,13 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=10_000)
     parser.add_argument("--seeds", default="1,2,3,5")
     parser.add_argument("--entries", default="2,8")
+    parser.add_argument("--luck", default="shared,own")
     arguments = parser.parse_args()
     seeds, entries = ([int(each) for each in text.split(",")] for text in (arguments.seeds, arguments.entries))
+    lucks = [luck == "shared" for luck in arguments.luck.split(",")]
     print("| groups | entries | seeds | luck | spread | by group | odd | false | without seeds | coverage | power |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for case in list_cases(seeds, entries):
+    for case in list_cases(seeds, entries, lucks):
         result = simulate(case, arguments.comparisons)
         power = ""
         if case.seeds > 1 and case.odd is None:
@@ -151,7 +153,7 @@ def main() -> None:
           "variances, the power there, and the median of what is told [10th, 90th percentile]")  # fmt: skip
     for count in entries:
         for several in (each for each in seeds if each > 1):
-            for is_shared in (True, False):
+            for is_shared in lucks:
                 case = Case(several, count, 0.0075, 30, 0.02, is_shared)
                 told = simulate(case, min(arguments.comparisons, 2000), tells=True)
                 low, middle, high = (told[f"told {share}"] for share in (10, 50, 90))
