@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,6 +249,18 @@ def test_a_leak_is_marked_and_on_no_front() -> None:
     assert comparison.trained[1].is_leaking
     assert comparison.front == ["max_length=64"]
     assert "trained on test questions" in comparison.warnings[0]
+
+
+def test_what_training_nearly_has_of_the_test_is_said() -> None:
+    def audit(near: int, answers: int) -> dict[str, Any]:
+        return {"shared": {"train-test": {"near": near, "near_answers": answers, "groups": 9}}}
+
+    runs = runs_of(64, ONE, DOCUMENTS, audit=audit(0, 0)) + runs_of(128, TWO, DOCUMENTS, audit=audit(3, 1))
+    comparison = compare(runs, Options())
+    assert [variant.overlap for variant in comparison.trained] == [0, 4]
+    [told] = [warning for warning in comparison.warnings if "nearly are" in warning]
+    assert "max_length=128 (4);" in told
+    assert "max_length=64" not in told
 
 
 def test_runs_that_were_measured_otherwise_are_warned_of() -> None:

@@ -52,6 +52,18 @@ def test_a_process_without_validation_rows_adds_nothing(compose: Callable[..., C
     assert module._validation == []
 
 
+def test_validation_is_measured_as_the_test_is_whatever_is_trained_on(compose: Callable[..., Config]) -> None:
+    sizes = ("dataset.size=60", "dataset.split.validation=7", "dataset.split.test=7")
+    usual, *others = (
+        MedicalQA(config, read_splits(config), Gpt2Tokenizer())
+        for config in (compose(*sizes, *more) for more in ((), ("dataset.loss_on=all",), ("dataset.max_length=64",)))
+    )
+    for other in others:
+        assert list(other.samples["validation"]) == list(usual.samples["validation"])
+        assert list(other.samples["train"]) != list(usual.samples["train"])
+    assert all(sample.supervised_from > 1 for sample in usual.samples["validation"]), "answers only"
+
+
 def test_rows_seen_before_an_interruption_are_skipped_once() -> None:
     sampler = EpochOrder(10, seed=1)
     sampler.skip = 4

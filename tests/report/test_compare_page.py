@@ -39,6 +39,7 @@ def test_everything_is_on_the_page() -> None:
     assert "max_length=128 (2 seeds, LEAKING)" in text
     assert "between settings (of: settings) as seeds and questions are both drawn" in text
     assert "corrected by Holm over the 2 p-values here (2 variants, 1 metric)" in text
+    assert "Intervals are not corrected" in text
     assert page.tags.count("svg") == 3
     assert page.tags.count("article") == 6
     for own in compare_two().trained:
