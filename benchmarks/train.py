@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from benchmarks._command import measure_alone
 from benchmarks._figure import draw_bars
 
@@ -121,6 +122,10 @@ class WithALongOne(list[Any]):
         middle = self[len(self) // 2]
         ids = (middle.input_ids * longest)[: longest + 1]
         self[len(self) // 2] = middle._replace(input_ids=ids)
+        self.lengths = np.array([len(each.input_ids) - 1 for each in self])
+
+    def count_learned(self) -> int:
+        return sum(each.supervised for each in self)
 
 
 def with_medft(config: Any, network: Any, data: Any, _: str) -> tuple[float, float]:
