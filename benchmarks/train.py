@@ -122,7 +122,7 @@ class WithALongOne(list[Any]):
         middle = self[len(self) // 2]
         ids = (middle.input_ids * longest)[: longest + 1]
         self[len(self) // 2] = middle._replace(input_ids=ids)
-        self.lengths = np.array([len(each.input_ids) - 1 for each in self])
+        self.lengths = np.array([len(each.input_ids) for each in self])
 
     def count_learned(self) -> int:
         return sum(each.supervised for each in self)

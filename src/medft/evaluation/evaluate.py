@@ -63,16 +63,17 @@ def evaluate(
     prompts = [row.prompt for row in encoded] + encode_prompts(probes, tokenizer, config.dataset.prompt)
     say_stage(f"writing {len(prompts)} answers")
     together = None if config.evaluation.batch_size == "auto" else config.evaluation.batch_size
+    texts = [""] * len(prompts)
 
-    def tell(number: int, answer: Generated) -> None:
+    def keep(number: int, answer: Generated) -> None:
+        texts[number] = decode_answer(answer.token_ids, tokenizer)
         if on_answer:
-            on_answer(number, decode_answer(answer.token_ids, tokenizer))
+            on_answer(number, texts[number])
 
-    generated = generate(network, prompts, config.generation, together, config.seed, tell)
+    generated = generate(network, prompts, config.generation, together, config.seed, keep)
     if ties := sum(answer.near_tie for answer in generated):
         say(f"{ties} of {len(prompts)} answers have a token whose logit was best by less than {NEAR_TIE:g}: written in "
             "batches of another size they may go on differently from there")  # fmt: skip
-    texts = [decode_answer(answer.token_ids, tokenizer) for answer in generated]
     say_stage("scoring")
     values = measure_answers([row.output for row in test], texts[: len(test)])
     answers = []

@@ -32,9 +32,8 @@ _PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 # oneDNN makes products in bfloat16 for one shape each and keeps the last 1,024: with batches of ever new lengths these
 # took 1.1 GB of SmolLM2-135M's training. To make them anew takes no time that could be measured.
-_CAPACITIES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # its own, and that of torch's bridge to it
-for _name in _CAPACITIES:
-    os.environ.setdefault(_name, "64")  # read when the first product is made
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # read when the first product is made
+os.environ.setdefault("LRU_CACHE_CAPACITY", "64")  # the same of torch's bridge to it
 
 
 @dataclass(frozen=True)

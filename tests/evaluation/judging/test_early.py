@@ -41,6 +41,12 @@ def test_what_was_asked_early_is_not_asked_again(tmp_path: Path) -> None:
     late = scripted(number, early=True, controls=2)
     judge_rows(late, answered, tmp_path)
     assert not late.told
+    knows_all = scripted(number, early=True)
+    with judge_early(knows_all, examples(4), 8, tmp_path) as early:
+        assert early
+        early.add(0, "new0")
+    assert not knows_all.told
+    assert not knows_all.loads, "a server need not load what is not asked"
     assert [row.judge_score("scripted", "test") for row in answered] == [0, 1, 2, 3]
 
 

@@ -39,8 +39,7 @@ class EarlyJudge:
         are not judged.
         """
         if place < len(self._test) and place < (self._judge.limit or len(self._test)):
-            row = self._test[place]
-            self._ask(JudgeItem(row.instruction, row.input, row.output, answer))
+            self._ask(_make_item(self._test[place], answer))
 
     def wait(self) -> None:
         """Wait for all verdicts."""
@@ -55,10 +54,10 @@ class EarlyJudge:
                 self._futures[task] = self._pool.submit(self._answer, task)
 
     def _answer(self, task: tuple[JudgeItem, int]) -> Verdict | None:
-        return (self._worker.find(task) or self._worker.judge(task)) if self._load() else None
+        return self._worker.find(task) or (self._worker.judge(task) if self._load() else None)
 
     def _load(self) -> bool:
-        """Load the judge's model, once; whether that went well."""
+        """Load the judge's model, once, when something has to be asked; whether that went well."""
         with self._loading:
             if self._is_loaded is None:
                 try:
@@ -89,7 +88,7 @@ def judge_early(
         return
     # the room for prompts is planned before there are answers
     longest = "a" * _LETTERS * most_tokens
-    judge.plan([JudgeItem(row.instruction, row.input, row.output, max(longest, row.output, key=len)) for row in test])
+    judge.plan([_make_item(row, max(longest, row.output, key=len)) for row in test])
     with closing(kept), ThreadPoolExecutor(judge.concurrency) as pool:
         early = EarlyJudge(judge, test, Worker(judge, kept), pool)
         try:
@@ -99,3 +98,7 @@ def judge_early(
             judge.interrupt()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _make_item(row: Example, answer: str) -> JudgeItem:
+    return JudgeItem(row.instruction, row.input, row.output, answer)
