@@ -5,6 +5,7 @@ tokens of some answers, one verdict. How long the answers will be is not known: 
 after it as long as the expected ones.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -119,10 +120,14 @@ def _estimate_training(config: Config, network: Any, data: MedicalQA, device: st
                 tokens += batch.tokens
             return tokens
 
-        # two micro-batches show what a step of many takes: the second is there beside the gradients of the first
+        # two micro-batches show what a step of many takes: the second is there beside the gradients of the first; of
+        # samples so long that their activations are not kept the longest takes most
         by_length = sorted(range(len(samples)), key=lambda row: -int(samples.lengths[row]))
-        longest = int(samples.lengths.max())
-        read(samples, by_length[: min(data.rows_per_step, -(-2 * plan.tokens_per_forward // longest))], True)
+        above = plan.recompute_above or math.inf
+        kept = [row for row in by_length if int(samples.lengths[row]) <= above] or by_length
+        read(samples, by_length[:1], True)
+        few = -(-2 * plan.tokens_per_forward // int(samples.lengths[kept[0]]))
+        read(samples, kept[: min(data.rows_per_step, few)], True)
         optimizer.step()  # makes its states, which are memory
         step = _time(optimizer.step)
         optimizer.zero_grad()

@@ -97,7 +97,7 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
             fitted = fit(config, network, data, RunLogger(run))
             run.set_tags({
                 "memory.tokens_per_forward": str(data.collate.tokens_per_forward),
-                "memory.gradient_checkpointing": str(fitted.plan.gradient_checkpointing),
+                "memory.recompute_above": str(fitted.plan.recompute_above),
             })  # fmt: skip
             say_stage("measuring after training")
             tell = early.add if early else None

@@ -14,8 +14,9 @@ from medft.data.batches import MicroBatches
 from medft.data.tokenizer import Gpt2Tokenizer
 from medft.model.build import build_model
 from medft.model.hardware import processor_has_bfloat16
+from medft.model.head import keep_logits_out
 from medft.training import memory
-from medft.training.memory import MemoryPlan, measure_free, plan_memory
+from medft.training.memory import MemoryPlan, keep_to_plan, measure_free, plan_memory
 
 MIB = 1 << 20
 
@@ -35,25 +36,42 @@ def sized(tiny: Callable[..., Config]) -> Callable[..., Config]:
 
 def test_less_is_read_at_once_where_less_is_free(sized: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     roomy = plan(sized(), monkeypatch, 1 << 40)
-    assert (roomy.tokens_per_forward, roomy.gradient_checkpointing) == (384, False)
+    assert (roomy.tokens_per_forward, roomy.recompute_above) == (384, 576)
     half = plan(sized("trainer.tokens_per_forward=256"), monkeypatch, 1 << 40)
     per_token = (roomy.peak - half.peak) / 128
     fixed = roomy.peak - 384 * per_token
     enough_for = {tokens: (fixed + tokens * per_token) / 0.8 for tokens in (600, 250, 140, 90, 0)}
     found = {tokens: plan(sized(), monkeypatch, free) for tokens, free in enough_for.items()}
     assert [found[tokens].tokens_per_forward for tokens in (600, 250, 140)] == [384, 192, 96]
-    assert not found[140].gradient_checkpointing
-    assert found[90].gradient_checkpointing  # no whole sample fits
+    assert found[140].recompute_above == 144
+    assert found[90].recompute_above == 0  # no whole sample fits
     assert found[0].tokens_per_forward == 64
 
 
 def test_what_is_asked_for_is_done(sized: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ("trainer.tokens_per_forward=300", "trainer.gradient_checkpointing=false")
     small = plan(sized(*settings), monkeypatch, 0)
-    assert (small.tokens_per_forward, small.gradient_checkpointing) == (300, False)
+    assert (small.tokens_per_forward, small.recompute_above) == (300, None)
     always = plan(sized("trainer.gradient_checkpointing=true"), monkeypatch, 1 << 40)
-    assert always.gradient_checkpointing
+    assert always.recompute_above == 0
     assert always.peak < plan(sized(), monkeypatch, 1 << 40).peak
+
+
+def test_a_long_sample_takes_no_more_than_a_forward_pass(
+    sized: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = sized("trainer.tokens_per_forward=40")
+    found = plan(config, monkeypatch, 1 << 40)
+    assert found.recompute_above == 60
+    network, collate = build_model(config.model, None, Gpt2Tokenizer(), 0).train(), MicroBatches("pad", 0)
+    with keep_logits_out(network):  # of this vocabulary they would be most of it
+        with keep_to_plan(found, network, collate):
+            kept = {tokens: memory._count_kept(network, collate, tokens) for tokens in (40, 60, 100)}
+        assert kept[40] < kept[60] and kept[100] < kept[40]
+        assert memory._count_kept(network, collate, 100) > kept[60]  # as before
+    without = plan(sized("trainer.tokens_per_forward=40", "trainer.gradient_checkpointing=false"), monkeypatch, 1 << 40)
+    assert without.recompute_above is None
+    assert found.peak < without.peak
 
 
 def test_a_container_has_less_than_its_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

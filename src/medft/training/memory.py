@@ -26,6 +26,7 @@ from medft.training.precision import choose_precision
 from medft.training.space import NUMBER
 
 _ENOUGH = {"cpu": 384, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are hardly faster
+_LONG = 1.5  # times `tokens_per_forward`: a sample that is longer would decide alone what memory a training takes
 _SHARE = 0.8  # of what is free is planned with; the rest is for what is not counted here
 _PROBE = 128  # tokens
 _PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
@@ -42,12 +43,13 @@ class MemoryPlan:
 
     Attributes:
         tokens_per_forward: of a forward pass, with its padding; one sample is read in any case.
-        gradient_checkpointing: whether a layer's activations are computed again in the backward pass, not kept.
+        recompute_above: of batches with more tokens the layers' activations are computed again in the backward pass,
+            not kept (gradient checkpointing). 0 = of all, None = of none.
         peak: bytes that the training is estimated to take beside the weights, at most.
     """
 
     tokens_per_forward: int
-    gradient_checkpointing: bool
+    recompute_above: int | None
     peak: float
 
 
@@ -78,22 +80,28 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
     sharing = settings.devices if device == "cpu" else 1  # processes of one machine
     free = measure_free(device) * _SHARE / sharing - fixed
     enough = _ENOUGH.get(device, _ENOUGH["cpu"])
-    recomputes = settings.gradient_checkpointing
+    checkpointing = settings.gradient_checkpointing
+    if not network.supports_gradient_checkpointing and checkpointing == "auto":
+        checkpointing = False
+    layers = int(network.config.num_hidden_layers)
+    # what each layer begins with stays, and one layer has all of its own
+    recomputed = min(per_token, per_token / layers + network.config.hidden_size * number * layers)
+    recomputes = checkpointing
     if recomputes == "auto":
-        asked = 0 if settings.tokens_per_forward == "auto" else settings.tokens_per_forward
-        recomputes = free < per_token * max(asked, longest)
-    if recomputes:  # what each layer begins with stays, and one layer has all of its own
-        layers = int(network.config.num_hidden_layers)
-        per_token = min(per_token, per_token / layers + network.config.hidden_size * number * layers)
+        asked = settings.tokens_per_forward
+        recomputes = free < per_token * (min(enough, longest) if asked == "auto" else asked)
+    cost = recomputed if recomputes else per_token
     if settings.tokens_per_forward == "auto":
         tokens = enough
-        while tokens > SMALLEST and tokens * per_token > free:
+        while tokens > SMALLEST and tokens * cost > free:
             tokens = max(SMALLEST, tokens // 2)
     else:
         tokens = settings.tokens_per_forward
-    if recomputes and settings.gradient_checkpointing == "auto":
+    if recomputes and checkpointing == "auto":
         note("little memory is free: activations are computed again, not kept (trainer.gradient_checkpointing)")
-    return MemoryPlan(tokens, recomputes, fixed + max(tokens, longest) * per_token)
+    above = 0 if recomputes else int(_LONG * tokens) if checkpointing == "auto" else None
+    kept = max(tokens, longest if above is None else min(longest, above)) * cost
+    return MemoryPlan(tokens, above, fixed + max(kept, longest * recomputed))
 
 
 def release_memory() -> None:
@@ -107,15 +115,24 @@ def release_memory() -> None:
 def keep_to_plan(plan: MemoryPlan, network: PreTrainedModel, collate: MicroBatches) -> Iterator[None]:
     """Train by a plan inside this context."""
     collate.tokens_per_forward = plan.tokens_per_forward
-    if not plan.gradient_checkpointing:
+    if plan.recompute_above is None:
         yield
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # their new names are younger than the oldest transformers here
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        switched = [module for module in network.modules() if getattr(module, "gradient_checkpointing", False)]
+
+        def switch(module: Any, inputs: Any, keywords: dict[str, Any]) -> None:
+            is_long = keywords["input_ids"].numel() > plan.recompute_above
+            for each in switched:
+                each.gradient_checkpointing = is_long
+
+        hook = network.register_forward_pre_hook(switch, with_kwargs=True)
         try:
             yield
         finally:
+            hook.remove()
             network.gradient_checkpointing_disable()
 
 
