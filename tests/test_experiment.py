@@ -14,6 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
+import medft
 from medft import experiment
 from medft.cli.main import main
 from medft.comparison.metrics import COSTS
@@ -468,3 +469,27 @@ def test_a_run_that_needs_mlflow_is_refused_without_it(tiny: Callable[..., Confi
     with pytest.raises(TrackerUnavailable, match="tracking.required=true"):
         run(config)
     assert not (config.paths.output / "run.json").exists()
+
+
+def test_a_run_that_writes_no_answers_has_its_losses_only(
+    tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("generation.max_new_tokens=0", "judge=ollama", "judge.host=http://127.0.0.1:9")
+    runs = [medft.run(tiny(*common, f"seed={seed}", f"paths.output_dir={tmp_path / str(seed)}")) for seed in (1, 2)]
+    likely = {name for name in SIDE if not registry.METRICS[name].measure and not registry.METRICS[name].of_answers}
+    assert likely == {"loss", "perplexity", "bits_per_byte"}
+    names = {key for key in runs[0].metrics if not key.endswith(("_ci_low", "_ci_high", "_p"))}
+    assert {key.removeprefix("test/") for key in names if key.startswith("test/")} == likely
+    assert not [key for key in names if key.startswith("judge/")]
+    answers = {(row.test.answer, row.test.hit_limit, row.test.is_written) for row in runs[0].predictions}
+    assert answers == {("", False, False)}
+    page = (tmp_path / "1" / "report.html").read_text()
+    assert "<h2>Answers</h2>" not in page and "bits_per_byte" in page
+    compared = medft.compare([run.id for run in runs])
+    assert set(compared.results) == {"bits_per_byte", "loss"} and not compared.questions
+    capsys.readouterr()
+    assert main(["judge", f"run={runs[0].id}", "judge=ollama"]) == 2
+    assert "it has written no answers (generation.max_new_tokens=0)" in capsys.readouterr().err
+    assert main(["ask", f"run={runs[0].id}", "What is gout?"]) == 2
+    assert "generation.max_new_tokens=256" in capsys.readouterr().err
+    assert main(["ask", f"run={runs[0].id}", "What is gout?", "generation.max_new_tokens=3"]) == 0

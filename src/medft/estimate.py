@@ -159,6 +159,8 @@ def _estimate_writing(config: Config, network: Any, encoded: Sequence[Encoded], 
     few = sorted(encoded, key=lambda row: len(row.prompt) + len(row.answer))[len(encoded) // 2 :][:2]
     loss = _time(lambda: compute_answer_losses(network, few, longest)) / sum(_length(row, longest) for row in few)
     losses = loss * sum(_length(row, longest) for row in encoded)
+    if not config.generation.max_new_tokens:
+        return losses * (2 if config.evaluation.baseline else 1)
     rates = _measure_writing(config, network, [row.prompt for row in encoded])
     most = config.generation.max_new_tokens
     probes = [most] * len(load_probes(config.evaluation.probes))
@@ -199,7 +201,7 @@ def _simulate(rates: _Writing, lengths: Sequence[int], places: int) -> float:
 def _estimate_judging(config: Config, data: MedicalQA) -> tuple[float | None, str]:
     """Seconds of judging; None and the reason where the judge cannot be asked."""
     try:
-        judge = judge_of(config).prepare()
+        judge = judge_of(config).prepare() if config.generation.max_new_tokens else None
         if judge is None:
             return 0.0, ""
         row = next(iter(data.splits.test))

@@ -74,7 +74,7 @@ def run(config: Config) -> dict[str, float]:
 def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[str, float]:
     """The stages of a run whose data are read and whose folder no other process has."""
     _announce_data(config, splits)
-    judge = judge_of(config).prepare()
+    judge = judge_of(config).prepare() if config.generation.max_new_tokens else None
     say_stage("loading the model")
     network, tokenizer = load_model(config)
     say_stage("tokens")

@@ -33,10 +33,12 @@ def judge(arguments: Arguments) -> int:
     for key, value in flatten({"judge": run.config.resolved["judge"]}):
         if "${oc.env:" in str(value):  # an address in a logged config could have it sent to anybody
             raise InputError(f"{key}: the run took it from the environment; say so again: '{key}={value}'")
+    predictions = read_predictions(run.stored)
+    if not any(row.test.is_written for row in predictions):
+        raise InputError(f"run={run_id}: it has written no answers (generation.max_new_tokens=0)")
     ready = judge_of(run.config).prepare()
     if ready is None:
         raise JudgeUnavailable("nothing was judged")
-    predictions = read_predictions(run.stored)
     _check_name(ready, run, predictions)
     results = judge_predictions(ready, predictions, run.config.paths.cache)
     local = _open_for_writing(run)

@@ -225,6 +225,8 @@ def _select_answers(
     variants: Sequence[Variant], metric: str, judges: Sequence[str], count: int
 ) -> list[ComparedQuestion]:
     """`count` questions with all answers, of the first seed each; by their range in `metric`, which answers have."""
+    if not all(answer.is_written for variant in variants for answer in variant.scores(variant.runs[0])):
+        return []
     columns = [[answer.values[metric] for answer in variant.scores(variant.runs[0])] for variant in variants]
     ranges = [max(values) - min(values) for values in zip(*columns, strict=True)]
     by_range = sorted(range(len(ranges)), key=lambda place: -ranges[place])

@@ -164,7 +164,7 @@ class EvaluationConfig(Section, role=Role.MEASURED):
 
 
 class GenerationConfig(Section, role=Role.MEASURED):
-    max_new_tokens: Count
+    max_new_tokens: Annotated[int, Field(ge=0)]
     do_sample: bool
     temperature: Positive
     top_p: Annotated[float, Field(gt=0, le=1)]

@@ -61,7 +61,8 @@ def evaluate(
     losses = compute_answer_losses(network, encoded, min(config.evaluation.max_length, get_context_length(network)))
     probes = load_probes(config.evaluation.probes)
     prompts = [row.prompt for row in encoded] + encode_prompts(probes, tokenizer, config.dataset.prompt)
-    say_stage(f"writing {len(prompts)} answers")
+    writes = config.generation.max_new_tokens > 0
+    say_stage(f"writing {len(prompts)} answers" if writes else "no answers are written (generation.max_new_tokens=0)")
     together = None if config.evaluation.batch_size == "auto" else config.evaluation.batch_size
     texts = [""] * len(prompts)
 
@@ -75,15 +76,16 @@ def evaluate(
         say(f"{ties} of {len(prompts)} answers have a token whose logit was best by less than {NEAR_TIE:g}: written in "
             "batches of another size they may go on differently from there")  # fmt: skip
     say_stage("scoring")
-    values = measure_answers([row.output for row in test], texts[: len(test)])
+    values = measure_answers([row.output for row in test], texts[: len(test)]) if writes else [{} for _ in test]
     answers = []
     for place, (row, loss, text) in enumerate(zip(test, losses, texts, strict=False)):  # the probes come after
         read = row.output
         if loss.cut:  # only what the loss has read; end-of-text, which has a loss but no bytes, is not among it
             read = tokenizer.decode(encoded[place].answer[: loss.tokens])
         scores = AnswerScores(
-            answer=text, hit_limit=generated[place].hit_limit, nats=loss.nats, tokens=loss.tokens, cut=loss.cut,
-            bytes=len(read.encode()), words=len(text.split()), expected_words=len(row.output.split()),
+            answer=text, hit_limit=writes and generated[place].hit_limit,
+            nats=loss.nats, tokens=loss.tokens, cut=loss.cut, bytes=len(read.encode()),
+            words=len(text.split()), expected_words=len(row.output.split()),
             values=values[place],
         )  # fmt: skip
         answers.append(scores)

@@ -30,7 +30,7 @@ class AnswerScores:
         cut: tokens of the expected answer beyond `evaluation.max_length`, not read.
         bytes: UTF-8 bytes of the tokens that the loss read.
         words, expected_words: length of the generated and of the expected answer.
-        values: of the metrics that compare both texts, by name.
+        values: of the metrics that compare both texts, by name; empty if no answer was to be written.
     """
 
     answer: str
@@ -42,6 +42,11 @@ class AnswerScores:
     words: int
     expected_words: int
     values: dict[str, float]
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the model was to write an answer (`generation.max_new_tokens` above 0)."""
+        return bool(self.values)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Metric:
         measure: computes the values of answers from both texts; None = it follows from the other `AnswerScores`.
         numerator: of one answer; None = the value that `measure` gave it.
         denominator: of one answer; None = 1, which makes the metric a mean over answers.
+        of_answers: whether it is of generated answers, which a run may not have; texts compared always are.
         function_of: the metric that this one is a `transform` of; it has no difference and no p-value of its own.
         headline: shown where there is room for a few metrics only.
         requires: a module, of the optional extra `extra`, without which the metric is absent.
@@ -67,6 +73,7 @@ class Metric:
     measure: Measure | None = None
     numerator: Callable[[AnswerScores], float] | None = None
     denominator: Callable[[AnswerScores], float] | None = None
+    of_answers: bool = False
     function_of: str = ""
     transform: Callable[[float], float] | None = None
     headline: bool = False
@@ -85,7 +92,9 @@ class Metric:
 
     def is_measured(self, rows: Sequence[AnswerScores]) -> bool:
         """Whether all of these answers have it."""
-        return self.measure is None or all(self.name in row.values for row in rows)
+        if self.measure:
+            return all(self.name in row.values for row in rows)
+        return not self.of_answers or all(row.is_written for row in rows)
 
     def ratio(self, rows: Sequence[AnswerScores], groups: Sequence[str]) -> Ratio:
         """The metric answer by answer; `groups` is what each question comes from."""

@@ -69,6 +69,8 @@ def print_summary(record: RunRecord) -> None:
     rows.append(("reference/unigram_loss", "", format_estimate(record.unigram_loss), "", ""))
     rows += [(f"cost/{name}", "", format_number(value), "", "") for name, value in record.costs.items()]
     Table(f"test questions (n={len(predictions)}), with 95% intervals", _COLUMNS, rows).print()
+    if not all(row.test.is_written for row in predictions):
+        return
     shown = list({row.group: row for row in predictions}.values())[:_ANSWERS]  # of different subjects
     shown += [row for row in predictions if row not in shown][: _ANSWERS - len(shown)]
     answers = [
@@ -91,7 +93,7 @@ def print_next_steps(run: LocalRun, config: Config, was_judged: bool) -> None:
         f"compare:       {medft_command(config, 'compare', *names)}{'' if other else '   # RUN: of medft runs'}"
     )
     console.say(f"compare runs:  {ui_command(config)}")
-    if not was_judged:
+    if not was_judged and config.generation.max_new_tokens:
         console.say(f"judge later:   {medft_command(config, 'judge', f'run={this}', 'judge=ollama')}")
     console.say(f"read:          {config.paths.output / 'report.html'}")
     console.say(f"results:       {config.paths.output} (run {run.run_id})")
@@ -154,7 +156,8 @@ def publish_report(run: LocalRun, predictions: Sequence[Prediction]) -> RunRecor
 def render_run(record: RunRecord) -> str:
     """The page as HTML."""
     rows = record.predictions
-    ranked_by, ranked = _rank_answers(rows, record.judges)
+    written = [row for row in rows if row.test.is_written]
+    ranked_by, ranked = _rank_answers(written, record.judges)
     return render_page(
         "run.html",
         record=record,

@@ -35,6 +35,8 @@ class TrainedModel:
         generation = self.config.generation
         if max_new_tokens is not None:
             generation = generation.model_copy(update={"max_new_tokens": max_new_tokens})
+        if not generation.max_new_tokens:
+            raise InputError("the run has written no answers: say how long one may be, generation.max_new_tokens=256")
         example = Example("ask", "ask", question, input, "")
         prompts = encode_prompts([example], self.tokenizer, self.config.dataset.prompt)
         written = generate(self.network, prompts, generation, 1, self.config.seed)[0]

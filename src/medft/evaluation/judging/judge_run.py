@@ -77,8 +77,9 @@ def collect_cases(judge: Judge, predictions: Sequence[Prediction]) -> list[Case]
     controls = sample_controls(rows, judge.controls, judge.controls_seed)
     cases = [(row, f"control_{name}", answer) for row, name, answer in controls]
     for row in rows:
-        cases.append((row, "test", row.test.answer))
-        if row.baseline:
+        if row.test.is_written:
+            cases.append((row, "test", row.test.answer))
+        if row.baseline and row.baseline.is_written:
             cases.append((row, "baseline", row.baseline.answer))
     return cases
 
