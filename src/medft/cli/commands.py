@@ -87,6 +87,18 @@ COMMANDS = (
     Command("ask", "ask the model of a finished run", "judge:ask",
             ('run=RUN "QUESTION" [generation.max_new_tokens=128 ...]',), (_OF_RUN,), words=1,
             notes=f"{_LOGGED}\n{_RUN}"),
+    Command("export", "write the model of a finished run for others, checked on what reads it", "export:export",
+            ("run=RUN to=hf|gguf|ollama [KEY=VALUE ...]",), (
+        _OF_RUN,
+        Option("to", "hf|gguf|ollama", "a folder for transformers and vLLM, a file for llama.cpp, or a model on an "
+               "Ollama server that runs", choices=("hf", "gguf", "ollama"), required=True),
+        Option("type", "f16", "numbers of a GGUF file", "f16", ("f32", "f16", "bf16", "q8_0")),
+        Option("folder", "FOLDER", "where it goes (default: outputs/export/<name>)"),
+        Option("name", "NAME", "of the model (default: the run's)"),
+        Option("host", "ADDRESS", "of the Ollama server (default: OLLAMA_HOST, or 127.0.0.1:11434)"),
+        Option("questions", "50", "how many test questions are asked to verify it", 50, minimum=1),
+        Option("verify", "false", "whether it is verified", True),
+    ), notes=f"An export that answers otherwise than the trained model is refused, with the reason.\n\n{_RUN}"),
     Command("sync", "deliver to MLflow what runs have logged while it could not be had", "sync:sync", keys="places",
             notes=f"The next run on the same store does so, too.\n{_PLACES}"),
     Command("fetch", "download a run's model and data to the cache, for machines without a network; train nothing",

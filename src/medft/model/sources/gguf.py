@@ -1,6 +1,7 @@
 """Converts a GGUF file (llama.cpp's format) to a directory of safetensors, once."""
 
 import hashlib
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,8 +11,9 @@ from medft.config.schema import ModelConfig
 from medft.console import say, warn
 from medft.errors import NOT_AS_WRITTEN, DamagedFile, ModelError, broken_model
 from medft.files import apply_umask, exclusive_lock, file_digest, read_json, write_json
+from medft.model.sources.pre_tokenizers import PRE_TOKENIZERS
 
-_FORMAT = "2"  # raise when what is written changes
+_FORMAT = "3"  # raise when what is written changes
 _DIGESTS = "digests.json"
 
 
@@ -70,4 +72,19 @@ def _write(file: Path, model: ModelConfig, target: Path) -> None:
     for key, value in given.items():
         setattr(tokenizer, key.removesuffix("_id"), tokenizer.convert_ids_to_tokens(value))
     tokenizer.save_pretrained(target)
+    _restore_split(file, target / "tokenizer.json")
     apply_umask(target)
+
+
+def _restore_split(file: Path, tokenizer: Path) -> None:
+    """Split a text as the file says: transformers splits it as GPT-2 does, whatever model it is."""
+    from gguf import GGUFReader
+
+    field = GGUFReader(file).fields.get("tokenizer.ggml.pre")
+    name = str(field.contents()) if field else "gpt-2"
+    if name in PRE_TOKENIZERS:
+        written = json.loads(tokenizer.read_text(encoding="utf-8")) | {"pre_tokenizer": PRE_TOKENIZERS[name]}
+        tokenizer.write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
+    else:
+        warn(f"{file.name}: how its tokenizer splits a text ({name}) is not known here: its ids may be others than the "
+             "model has learned")  # fmt: skip

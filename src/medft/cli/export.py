@@ -1,0 +1,44 @@
+"""`medft export run=<id> to=hf|gguf|ollama`: the model of a run as others read it, verified."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medft.cli.parser import Arguments
+from medft.console import say
+from medft.runs.open import open_run
+
+if TYPE_CHECKING:
+    from medft.export.export import Options
+
+_OLLAMA = "127.0.0.1:11434"
+
+
+def export(arguments: Arguments) -> int:
+    """Write and verify an export; returns the exit code."""
+    asked = arguments.values
+    run = open_run(asked["run"], arguments.overrides)
+    from medft.export.export import Options, default_folder, export
+
+    name = asked["name"] or re.sub(r"[^a-z0-9._-]+", "-", run.stored.state.name.lower()).strip("-.")
+    host = asked["host"] or os.environ.get("OLLAMA_HOST") or _OLLAMA
+    folder = Path(asked["folder"]) if asked["folder"] else default_folder(run.config, name, asked["to"], asked["type"])
+    options = Options(
+        to=asked["to"], kind=asked["type"], folder=folder, name=name,
+        host=host if "://" in host else f"http://{host}", questions=asked["questions"] if asked["verify"] else 0,
+    )  # fmt: skip
+    export(run, options)
+    _say_next(options)
+    return 0
+
+
+def _say_next(options: "Options") -> None:
+    if options.to == "hf":
+        say(f"hand it on:    hf upload YOU/{options.name} {options.folder}")
+    elif options.to == "gguf":
+        say(f"ask it:        llama-server -m {options.folder}/{options.name}-{options.kind}.gguf")
+    else:
+        say(f"ask it:        ollama run {options.name} 'What is gout?'")
+    say(f"read:          {options.folder / 'README.md'}")
+    say(f"results:       {options.folder}")

@@ -1,0 +1,82 @@
+"""The model card: what was trained on what, how good it is, what it must not be used for."""
+
+import json
+from collections.abc import Mapping
+
+from medft.export.verify import Verification
+from medft.report.table import Table, format_before_after
+from medft.runs.record import RunRecord
+
+_COLUMNS = ("metric", "before", "after", "difference", "p")
+_WARNING = (
+    "**Not medical advice.** A small language model that was fine-tuned on questions and answers writes texts that "
+    "sound right and may be wrong. Nobody's health may depend on what it says."
+)
+
+
+def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[str, str], how: str) -> str:
+    """The text of README.md, with the head that model hubs read.
+
+    Args:
+        checks: rows of the table of checks, see `describe_checks`; empty = it was not verified.
+        settings: what the export is, by what it is called.
+        how: how to ask the model, in Markdown.
+    """
+    params, tags = record.params, record.tags
+    source = params.get("model.source") or "random weights"
+    is_hub = source.count("/") == 1 and not source.startswith((".", "~", "/"))
+    head = {
+        "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["medft", "medical"],
+        **({"base_model": source} if is_hub else {}),
+    }  # fmt: skip
+    data = (
+        f"{params.get('dataset.name')}, {params.get('dataset.size_used')} rows with validation and test, split by "
+        f"group (document or disease), dataset.split.seed={params.get('dataset.split.seed')}"
+    )
+    facts = {
+        "base model": f"{params.get('model.name')} ({source})",
+        "trained": f"{params.get('finetune.method')} fine-tuning, optimizer.lr={params.get('optimizer.lr')}, "
+        f"trainer.max_epochs={params.get('trainer.max_epochs')}, seed {record.seed}",
+        "data": data,
+        "prompt": f"{params.get('dataset.prompt')}, answers end with the model's end-of-text token",
+        "run": f"{record.name}, {record.run_id}, config {tags.get('config_hash', '?')}",
+        **settings,
+    }
+    leak = ["**Its test questions were trained on: these figures say nothing about new questions.**"]
+    rows = [(name, *format_before_after(result)) for name, result in record.results.items()]
+    parts = [
+        "---\n" + "\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items()) + "\n---",
+        f"# {record.name}",
+        _WARNING,
+        Table("", ("", ""), list(facts.items())).to_markdown(),
+        "## How to ask it",
+        how,
+        "## How good it is",
+        f"On {len(record.predictions)} test questions, before and after fine-tuning, with 95% intervals:",
+        *(leak if record.is_leaking else []),
+        Table("", _COLUMNS, rows).to_markdown(),
+        "## Whether it was exported whole",
+        Table("", ("check", "result"), list(checks.items())).to_markdown() if checks else
+        "**Not verified**: nobody has compared its answers with those of the training (verify=false).",
+        "## Limits",
+        "The figures are of questions like the test questions, in their language. Answers are limited to "
+        f"{params.get('generation.max_new_tokens')} tokens there, and written greedily. What the data do not say, "
+        "the model makes up.",
+        "## Licences",
+        f"Those of the base model ({source}) and of the data ({params.get('dataset.name')}) hold for these weights, "
+        "too: look them up before you hand them on.",
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def describe_checks(found: Verification) -> dict[str, str]:
+    """The rows of the table of checks."""
+    own, exported = found.bits_per_byte
+    ties = f", {found.near_ties} differ first at a near-tie (logits {found.largest_gap:.3f} apart)"
+    return {
+        f"prompts read by {found.reader}": f"the same token ids in {found.questions} of {found.questions}",
+        f"answers written by {found.reader}": f"the same text in {found.equal} of {found.questions}"
+        f"{ties if found.near_ties else ''}",
+        "bits per byte of the expected answers": f"{own:.4f} trained, {exported:.4f} exported "
+        f"({found.loss_difference:+.3%})",
+    }

@@ -1,0 +1,166 @@
+"""Checks an exported model against the one that was trained: prompts, answers, loss.
+
+An exported model is read by other code. A model that is good where it was trained and writes nonsense elsewhere has
+lost its template, its end token, its tokenizer or the layout of a weight on the way; each of these shows here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from medft.console import progress
+from medft.data.encode import Encoded, encode_examples
+from medft.data.example import Example
+from medft.errors import MedftError
+from medft.evaluation.evaluate import compute_answer_losses
+from medft.evaluation.generation import generate
+from medft.export.readers import Reader, Reply
+from medft.model.build import get_context_length
+from medft.runs.trained_model import TrainedModel
+
+NEAR_TIE = 0.05  # logits; other kernels round otherwise
+LOSS_SHARE = 0.001  # of bits per byte
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far an export may be from what was trained.
+
+    Attributes:
+        near_tie: an answer may go on differently from a token whose two best logits lie within this.
+        loss: by how large a share bits per byte may differ; None = it is measured and said.
+    """
+
+    near_tie: float = NEAR_TIE
+    loss: float | None = LOSS_SHARE
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found.
+
+    Attributes:
+        reader: whose code has answered.
+        questions: how many were asked.
+        equal: of how many the answers are equal.
+        near_ties: of how many they differ first where two tokens are as good as equal.
+        largest_gap: of the two best logits there, the largest.
+        bits_per_byte: of the trained model and of the exported weights, on these questions.
+    """
+
+    reader: str
+    questions: int
+    equal: int
+    near_ties: int
+    largest_gap: float
+    bits_per_byte: tuple[float, float]
+
+    @property
+    def loss_difference(self) -> float:
+        """By what share of the trained model's the exported one's bits per byte are higher."""
+        own, exported = self.bits_per_byte
+        return exported / own - 1
+
+
+class NotVerified(MedftError):
+    """What reads an exported model makes something else of it than the training did. The process exits with 1."""
+
+
+def verify(
+    model: TrainedModel, exported: Any, reader: Reader, questions: Sequence[Example], limits: Limits
+) -> Verification:
+    """Ask an exported model the questions, and compare.
+
+    Args:
+        model: as the run has it.
+        exported: a network of transformers with the weights that the export holds, read back.
+        questions: with expected answers.
+
+    Raises:
+        NotVerified: names the first thing that differs.
+    """
+    encoded = encode_examples(questions, model.tokenizer, model.config.dataset.prompt)
+    losses = tuple(_measure_loss(each, encoded, questions, model) for each in (model.network, exported))
+    result = Verification(reader.name, len(questions), 0, 0, 0.0, (losses[0], losses[1]))
+    if limits.loss is not None and not abs(result.loss_difference) <= limits.loss:
+        raise NotVerified(
+            f"the exported weights are others: {losses[1]:.4f} bits per byte on {len(questions)} test questions, and "
+            f"{losses[0]:.4f} of the trained model"
+        )
+    greedy = model.config.generation.model_copy(update={"do_sample": False, "repetition_penalty": 1.0})
+    own = generate(exported, [row.prompt for row in encoded], greedy, None, model.config.seed)
+    end = model.tokenizer.end_token_id
+    equal, gaps = 0, []
+    with progress(f"Asking {reader.name}", len(questions)) as advance:
+        for row, mine, question, reply in zip(encoded, own, questions, reader.answer(questions), strict=True):
+            advance("", 1)
+            _check_prompt(reader, model, question, row.prompt, reply)
+            first = _find_difference(mine.token_ids, reply.answer, end)
+            if first is None:
+                equal += 1
+                continue
+            gap = _measure_gap(exported, row.prompt + mine.token_ids[:first])
+            if gap > limits.near_tie:
+                told = _describe_difference(model, question, mine.token_ids, reply, first)
+                raise NotVerified(f"{reader.name} {told}, by {gap:.3f} of a logit (rounding: {limits.near_tie})")
+            gaps.append(gap)
+    return Verification(reader.name, len(questions), equal, len(gaps), max(gaps, default=0.0), result.bits_per_byte)
+
+
+def _measure_loss(network: Any, encoded: Sequence[Encoded], questions: Sequence[Example], model: TrainedModel) -> float:
+    """Bits per byte of the expected answers, all of them together."""
+    length = min(model.config.evaluation.max_length, get_context_length(network))
+    losses = compute_answer_losses(network.eval(), encoded, length)
+    read = [
+        len((question.output if not loss.cut else model.tokenizer.decode(row.answer[: loss.tokens])).encode())
+        for row, loss, question in zip(encoded, losses, questions, strict=True)
+    ]
+    return sum(loss.nats for loss in losses) / 0.6931471805599453 / max(1, sum(read))
+
+
+def _check_prompt(reader: Reader, model: TrainedModel, question: Example, expected: list[int], reply: Reply) -> None:
+    if reply.prompt == expected:
+        return
+    first = next(
+        (place for place, (a, b) in enumerate(zip(expected, reply.prompt, strict=False)) if a != b),
+        min(len(expected), len(reply.prompt)),
+    )
+    own, other = (
+        repr(model.tokenizer.decode(ids[first : first + 8], with_special=True)) if ids[first:] else "its end"
+        for ids in (expected, reply.prompt)
+    )
+    raise NotVerified(
+        f"{reader.name} reads another prompt than was trained on, from token {first + 1} of "
+        f"{question.instruction[:60]!r} on: {other} where the training has {own}"
+    )
+
+
+def _find_difference(own: Sequence[int], other: Sequence[int], end: int) -> int | None:
+    """Where two answers differ first; None = nowhere. One that is at its limit has no end to be compared."""
+    mine, their = (list(ids[:-1] if ids and ids[-1] == end else ids) for ids in (own, other))
+    for place, (a, b) in enumerate(zip(mine, their, strict=False)):
+        if a != b:
+            return place
+    return None if len(mine) == len(their) else min(len(mine), len(their))
+
+
+@torch.inference_mode()
+def _measure_gap(network: Any, ids: Sequence[int]) -> float:
+    """By how much the best logit of the next token is above the second best."""
+    logits = network(input_ids=torch.tensor([list(ids)], device=network.device)).logits[0, -1].float()
+    best = logits.topk(2).values
+    return float(best[0] - best[1])
+
+
+def _describe_difference(model: TrainedModel, question: Example, own: Sequence[int], reply: Reply, first: int) -> str:
+    end = model.tokenizer.end_token_id
+    mine, other = (
+        repr(model.tokenizer.decode(list(ids[first : first + 8]), with_special=True)) if ids[first:] else "its end"
+        for ids in ([each for each in own if each != end], reply.answer)
+    )
+    return (
+        f"answers {question.instruction[:60]!r} otherwise from token {first + 1} on: {other} where the exported weights"
+        f" have {mine}"
+    )
