@@ -15,18 +15,17 @@ _LLAMA: dict[str, Any] = {
     "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
     "intermediate_size": 96, "max_position_embeddings": 256,
 }  # fmt: skip
+_NEOX = {key: value for key, value in _LLAMA.items() if key not in ("num_key_value_heads", "head_dim")}
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_layer": 2, "n_embd": 64, "n_head": 4, "n_positions": 256},
     "llama": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
-    "gpt_neox": {
-        "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 96,
-        "max_position_embeddings": 256,
-    },  # fmt: skip
-}  # fmt: skip
+    "gpt_neox": _NEOX,
+}
 CHAT = (
-    "{% for message in messages %}{{ '<|endoftext|>' + message['role'] + '\n' + message['content'] + '\n' }}{% endfor %}"
+    "{% for message in messages %}{{ '<|endoftext|>' + message['role'] + '\n' + message['content'] + '\n' }}"
+    "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'answer:\n' }}{% endif %}"
 )
 
@@ -35,13 +34,28 @@ def _change(file: Path, **values: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-def make_model(kind: str, folder: Path, prompt: str = "alpaca", pre_tokenizer: Any = None) -> TrainedModel:
-    """A model of random weights as a run would have it; its own tokenizer is GPT-2's, split as `pre_tokenizer` says."""
+def make_model(
+    kind: str, folder: Path, prompt: str = "alpaca", pre_tokenizer: Any = None, begins: bool = False
+) -> TrainedModel:
+    """A model of random weights as a run would have it; its own tokenizer is GPT-2's, split as `pre_tokenizer` says.
+
+    Args:
+        begins: whether its texts begin with a token of their own.
+    """
     Gpt2Tokenizer().save(folder)
     file = folder / "tokenizer.json"
     if pre_tokenizer:
         _change(file, pre_tokenizer=pre_tokenizer)
         _change(folder / "tokenizer_config.json", tokenizer_class="TokenizersBackend")  # GPT2Tokenizer has its own
+    if begins:
+        token = "<|endoftext|>"
+        single = [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+        special = {token: {"id": token, "ids": [50256], "tokens": [token]}}
+        pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}]
+        _change(file, post_processor={
+            "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special,
+        })  # fmt: skip
+        _change(folder / "tokenizer_config.json", tokenizer_class="TokenizersBackend")
     if prompt == "chat":
         (folder / "chat_template.jinja").write_text(CHAT)
     tokenizer = OwnTokenizer(folder, None, None)
@@ -50,9 +64,10 @@ def make_model(kind: str, folder: Path, prompt: str = "alpaca", pre_tokenizer: A
     config = AutoConfig.for_model(kind, vocab_size=50257, initializer_range=0.3, **SHAPES[kind], **ends)
     network = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():
-        for name, weight in network.named_parameters():  # biases and norms, too
+        for weight in network.parameters():  # biases and norms, too
             if weight.dim() == 1:
                 weight += 0.1 * torch.randn_like(weight)
+        network.get_output_embeddings().weight[tokenizer.end_token_id] *= 4  # answers end
     own = (f"model.source={folder}", "model.sha256=null", "model.end_token_id=null", "model.pad_token_id=null")
     settings = composed(
         *TINY[3:], "model=smollm2-135m", *own, f"dataset.prompt={prompt}", "generation.max_new_tokens=12"

@@ -20,7 +20,7 @@ from medft.export.hf_folder import write_folder
 from medft.export.modelfile import make_modelfile
 from medft.export.ollama import create_model
 from medft.export.readers import OllamaReader, Reader, TransformersReader, start_llama
-from medft.export.verify import Limits, Verification, verify
+from medft.export.verify import LIMITS, Limits, Verification, verify
 from medft.files import apply_umask
 from medft.runs.open import FinishedRun
 from medft.runs.record import read_predictions, read_record
@@ -29,7 +29,6 @@ from medft.runs.trained_model import TrainedModel, load_model
 Target = Literal["hf", "gguf", "ollama"]
 _CARD = "README.md"
 _MARK = "<!-- exported by medft -->"  # in the card: such a folder may be replaced
-_ROUGH = Limits(near_tie=0.5, loss=None)  # of 8 bits: what they cost is measured and said
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def _verify_file(
     say_stage(f"verifying on {len(asked)} test questions")
     exported = read_back(file, model.network)
     with open_reader() as reader:
-        return verify(model, exported, reader, asked, _ROUGH if options.kind == "q8_0" else Limits())
+        return verify(model, exported, reader, asked, LIMITS[options.kind])
 
 
 def _start_llama(model: TrainedModel, file: Path, asked: Sequence[Example]) -> AbstractContextManager[Reader]:

@@ -1,5 +1,6 @@
 """What reads an exported model: transformers, llama.cpp's server, Ollama. Each answers with its own code alone."""
 
+import copy
 import subprocess
 import sys
 import tempfile
@@ -60,12 +61,16 @@ class TransformersReader:
         where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **where)
         self.network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **where)
+        self._settings = self.network.generation_config  # of the folder, whatever is done with the network
 
     @torch.inference_mode()
     def answer(self, questions: Sequence[Example]) -> Iterator[Reply]:
         """Answer each, some at once."""
-        settings = self.network.generation_config
+        settings = self._settings
         ends = {settings.eos_token_id, settings.pad_token_id}
+        greedy = copy.deepcopy(settings)
+        greedy.do_sample, greedy.temperature, greedy.top_p, greedy.top_k = False, None, None, None
+        greedy.repetition_penalty = None
         for start in range(0, len(questions), _TOGETHER):
             asked = [to_turns(each) for each in questions[start : start + _TOGETHER]]
             ids = [
@@ -75,8 +80,8 @@ class TransformersReader:
             longest = max(map(len, ids))
             rows = torch.tensor([[settings.pad_token_id] * (longest - len(each)) + each for each in ids])
             mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in ids])
-            written = self.network.generate(input_ids=rows, attention_mask=mask, do_sample=False)[:, longest:].tolist()
-            for prompt, answer in zip(ids, written, strict=True):
+            written = self.network.generate(input_ids=rows, attention_mask=mask, generation_config=greedy)
+            for prompt, answer in zip(ids, written[:, longest:].tolist(), strict=True):
                 own = _cut(answer, ends)
                 yield Reply(list(prompt), own, self._tokenizer.decode(own, skip_special_tokens=True))
 

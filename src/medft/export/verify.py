@@ -30,11 +30,15 @@ class Limits:
 
     Attributes:
         near_tie: an answer may go on differently from a token whose two best logits lie within this.
-        loss: by how large a share bits per byte may differ; None = it is measured and said.
+        loss: by how large a share bits per byte may differ.
     """
 
     near_tie: float = NEAR_TIE
-    loss: float | None = LOSS_SHARE
+    loss: float = LOSS_SHARE
+
+
+# by the numbers of a GGUF file; 8 bits round more, in the weights and in what they are multiplied with
+LIMITS = {"f32": Limits(), "f16": Limits(), "bf16": Limits(), "q8_0": Limits(near_tie=0.5, loss=0.02)}
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,12 @@ def verify(
     encoded = encode_examples(questions, model.tokenizer, model.config.dataset.prompt)
     losses = tuple(_measure_loss(each, encoded, questions, model) for each in (model.network, exported))
     result = Verification(reader.name, len(questions), 0, 0, 0.0, (losses[0], losses[1]))
-    if limits.loss is not None and not abs(result.loss_difference) <= limits.loss:
+    if not abs(result.loss_difference) <= limits.loss:
         raise NotVerified(
             f"the exported weights are others: {losses[1]:.4f} bits per byte on {len(questions)} test questions, and "
             f"{losses[0]:.4f} of the trained model"
         )
+    exported.generation_config = model.network.generation_config  # where our own answers end
     greedy = model.config.generation.model_copy(update={"do_sample": False, "repetition_penalty": 1.0})
     own = generate(exported, [row.prompt for row in encoded], greedy, None, model.config.seed)
     end = model.tokenizer.end_token_id

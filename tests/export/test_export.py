@@ -1,0 +1,82 @@
+"""`medft export` on a run that was really made."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medft.cli.main import main
+from medft.export import export as exporting
+from medft.export.hf_folder import write_folder
+from tests.finished import Finished
+
+WIDE = ("model.shape.n_embd=32", "dataset.split.test=12")
+
+
+@pytest.fixture
+def run(finished: Callable[..., Finished], tmp_path: Path) -> Finished:
+    return finished(*WIDE).copied_to(tmp_path)
+
+
+def test_a_folder_and_its_card(run: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    assert main(["export", f"run={run.run_id}", "to=hf", f"folder={folder}", "questions=5"]) == 0
+    told = capsys.readouterr().out
+    assert "verified:      prompts read by transformers: the same token ids in 5 of 5\n" in told
+    assert told.endswith(f"read:          {folder}/README.md\nresults:       {folder}\n")
+    assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja", "generation_config.json"} < {
+        each.name for each in folder.iterdir()
+    }
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\n") and "Not medical advice" in card and run.run_id in card
+    assert "| bits_per_byte |" in card and "the same text in 5 of 5" in card
+    # again in its place, without verification
+    assert main(["export", f"run={run.run_id}", "to=hf", f"folder={folder}", "verify=false"]) == 0
+    assert "not verified" in capsys.readouterr().err
+    assert "**Not verified**" in (folder / "README.md").read_text()
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".export")] == []
+
+
+def test_another_folder_is_left_alone(run: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "README.md").write_text("mine")
+    assert main(["export", f"run={run.run_id}", "to=hf", f"folder={tmp_path / 'thesis'}"]) == 2
+    assert "there is something else; name another folder" in capsys.readouterr().err
+    assert (tmp_path / "thesis" / "README.md").read_text() == "mine"
+
+
+def test_what_is_refused_leaves_what_was_there(
+    run: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    assert main(["export", f"run={run.run_id}", "to=hf", f"folder={folder}", "questions=2"]) == 0
+    before = (folder / "README.md").read_text()
+
+    def lose_the_template(*arguments: object) -> None:
+        write_folder(*arguments)  # type: ignore[arg-type]
+        (arguments[1] / "chat_template.jinja").write_text("{{ messages[-1]['content'] }}")  # type: ignore[operator]
+
+    monkeypatch.setattr(exporting, "write_folder", lose_the_template)
+    assert main(["export", f"run={run.run_id}", "to=hf", f"folder={folder}", "questions=2"]) == 1
+    assert "error: transformers reads another prompt than was trained on" in capsys.readouterr().err
+    assert (folder / "README.md").read_text() == before
+
+
+def test_wrong_words(run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", f"run={run.run_id}", "to=onnx"]) == 2
+    assert "to=onnx: must be hf or gguf or ollama" in capsys.readouterr().err
+    assert main(["export", f"run={run.run_id}", "to=gguf", "type=q4"]) == 2
+    assert "type=q4: must be f32 or f16 or bf16 or q8_0" in capsys.readouterr().err
+    assert main(["export", f"run={run.run_id}", "to=ollama", "host=127.0.0.1:9"]) == 2
+    assert "host=http://127.0.0.1:9: no Ollama server answers" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed")
+@pytest.mark.parametrize("kind", ["f16", "q8_0"])
+def test_a_file_for_llama(run: Finished, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["export", f"run={run.run_id}", "to=gguf", f"type={kind}", f"folder={tmp_path / 'x'}", "name=small"]
+    assert main(arguments) == 0
+    assert "prompts read by llama.cpp: the same token ids in 12 of 12" in capsys.readouterr().out
+    assert (tmp_path / "x" / f"small-{kind}.gguf").is_file()

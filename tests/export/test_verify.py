@@ -1,0 +1,148 @@
+"""Exports that were made wrong are refused, with what differs."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from medft.data.template import render_chat
+from medft.export.hf_folder import TEMPLATE, make_alpaca_template, write_folder
+from medft.export.readers import Reply, TransformersReader
+from medft.export.verify import Limits, NotVerified, Verification, _find_difference, verify
+from medft.runs.trained_model import TrainedModel
+from tests.export.small import make_model
+from tests.export.test_gguf_file import QUESTIONS
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    return make_model("llama", tmp_path_factory.mktemp("own"), begins=True)
+
+
+@pytest.fixture(scope="module")
+def exported(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    write_folder(model, folder)
+    return folder
+
+
+@pytest.fixture
+def copy(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "copy"))
+
+
+def check(model: TrainedModel, folder: Path) -> Verification:
+    reader = TransformersReader(folder)
+    return verify(model, reader.network, reader, QUESTIONS, Limits())
+
+
+def test_a_folder_is_read_as_it_was_trained(model: TrainedModel, exported: Path) -> None:
+    found = check(model, exported)
+    assert (found.questions, found.equal, found.near_ties, found.loss_difference) == (
+        len(QUESTIONS),
+        len(QUESTIONS),
+        0,
+        0,
+    )
+    assert model.tokenizer.beginning == [50256]
+    reader = TransformersReader(exported)
+    answers = [reply.answer for reply in reader.answer(QUESTIONS)]
+    assert any(len(each) < 12 for each in answers) and any(answers)  # some end before their limit
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_lost_end_token(model: TrainedModel, copy: Path) -> None:
+    replace(copy / "generation_config.json", '"eos_token_id": 50256', '"eos_token_id": 11')
+    replace(copy / "generation_config.json", '"pad_token_id": 50256', '"pad_token_id": 11')
+    with pytest.raises(
+        NotVerified, match=r"transformers answers .* otherwise .* where the exported weights have its end"
+    ):
+        check(model, copy)
+
+
+def test_another_template(model: TrainedModel, copy: Path) -> None:
+    replace(copy / TEMPLATE, "### Response:", "### Answer:")
+    with pytest.raises(NotVerified, match=r"transformers reads another prompt than was trained on, .*'.*Answer"):
+        check(model, copy)
+
+
+def test_a_missing_beginning_of_text(model: TrainedModel, copy: Path) -> None:
+    (copy / TEMPLATE).write_text(make_alpaca_template("", "<|endoftext|>"))
+    with pytest.raises(NotVerified, match="reads another prompt than was trained on, from token 1 of 'What is gout"):
+        check(model, copy)
+
+
+def test_a_permuted_weight(model: TrainedModel, copy: Path) -> None:
+    reader = TransformersReader(copy)
+    weight = reader.network.model.layers[1].mlp.down_proj.weight
+    with torch.no_grad():
+        weight[:] = weight[torch.arange(len(weight) - 1, -1, -1)]
+    with pytest.raises(NotVerified, match="the exported weights are others"):
+        verify(model, reader.network, reader, QUESTIONS, Limits())
+
+
+def test_another_split_of_texts(model: TrainedModel, copy: Path) -> None:
+    replace(copy / "tokenizer.json", '"use_regex": true', '"use_regex": false')
+    with pytest.raises(NotVerified, match="reads another prompt"):
+        check(model, copy)
+
+
+class Other:
+    """Answers as the model does but for its first token."""
+
+    name = "other"
+
+    def __init__(self, reader: TransformersReader, change: Callable[[list[int]], list[int]]) -> None:
+        self.reader, self.change = reader, change
+
+    def answer(self, questions: list[object]) -> object:
+        for reply in self.reader.answer(questions):  # type: ignore[arg-type]
+            yield Reply(reply.prompt, self.change(reply.answer), reply.text)
+
+
+def test_near_ties_are_counted_and_others_refused(model: TrainedModel, exported: Path) -> None:
+    reader = TransformersReader(exported)
+    other = Other(reader, lambda ids: [ids[0] + 1, *ids[1:]] if ids else [5])
+    with pytest.raises(NotVerified, match=r"other answers .* otherwise from token 1 on"):
+        verify(model, reader.network, other, QUESTIONS, Limits())  # type: ignore[arg-type]
+    found = verify(model, reader.network, other, QUESTIONS, Limits(near_tie=1e9))  # type: ignore[arg-type]
+    assert (found.equal, found.near_ties) == (0, len(QUESTIONS)) and found.largest_gap > 0.05
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "first"),
+    [
+        ([1, 2, 9], [1, 2], None),
+        ([1, 2, 9], [1, 2, 9], None),
+        ([1, 2], [1, 2], None),
+        ([1, 2, 9], [1, 2, 3], 2),
+        ([1, 2, 3], [1, 2], 2),
+        ([9], [1], 0),
+        ([], [], None),
+    ],
+)
+def test_where_two_answers_differ_first(own: list[int], other: list[int], first: int | None) -> None:
+    assert _find_difference(own, other, end=9) == first
+
+
+def test_the_alpaca_template_says_what_the_training_read(model: TrainedModel) -> None:
+    from medft.data.encode import format_alpaca_prompt
+
+    template = make_alpaca_template("<s>", "</s>")
+    turns = [{"role": "user", "content": 'What is "gout" {{ 7 }}?'}]
+    for question in QUESTIONS:
+        turns = [{"role": "user", "content": question.instruction}]
+        if question.input:
+            turns.insert(0, {"role": "system", "content": question.input})
+        assert render_chat(template, {}, turns) == "<s>" + format_alpaca_prompt(question)
+    again = [*turns, {"role": "assistant", "content": "No."}, {"role": "user", "content": "Why?"}]
+    whole = render_chat(template, {}, again)
+    assert whole.startswith(render_chat(template, {}, turns) + "No.</s>Below is an instruction")
+    assert whole.endswith("Why?\n\n### Response:\n")
