@@ -26,7 +26,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 CHAT = (
     "{% for message in messages %}{{ '<|endoftext|>' + message['role'] + '\n' + message['content'] + '\n' }}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'answer:\n' }}{% endif %}"
+    "{% if add_generation_prompt %}{{ '<|endoftext|>assistant\n' }}{% endif %}"
 )
 
 

@@ -1,14 +1,19 @@
 """`medft export` on a run that was really made."""
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import medft
 from medft.cli.main import main
+from medft.config.schema import Config
 from medft.export import export as exporting
 from medft.export.hf_folder import write_folder
+from tests.composed import TINY
+from tests.export.small import make_model
 from tests.finished import Finished
 
 WIDE = ("model.shape.n_embd=32", "dataset.split.test=12")
@@ -63,7 +68,25 @@ def test_what_is_refused_leaves_what_was_there(
     assert (folder / "README.md").read_text() == before
 
 
+def test_adapters_alone(compose: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = make_model("gpt2", tmp_path / "base")
+    base.network.save_pretrained(tmp_path / "base")
+    source = ("model=gpt2", f"model.source={tmp_path / 'base'}", "model.shape.n_layer=2", "model.shape.n_embd=64",
+              "model.shape.n_head=4", "model.shape.n_positions=256", "finetune=lora", "optimizer.lr=1e-2")  # fmt: skip
+    made = medft.run(compose(*TINY[3:], *source))
+    folder = tmp_path / "alone"
+    assert main(["export", f"run={made.id}", "to=hf", "merged=false", f"folder={folder}"]) == 0
+    assert "the same text in 7 of 7" in capsys.readouterr().out
+    assert {each.name for each in folder.glob("*.safetensors")} == {"adapter_model.safetensors"}
+    told = json.loads((folder / "adapter_config.json").read_text())
+    assert told["base_model_name_or_path"] == str(tmp_path / "base")
+    assert main(["export", f"run={made.id}", "to=gguf", "merged=false", f"folder={tmp_path / 'x'}"]) == 2
+    assert "merged=false: adapters alone are for to=hf" in capsys.readouterr().err
+
+
 def test_wrong_words(run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", f"run={run.run_id}", "to=hf", "merged=false"]) == 2
+    assert "there are no adapters" in capsys.readouterr().err
     assert main(["export", f"run={run.run_id}", "to=onnx"]) == 2
     assert "to=onnx: must be hf or gguf or ollama" in capsys.readouterr().err
     assert main(["export", f"run={run.run_id}", "to=gguf", "type=q4"]) == 2

@@ -115,7 +115,8 @@ def test_a_template_that_cannot_be_translated(tmp_path: Path) -> None:
     (tmp_path / "folder" / TEMPLATE).write_text(last)
     with pytest.raises(ModelError, match="to=ollama: the chat template treats later turns"):
         make_modelfile(model, tmp_path / "folder", "none")
-    (tmp_path / "folder" / TEMPLATE).write_text("{% for m in messages %}{{ '\"\"\"' + m['content'] }}{% endfor %}")
+    quoted = "{% for m in messages %}{{ m['content'] }}{% if m['role'] == 'user' %}{{ mark }}{% endif %}{% endfor %}"
+    (tmp_path / "folder" / TEMPLATE).write_text('{% set mark = \'"""\' %}' + quoted)
     with pytest.raises(ModelError, match='the prompt has """ in it'):
         make_modelfile(model, tmp_path / "folder", "none")
 

@@ -98,6 +98,7 @@ COMMANDS = (
         Option("host", "ADDRESS", "of the Ollama server (default: OLLAMA_HOST, or 127.0.0.1:11434)"),
         Option("questions", "50", "how many test questions are asked to verify it", 50, minimum=1),
         Option("verify", "false", "whether it is verified", True),
+        Option("merged", "false", "of a LoRA run: whether its adapters are merged into the weights, or alone", True),
     ), notes=f"An export that answers otherwise than the trained model is refused, with the reason.\n\n{_RUN}"),
     Command("sync", "deliver to MLflow what runs have logged while it could not be had", "sync:sync", keys="places",
             notes=f"The next run on the same store does so, too.\n{_PLACES}"),

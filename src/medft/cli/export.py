@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from medft.cli.parser import Arguments
 from medft.console import say
+from medft.errors import InputError
 from medft.runs.open import open_run
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ def export(arguments: Arguments) -> int:
     from medft.export.export import Options, default_folder, export
 
     name = asked["name"] or re.sub(r"[^a-z0-9._-]+", "-", run.stored.state.name.lower()).strip("-.")
+    if not asked["merged"] and asked["to"] != "hf":
+        raise InputError(f"merged=false: adapters alone are for to=hf, and to={asked['to']} has them merged")
     host = asked["host"] or os.environ.get("OLLAMA_HOST") or _OLLAMA
     folder = Path(asked["folder"]) if asked["folder"] else default_folder(run.config, name, asked["to"], asked["type"])
     options = Options(
         to=asked["to"], kind=asked["type"], folder=folder, name=name,
         host=host if "://" in host else f"http://{host}", questions=asked["questions"] if asked["verify"] else 0,
+        merged=asked["merged"],
     )  # fmt: skip
     export(run, options)
     _say_next(options)

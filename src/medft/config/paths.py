@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 PACKAGE = Path(__file__).resolve().parents[1]
+ADAPTERS = "adapters"  # the folder of a run with those of LoRA alone; `model` has them merged
 
 
 def checkout_root() -> Path | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from medft.config.schema import Config
+from medft.config.paths import ADAPTERS
+from medft.config.schema import Config, FullConfig
 from medft.console import say, say_stage, warn
 from medft.data.encode import encode_prompts
 from medft.data.example import Example
@@ -22,6 +23,7 @@ from medft.export.ollama import create_model
 from medft.export.readers import OllamaReader, Reader, TransformersReader, start_llama
 from medft.export.verify import LIMITS, Limits, Verification, verify
 from medft.files import apply_umask
+from medft.model.sources.resolve import resolve
 from medft.runs.open import FinishedRun
 from medft.runs.record import read_predictions, read_record
 from medft.runs.trained_model import TrainedModel, load_model
@@ -42,6 +44,7 @@ class Options:
         name: of the model in Ollama.
         host: of the Ollama server.
         questions: how many test questions are asked to verify it; 0 = it is not verified.
+        merged: whether LoRA's adapters are merged into the weights; else they are exported alone.
     """
 
     to: Target
@@ -50,6 +53,7 @@ class Options:
     name: str
     host: str
     questions: int
+    merged: bool = True
 
 
 def export(run: FinishedRun, options: Options) -> Verification | None:
@@ -67,7 +71,10 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
     options.folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder.parent, prefix=".export-") as place:
         built = Path(place) / "built"
-        found = _EXPORTS[options.to](model, asked, built, options)
+        if options.merged:
+            found = _EXPORTS[options.to](model, asked, built, options)
+        else:
+            found = _export_adapters(run, model, asked, built)
         if found is None:
             warn("not verified: nobody has compared its answers with those of the training")
         checks = describe_checks(found) if found else {}
@@ -90,6 +97,27 @@ def _export_folder(model: TrainedModel, asked: Sequence[Example], built: Path, o
         return None
     say_stage(f"verifying on {len(asked)} test questions")
     reader = TransformersReader(built)
+    return verify(model, reader.network, reader, asked, Limits())
+
+
+def _export_adapters(
+    run: FinishedRun, model: TrainedModel, asked: Sequence[Example], built: Path
+) -> Verification | None:
+    """The adapters alone, with the tokenizer and the prompt; verified on the weights that they adapt."""
+    if isinstance(run.config.finetune, FullConfig):
+        raise InputError("merged=false: the run has trained all weights (finetune=full), so that there are no adapters")
+    with tempfile.TemporaryDirectory() as place:
+        write_folder(model, Path(place))
+        for file in Path(place).iterdir():
+            if file.name != "config.json" and file.suffix != ".safetensors":
+                built.mkdir(exist_ok=True)
+                shutil.copy(file, built)
+    shutil.copytree(run.stored.artifact(ADAPTERS), built, dirs_exist_ok=True)
+    if not asked:
+        return None
+    say_stage(f"verifying on {len(asked)} test questions")
+    base = resolve(run.config.model, run.config.paths.cache)
+    reader = TransformersReader(built, base)
     return verify(model, reader.network, reader, asked, Limits())
 
 
@@ -158,6 +186,11 @@ def _check_folder(folder: Path) -> None:
 
 
 def _explain_use(options: Options) -> str:
+    if not options.merged:
+        return (
+            "```python\nfrom peft import AutoPeftModelForCausalLM\n\n"
+            f'model = AutoPeftModelForCausalLM.from_pretrained("{options.folder.name}")\n```'
+        )
     if options.to == "hf":
         return (
             "```python\nfrom transformers import pipeline\n\n"

@@ -17,6 +17,7 @@ NumberType = Literal["f32", "f16", "bf16", "q8_0"]
 NUMBER_TYPES: tuple[NumberType, ...] = get_args(NumberType)
 _LARGEST_F16 = float(np.finfo(np.float16).max)
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5  # kinds of tokens
+_OUTPUT = "output.weight"
 _ALWAYS_F32 = ("position_embd",)
 
 
@@ -41,6 +42,8 @@ def write_gguf(network: PreTrainedModel, folder: Path, file: Path, kind: NumberT
     for own, weight in weights.items():
         array = architecture.lay_out(own, weight.detach().float().numpy(), network.config, False)
         _add_tensor(writer, names[own], array, kind)
+    if architecture.has_head and _OUTPUT not in names.values():
+        _add_tensor(writer, _OUTPUT, network.get_output_embeddings().weight.detach().float().numpy(), kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -28,12 +28,15 @@ class Architecture:
         number: of it in the package gguf.
         lay_out: changes the layout of weights, or changes it back.
         describe: writes what the type has besides: (writer, config).
+        has_head: whether a head that shares its weights with the embeddings is written all the same; older versions of
+            llama.cpp want it.
     """
 
     name: str
     number: int
     lay_out: Layout
     describe: Callable[[Any, Any], None]
+    has_head: bool = False
 
 
 def find_architecture(config: Any) -> Architecture:
@@ -125,7 +128,7 @@ def _describe_neox(writer: Any, config: Any) -> None:
 
 
 ARCHITECTURES = {
-    "gpt2": Architecture("gpt2", gguf.MODEL_ARCH.GPT2, _transpose, _describe_gpt2),
+    "gpt2": Architecture("gpt2", gguf.MODEL_ARCH.GPT2, _transpose, _describe_gpt2, True),
     "llama": Architecture("llama", gguf.MODEL_ARCH.LLAMA, _pair_rotary, _describe_llama),
     "qwen2": Architecture("qwen2", gguf.MODEL_ARCH.QWEN2, _keep, _describe_llama),
     "qwen3": Architecture("qwen3", gguf.MODEL_ARCH.QWEN3, _keep, _describe_llama),

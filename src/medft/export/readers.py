@@ -55,13 +55,21 @@ class TransformersReader:
 
     name = "transformers"
 
-    def __init__(self, folder: Path) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+    def __init__(self, folder: Path, base: Path | None = None) -> None:
+        """Load what is in `folder`: a model, or with `base` the adapters of the model there."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
         where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **where)
-        self.network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **where)
-        self._settings = self.network.generation_config  # of the folder, whatever is done with the network
+        whole = AutoModelForCausalLM.from_pretrained(
+            base or folder, dtype=torch.float32, use_safetensors=True, **where
+        )  # fmt: skip
+        if base:
+            from peft import PeftModel
+
+            whole = PeftModel.from_pretrained(whole, str(folder)).merge_and_unload()
+        self.network = whole
+        self._settings = GenerationConfig.from_pretrained(folder)  # whatever is done with the network
 
     @torch.inference_mode()
     def answer(self, questions: Sequence[Example]) -> Iterator[Reply]:

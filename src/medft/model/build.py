@@ -93,6 +93,19 @@ def prepare(network: PreTrainedModel, finetune: FullConfig | LoraConfig) -> Any:
         raise ModelError(f"finetune.target_modules={finetune.target_modules}: {str(error).splitlines()[0]}") from None
 
 
+def save_adapters(network: Any, source: str, folder: Path) -> None:
+    """Save the adapters alone, as peft loads them, if the model has any.
+
+    Args:
+        source: the weights that they adapt, as `model.source` names them.
+    """
+    if not hasattr(network, "peft_config"):
+        return
+    for settings in network.peft_config.values():
+        settings.base_model_name_or_path = source
+    network.save_pretrained(folder, save_embedding_layers=False)
+
+
 def merge_adapters(network: Any) -> PreTrainedModel:
     """Return the plain model after training, with adapters merged into its weights."""
     return network.merge_and_unload() if hasattr(network, "merge_and_unload") else network

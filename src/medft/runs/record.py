@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from medft.config.paths import ADAPTERS
 from medft.config.roles import SEEDS, TRAIN_SEED
 from medft.console import track, warn
 from medft.data.tokenizer import Tokenizer
@@ -196,6 +197,9 @@ def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer) -> None:
     tokenizer.save(folder)
     apply_umask(folder)
     run.log_file(folder, "model")
+    if (adapters := run.folder / ADAPTERS).is_dir():
+        apply_umask(adapters)
+        run.log_file(adapters, ADAPTERS)
 
 
 def _log_predictions(run: LocalRun, predictions: Sequence[Prediction]) -> None:

@@ -11,9 +11,10 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from transformers import PreTrainedModel
 
+from medft.config.paths import ADAPTERS
 from medft.config.schema import Config
 from medft.data.module import MedicalQA
-from medft.model.build import merge_adapters, prepare
+from medft.model.build import merge_adapters, prepare, save_adapters
 from medft.model.flops import count_training_flops, measure_peak_flops
 from medft.model.head import keep_logits_out
 from medft.model.loss import use_flat_attention
@@ -80,6 +81,8 @@ def fit(config: Config, network: PreTrainedModel, data: MedicalQA, logger: Logge
         return FitResult(network, trainer.global_step, best.step, plan, None)
     if config.evaluation.weights == "best":
         best.load(tuned)
+    if config.saves_model:
+        save_adapters(tuned, config.model.source or "", config.paths.output / ADAPTERS)
     peak = measure_peak_flops(device, choose_precision(config.trainer))
     speed = spent["tokens"] / max(spent["step_seconds"], 1e-9)
     flops = count_training_flops(tuned, data.samples["train"])  # of a token
