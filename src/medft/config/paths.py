@@ -31,7 +31,14 @@ def cache_dir() -> str:
     return os.environ.get("MEDFT_CACHE") or str(Path(base) / "medft")
 
 
+def medquad_path(archive: str) -> str:
+    """Where MedQuAD lies: what MEDFT_DATA names (a directory, a .zip file or the URL of one), else `archive`."""
+    named = os.environ.get("MEDFT_DATA", "")
+    return str(Path(named).expanduser().absolute()) if named and "://" not in named else named or archive
+
+
 def register_resolvers() -> None:
-    """Make `${medft.root:}` and `${medft.cache:}` known to OmegaConf."""
+    """Make `${medft.root:}`, `${medft.cache:}` and `${medft.medquad:URL}` known to OmegaConf."""
     OmegaConf.register_new_resolver("medft.root", root_dir, replace=True)
     OmegaConf.register_new_resolver("medft.cache", cache_dir, replace=True)
+    OmegaConf.register_new_resolver("medft.medquad", medquad_path, replace=True)
