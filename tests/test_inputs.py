@@ -146,7 +146,11 @@ def test_without_medquad_each_command_ends_in_one_line_and_leaves_nothing(
 
 
 def test_the_archive_is_downloaded_once_and_read_from_the_cache_then(
-    server: Server, release: Path, typed: Callable[..., tuple[int, str, str]], tmp_path: Path
+    server: Server,
+    release: Path,
+    typed: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     body = release.read_bytes()
     server.serve(body, len(body))
@@ -160,6 +164,10 @@ def test_the_archive_is_downloaded_once_and_read_from_the_cache_then(
     code, out, _ = typed("fetch", BEYOND)
     assert (code, server.asked) == (0, 1)
     assert out.startswith(taken)
+    with monkeypatch.context() as patch:  # it is MedQuAD, wherever it was downloaded from
+        patch.delenv("MEDFT_DATA")
+        assert typed("fetch", BEYOND)[1].startswith(taken)
+        assert typed("fetch", "dataset=medquad")[1].startswith(f"data: medquad from {cached}\n")
     cached.write_bytes(body[: len(body) // 2])  # half of it: a disk was full, or somebody copied it badly
     server.serve(body, len(body))
     assert typed("fetch", BEYOND)[0] == 0

@@ -48,7 +48,7 @@ def check_machine(configs: Sequence[Config]) -> None:
 
 
 def fetch_data(configs: Sequence[Config]) -> None:
-    """Get the data of runs into the cache, and say which they are where nobody has chosen them.
+    """Get the data of runs into the cache, and say where they are, and why it is these where nobody has chosen them.
 
     Raises:
         DataError: they cannot be had; nothing was begun.
@@ -60,5 +60,5 @@ def fetch_data(configs: Sequence[Config]) -> None:
             place = reader_of(config.dataset).fetch()
         except DataError as error:
             raise DataError(f"{why}, so {config.dataset.name} is needed: {error}" if why else error) from None
-        if why:
-            say(f"data: {config.dataset.name} from {place}, as {why}; dataset=NAME takes others")
+        if place:
+            say(f"data: {config.dataset.name} from {place}{f', as {why}; dataset=NAME takes others' if why else ''}")

@@ -3,7 +3,6 @@
 Ben Abacha and Demner-Fushman, "A Question-Entailment Approach to Question Answering", BMC Bioinformatics 20:511, 2019.
 """
 
-import hashlib
 import html
 import http.client
 import re
@@ -21,7 +20,7 @@ from defusedxml.ElementTree import fromstring
 from typing_extensions import override
 
 from medft.config.options import list_file_readers
-from medft.config.paths import medquad_path
+from medft.config.paths import data_place, downloaded_archive
 from medft.config.section import Role
 from medft.console import format_size, say, track, waiting
 from medft.data.example import BadRow, Example
@@ -92,12 +91,12 @@ class MedQuAD(Reader):
     @override
     def fetch(self) -> str:
         """Download the release, where the path is a URL."""
-        return str(_download(self.path, Path(self.cache_dir), self._name) if is_remote(self.path) else self._find())
+        return str(_download(self.path, self.cache_dir, self._name) if is_remote(self.path) else self._find())
 
     @property
     def _name(self) -> str:
         """The path as the user has given it."""
-        return f"{'MEDFT_DATA' if self.path == medquad_path('') else 'dataset.path'}={self.path}"
+        return f"{'MEDFT_DATA' if self.path == data_place() else 'dataset.path'}={self.path}"
 
     def _find(self) -> Path:
         """The directory or the zip with the XML files; a directory without any may have the zip in it."""
@@ -157,13 +156,13 @@ def _find_first(element: Element, *names: str) -> Element:
     return next((child for name in names if (child := element.find(name)) is not None), Element(names[0]))
 
 
-def _download(url: str, cache: Path, name: str) -> Path:
+def _download(url: str, cache: str, name: str) -> Path:
     """Download the zip behind a URL to the cache, once.
 
     Args:
         name: how the user knows the URL.
     """
-    target = cache / "medquad" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.zip"
+    target = downloaded_archive(cache, url)
     with exclusive_lock(target.with_suffix(".zip.lock")):
         if zipfile.is_zipfile(target):
             return target
