@@ -93,6 +93,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Runs, cache and working directory of each test are its own."""
     monkeypatch.setenv("MEDFT_ROOT", str(tmp_path / "root"))
     monkeypatch.setenv("MEDFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MEDFT_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     GlobalHydra.instance().clear()

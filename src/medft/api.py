@@ -94,12 +94,13 @@ def run(config: Config) -> Run:
 
     from medft.config.compose import check
     from medft.console import quieten, quieten_loggers
-    from medft.inputs import check_inputs
+    from medft.inputs import check_inputs, fetch_data
     from medft.jobs.plan import choose_folder, format_override
 
     if check(OmegaConf.create(config.resolved)).model_dump() != config.model_dump():
         raise InputError("the config was changed after compose(); give the change to compose() as an override")
     check_inputs([config])
+    fetch_data([config])
     new = Path(config.paths.root_dir).resolve() / "outputs" / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
     config = config.as_job(config.job, choose_folder(config, new))
     if not config.trainer.resume_from:  # an interrupted run goes on in its own folder: that is for the command line

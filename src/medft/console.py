@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from time import monotonic
 from typing import TypeVar
 
@@ -124,6 +124,13 @@ def track(
     for item in shown:
         yield item
         count.add(size(item) if size else 1)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show, in a terminal, what is waited for that has no count."""
+    with errors_console.status(clean(what)) if errors_console.is_terminal else nullcontext():
+        yield
 
 
 @contextmanager

@@ -1,9 +1,15 @@
-"""What a config names, looked for before torch is imported: data, weights, probes, a checkpoint. GPUs need torch."""
+"""What a config names, looked for before torch is imported: data, weights, probes, a checkpoint. GPUs need torch.
+
+What a network has of the data is then fetched, once for all jobs of a command.
+"""
 
 from collections.abc import Sequence
 
+from medft.config.compose import CHOSEN
 from medft.config.schema import Config
-from medft.data.readers.base import check_source
+from medft.console import say
+from medft.data.readers.base import check_source, reader_of
+from medft.errors import DataError
 from medft.evaluation.probes import load_probes
 from medft.model.sources.resolve import find_local
 from medft.training.checkpoints import require_checkpoint
@@ -39,3 +45,20 @@ def check_machine(configs: Sequence[Config]) -> None:
     for config in asked.values():
         if config.launcher.name == "local":  # else the machine that has them is another
             check_devices(config.trainer)
+
+
+def fetch_data(configs: Sequence[Config]) -> None:
+    """Get the data of runs into the cache, and say where they are, and why it is these where nobody has chosen them.
+
+    Raises:
+        DataError: they cannot be had; nothing was begun.
+    """
+    readers = {repr(config.dataset.reader): config for config in configs}
+    for config in readers.values():
+        why = config.tracking.tags.get(CHOSEN)
+        try:
+            place = reader_of(config.dataset).fetch()
+        except DataError as error:
+            raise DataError(f"{why}, so {config.dataset.name} is needed: {error}" if why else error) from None
+        if place:
+            say(f"data: {config.dataset.name} from {place}{f', as {why}; dataset=NAME takes others' if why else ''}")

@@ -106,8 +106,8 @@ MISTAKES = {
     "dataset=alpaca dataset.path=users.csv dataset.reader.columns.output=answr": "users.csv:2: no column 'answr'",
     "dataset.reader.columns.output=answer": "dataset.reader.columns.output: what is chosen has no such key; "
     "dataset=alpaca has",
-    "dataset.size=211": "dataset.size=211: dataset=sample has 210 rows, all of which dataset.size=null takes; "
-    "dataset=medquad has thousands",
+    "dataset=sample dataset.size=211": "dataset.size=211: dataset=sample has 210 rows, all of which dataset.size=null "
+    "takes; dataset=medquad has thousands",
     "model=gpt2 model.source=/no/where": "model.source=/no/where: no such directory",
     "evaluation.probes=mine.yaml": "evaluation.probes=mine.yaml: no such file",
     "trainer.resume_from=a/b/last.ckpt": "trainer.resume_from=a/b/last.ckpt: no such checkpoint",
@@ -137,7 +137,10 @@ def test_help_and_completion_offer_no_base_of_a_group(typed: Typed, monkeypatch:
     monkeypatch.setenv("COMP_LINE", "train.py dataset=")
     monkeypatch.setenv("COMP_POINT", str(len("train.py dataset=")))
     code, out, _ = typed("train", "--shell-completion", "query=bash")
-    assert (code, out.split()) == (0, [f"dataset={name}" for name in ("alpaca", "diseases", "medquad", "sample")])
+    assert (code, out.split()) == (
+        0,
+        [f"dataset={name}" for name in ("alpaca", "auto", "diseases", "medquad", "sample")],
+    )
 
 
 @pytest.mark.slow

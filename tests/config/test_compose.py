@@ -229,7 +229,7 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ),
         (
             "dataset=/x/my.csv",
-            "dataset=/x/my.csv: no such option; there are alpaca, diseases, medquad, sample; for a file of "
+            "dataset=/x/my.csv: no such option; there are alpaca, auto, diseases, medquad, sample; for a file of "
             "yours: dataset=alpaca dataset.path=/x/my.csv",
         ),
         ("judge/prompt=nice", "judge/prompt=nice: no such option; there are notebook, plain, rubric"),

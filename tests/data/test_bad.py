@@ -62,8 +62,8 @@ MESSAGES = {
     "table.parquet.gz": f"table.parquet.gz: unknown ending '.gz'; {ENDINGS}",
     "cut_off.csv.gz": "cut_off.csv.gz: not a whole gzip file: Compressed file ended",
     "damaged.jsonl.gz": "damaged.jsonl.gz: not a whole gzip file: CRC check failed",
-    "no_zip.zip": "no_zip.zip: neither a directory nor a whole zip file (File is not a zip file)",
-    "cut_off.zip": "cut_off.zip: neither a directory nor a whole zip file (File is not a zip file)",
+    "no_zip.zip": "dataset.path=no_zip.zip: neither a directory nor a whole zip file",
+    "cut_off.zip": "dataset.path=cut_off.zip: neither a directory nor a whole zip file",
     "leads_out.zip": "leads_out.zip: the name '../../evil.xml' leads out of the archive",
     "absolute.zip": "absolute.zip: the name '/tmp/evil.xml' leads out of the archive",
     "too_large.zip": "too_large.zip/a.xml: larger than 33,554,432 bytes",
@@ -79,7 +79,7 @@ MESSAGES = {
     "unknown_encoding": "unknown_encoding/a.xml: not valid XML: unknown encoding: KLINGON",
     "no_question": "no_question/a.xml: pair 1: the question is empty",
     "unanswered": "dataset.path=unanswered: no MedQuAD XML file with an answered question in it",
-    "no_xml": "dataset.path=no_xml: no MedQuAD XML file with an answered question in it",
+    "no_xml": "dataset.path=no_xml: no MedQuAD XML file in it; name the release's directory or its .zip",
 }
 
 

@@ -217,7 +217,7 @@ def test_medquad_url_is_downloaded_once(release: Path, tmp_path: Path) -> None:
         first = list(reader.read())
         second = list(reader.read())
         missing = MedQuAD(path=f"http://127.0.0.1:{server.server_port}/no.zip", cache_dir=str(tmp_path / "cache"))
-        with pytest.raises(DataError, match="cannot be downloaded .*give a copy with dataset.path"):
+        with pytest.raises(DataError, match="cannot be downloaded .*name the copy with MEDFT_DATA=FILE"):
             list(missing.read())
         server.shutdown()
     assert texts(iter(first)) == texts(iter(second))

@@ -48,6 +48,8 @@ def test_a_run_composes_its_config_once_and_a_sweep_once_a_job(monkeypatch: pyte
     assert composed.call_count == 1
     plan(KEYS, multirun=True)
     assert composed.call_count == 1 + 1 + 4  # one to know that it is a sweep
+    plan(["dataset.size=100,400"], multirun=True)
+    assert composed.call_count == 1 + 1 + 4 + 1 + 2 * 2  # one more for a job that turns out to need larger data
 
 
 def test_several_values_without_m_are_refused() -> None:
@@ -109,6 +111,31 @@ def test_more_values_are_the_same_sweep_and_other_settings_are_not() -> None:
     assert plan([*one, "launcher.n_jobs=4", "launcher=ray", "sweep.fresh=true"], multirun=True).identity == first
     for other in ("dataset.size=100", "judge=none", "tracking.experiment_name=x", "trainer.max_epochs=1,2"):
         assert plan([*one, other], multirun=True).identity != first
+
+
+def test_the_largest_size_chooses_the_data_of_all_jobs(tmp_path: Path) -> None:
+    planned = plan(["dataset.size=100,400", "model=gpt2"], multirun=True)
+    assert [(each.dataset.name, each.dataset.size) for each in planned.configs] == [("medquad", 100), ("medquad", 400)]
+    assert len({str(each.tracking.tags) for each in planned.configs}) == 1
+    commands = [job.config.job.command for job in planned.make_jobs("0a1b", tmp_path)]
+    assert commands[0] == "medft train dataset.size=100 model=gpt2 dataset=medquad", "alone, it would be the sample"
+    named = plan(["dataset.size=100,200,400", "model=gpt2", "dataset=medquad"], multirun=True)
+    assert named.identity == planned.identity
+    within = plan(["dataset.size=100,200", "model=gpt2"], multirun=True)
+    assert {each.dataset.name for each in within.configs} == {"sample"}
+    assert within.identity != planned.identity
+    some = plan(["dataset=sample,auto", "dataset.size=400,100"], multirun=True)
+    assert [each.dataset.name for each in some.configs] == ["sample", "sample", "medquad", "medquad"]
+    assert "dataset=medquad" not in some.fixed
+
+
+def test_the_size_of_an_experiment_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    for name, size in (("small", 100), ("large", 400)):
+        text = f"# @package _global_\ndataset: {{size: {size}}}\n"
+        (tmp_path / "experiment" / f"{name}.yaml").write_text(text)
+    planned = plan([f"hydra.searchpath=[file://{tmp_path}]", "experiment=small,large"], multirun=True)
+    assert [(each.dataset.name, each.dataset.size) for each in planned.configs] == [("medquad", 100), ("medquad", 400)]
 
 
 REFUSED = {

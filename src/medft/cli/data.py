@@ -10,7 +10,7 @@ from medft.config.compose import compose_config
 from medft.config.schema import Config
 from medft.console import say, warn
 from medft.errors import InputError
-from medft.inputs import check_inputs
+from medft.inputs import check_inputs, fetch_data
 
 if TYPE_CHECKING:  # torch takes seconds to import, and help should come at once
     from medft.data.module import MedicalQA
@@ -90,6 +90,7 @@ def fetch(arguments: Arguments) -> int:
 def _compose(overrides: Sequence[str]) -> Config:
     config = compose_config(overrides)
     check_inputs([config])
+    fetch_data([config])
     return config
 
 

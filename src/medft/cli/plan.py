@@ -7,7 +7,7 @@ from medft.config.roles import SEEDS, SETTINGS, settings_with
 from medft.config.schema import Config
 from medft.console import format_roughly, format_size, print_table, quieten, quieten_loggers, say, say_stage
 from medft.files import json_digest
-from medft.inputs import check_inputs, check_machine
+from medft.inputs import check_inputs, check_machine, fetch_data
 from medft.jobs.plan import job_label, plan, swept_values
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def plan_runs(argv: list[str]) -> int:
     planned = plan(overrides, len(overrides) < len(argv))
     check_inputs(planned.configs)
     check_machine(planned.configs)
+    fetch_data(planned.configs)
     quieten()
     from medft.estimate import estimate
 

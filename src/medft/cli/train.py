@@ -20,7 +20,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
-from medft.config.compose import compose_config, compose_raw, validate
+from medft.config.compose import CHOSEN, choose_larger_data, compose_config, compose_raw, validate
 from medft.config.environment import list_addresses, reveal
 from medft.config.launchers import JobInfo
 from medft.config.options import BASE, list_options
@@ -28,7 +28,7 @@ from medft.config.paths import conf_dir, register_resolvers
 from medft.config.schema import Config
 from medft.console import note, quieten, quieten_loggers
 from medft.errors import InputError
-from medft.inputs import check_inputs, check_machine
+from medft.inputs import check_inputs, check_machine, fetch_data
 from medft.jobs.plan import plan
 from medft.secrets import fill_passwords, hide, hide_passwords
 
@@ -73,10 +73,11 @@ def train(argv: list[str]) -> int:
             return _resume(each, [other for other in overrides if other != each])
     planned = plan(overrides, asked.multirun)
     if asked.cfg:
-        _show(argv)
+        _show(choose_larger_data(argv) if CHOSEN in planned.configs[0].tracking.tags else argv)
         return 0
     check_inputs(planned.configs)
     check_machine(planned.configs)
+    fetch_data(planned.configs)
     if planned.is_sweep:
         from medft.jobs.run_sweep import run_sweep
 
@@ -126,6 +127,7 @@ def search(argv: list[str]) -> int:
     planned = plan_search(argv)
     check_inputs([planned.config])
     check_machine([planned.config])
+    fetch_data([planned.config])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
     from medft.search.run_search import run_search
 

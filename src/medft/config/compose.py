@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
@@ -25,6 +25,10 @@ from medft.config.paths import conf_dir, register_resolvers
 from medft.config.roles import flatten
 from medft.config.schema import Config
 from medft.errors import InputError
+
+# the data set where none is chosen, and the one that is taken instead where `dataset.size` is more than it has
+DEFAULT_DATA, LARGER_DATA = "auto", "medquad"
+CHOSEN = "dataset.chosen"  # tag of a run whose data were taken so: why
 
 
 def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
@@ -49,9 +53,35 @@ def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfi
         raise InputError(f"{max(overrides, key=len)[:60]}...: there is no such key") from None
 
 
-def compose_config(overrides: Sequence[str] = ()) -> Config:
-    """Compose and check one run's config."""
-    return check_new(compose_raw(overrides))
+def compose_config(overrides: Sequence[str] = (), largest_size: int = 0) -> Config:
+    """Compose and check one run's config, see `check_composed`."""
+    return check_composed(compose_raw(overrides, with_hydra=True), overrides, largest_size)
+
+
+def check_composed(composed: DictConfig, overrides: Sequence[str], largest_size: int = 0) -> Config:
+    """Check the config of a run that is to be made. Where no data set was chosen, and the bundled sample has fewer rows
+    than are asked for, it is the config with MedQuAD.
+
+    Args:
+        composed: of `compose_raw(overrides, with_hydra=True)`: Hydra knows what was chosen.
+        largest_size: the largest `dataset.size` of the command, since all jobs of a sweep have the same data.
+
+    Raises:
+        InputError: one line per wrong key.
+    """
+    config = check_new(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+    size, rows = max(config.dataset.size or 0, largest_size), config.dataset.reader.count()
+    if composed.hydra.runtime.choices.get("dataset") != DEFAULT_DATA or rows is None or size <= rows:
+        return config
+    larger = compose_raw(choose_larger_data(overrides))
+    with open_dict(larger.tracking.tags):
+        larger.tracking.tags[CHOSEN] = f"dataset.size={size} is more than the {rows} rows of the bundled sample"
+    return check_new(larger)
+
+
+def choose_larger_data(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a run with the larger data set."""
+    return [*(each for each in overrides if each != f"dataset={DEFAULT_DATA}"), f"dataset={LARGER_DATA}"]
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:

@@ -89,6 +89,10 @@ class ReaderOptions(Component, role=Role.DATA):
         """How much a path looks like what this reader reads, for suggestions: 0 = not, or nobody can tell."""
         return 0
 
+    def count(self) -> int | None:
+        """How many rows there are, where that is known at once; None = reading tells."""
+        return None
+
 
 class JudgeOptions(Component, role=Role.JUDGE):
     """`judge`; what a judge does is in `medft.evaluation.judges.base`."""

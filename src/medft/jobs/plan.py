@@ -17,10 +17,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 
 from medft.comparison.labels import shorten_keys
-from medft.config.compose import check_new, compose_config, compose_raw, parse_overrides, validate
+from medft.config.compose import (
+    CHOSEN,
+    check_composed,
+    choose_larger_data,
+    compose_config,
+    compose_raw,
+    parse_overrides,
+    validate,
+)
 from medft.config.environment import SECRETS, collect_secrets, list_addresses, reveal
 from medft.config.launchers import JobInfo
 from medft.config.roles import can_be_swept
@@ -148,7 +155,7 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
     if not multirun and composed.hydra.mode != RunMode.MULTIRUN:
         if len(fixed) < len(parsed):
             compose_raw(overrides)  # raises: several values need --multirun
-        config = check_new(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+        config = check_composed(composed, overrides)
         folder = choose_folder(config, Path(composed.hydra.run.dir).resolve())
         config = config.as_job(JobInfo(command=command_line("medft train", overrides)), folder)
         return Plan(False, [list(overrides)], [], list(overrides), [config])
@@ -169,7 +176,12 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
             raise InputError(f"{key}: cannot be swept; give it one value")
     jobs = [list(combination) for combination in itertools.product(*choices.values())]
     constant = [line for key, lines in choices.items() if key not in swept for line in lines]
-    return Plan(True, jobs, keys, constant, _compose_jobs(jobs, keys))
+    sizes = (line.partition("=")[2] for line in choices.get("dataset.size", ()))
+    configs = _compose_jobs(jobs, keys, max((int(size) for size in sizes if size.isdecimal()), default=0))
+    has_larger_data = [CHOSEN in config.tracking.tags for config in configs]
+    # a job that is repeated alone does not know the sizes of the others
+    jobs = [choose_larger_data(job) if larger else job for job, larger in zip(jobs, has_larger_data, strict=True)]
+    return Plan(True, jobs, keys, choose_larger_data(constant) if all(has_larger_data) else constant, configs)
 
 
 def check_launcher(config: Config) -> None:
@@ -215,16 +227,25 @@ def choose_folder(config: Config, new: Path) -> Path:
     return new
 
 
-def _compose_jobs(jobs: Sequence[list[str]], keys: Sequence[str]) -> list[Config]:
-    configs = []
+def _compose_jobs(jobs: Sequence[list[str]], keys: Sequence[str], largest_size: int) -> list[Config]:
+    """The configs of all jobs.
+
+    Args:
+        largest_size: the largest `dataset.size` that an override says. One that an experiment says may be larger, and
+            then decides.
+    """
+    configs: list[Config] = []
     for number, job in enumerate(jobs):
         try:
-            configs.append(compose_config(job))
+            configs.append(compose_config(job, largest_size))
         except InputError as error:
             label = job_label(swept_values(job, keys))
             raise InputError(str(error) if len(jobs) == 1 else f"job {number} ({label}): {error}") from None
         if configs[-1].trainer.resume_from:
             raise InputError("trainer.resume_from cannot be used in a sweep, which resumes interrupted jobs itself")
+    asked = [config.dataset.size or 0 for config in configs if CHOSEN in config.tracking.tags]
+    if len(asked) < len(configs) and max(asked, default=0) > largest_size:
+        return _compose_jobs(jobs, keys, max(asked))
     check_launcher(configs[0])
     return configs
 

@@ -59,9 +59,16 @@ class Reader(ReaderOptions):
         if path is not None and not is_remote(path):
             list_files(path)
 
-    def count(self) -> int | None:
-        """How many rows there are, where that is known at once; None = reading tells."""
-        return None
+    def fetch(self) -> str:
+        """Get what lies in a network, once, so that a command can do so before its jobs begin.
+
+        Returns:
+            The place that rows are read from; empty where there is none to name.
+
+        Raises:
+            DataError: it cannot be had; says how to get it.
+        """
+        return ""
 
 
 def reader_of(dataset: DatasetConfig) -> Reader:

@@ -3,7 +3,6 @@
 Ben Abacha and Demner-Fushman, "A Question-Entailment Approach to Question Answering", BMC Bioinformatics 20:511, 2019.
 """
 
-import hashlib
 import html
 import http.client
 import re
@@ -13,15 +12,17 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import IO, Annotated
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from typing_extensions import override
 
+from medft.config.options import list_file_readers
+from medft.config.paths import data_place, downloaded_archive
 from medft.config.section import Role
-from medft.console import say, track
+from medft.console import format_size, say, track, waiting
 from medft.data.example import BadRow, Example
 from medft.data.readers.base import Reader, is_remote, make_example, normalize_name, require_path
 from medft.errors import DataError
@@ -31,6 +32,7 @@ Document = tuple[str, bytes]  # file name inside the release, XML
 _LARGEST = 32 * 2**20  # bytes of one file; the largest of MedQuAD has 0.2 MB
 _LARGEST_SUM = 4 * 2**30  # bytes of all files
 _MOST = 1_000_000  # files
+_LARGEST_DOWNLOAD = 2**30  # bytes; the release has 0.01 GB
 
 # Only names that HTML has, and only attributes with a value, so that "p <0.05" and "a<b then c>d" stay as they are.
 _NAMES = (
@@ -64,7 +66,7 @@ class MedQuAD(Reader):
         Three collections were released without answers; their pairs are left out and counted.
         """
         answered = left_out = bad = 0
-        path = _download(self.path, Path(self.cache_dir)) if is_remote(self.path) else require_path(self.path)
+        path = Path(self.fetch())
         for name, content in track(read_documents(path), "Reading MedQuAD"):
             for pair in self._parse(content, f"{path}/{name}"):
                 if isinstance(pair, Example) and not pair.output:
@@ -76,6 +78,37 @@ class MedQuAD(Reader):
         if not answered and not bad:
             raise DataError(f"dataset.path={self.path}: no MedQuAD XML file with an answered question in it")
         say(f"medquad: {answered:,} answered pairs, {left_out:,} without an answer left out")
+
+    @override
+    def check(self, skips: bool) -> None:
+        if not is_remote(self.path):
+            path = self._find()
+            if path.is_file() and not zipfile.is_zipfile(path):
+                first, *_ = list_file_readers(str(path))
+                hint = "" if path.suffix == ".zip" else f"; for a table: {first} dataset.path={path}"
+                raise DataError(f"{self._name}: neither a directory nor a whole zip file{hint}")
+
+    @override
+    def fetch(self) -> str:
+        """Download the release, where the path is a URL."""
+        return str(_download(self.path, self.cache_dir, self._name) if is_remote(self.path) else self._find())
+
+    @property
+    def _name(self) -> str:
+        """The path as the user has given it."""
+        return f"{'MEDFT_DATA' if self.path == data_place() else 'dataset.path'}={self.path}"
+
+    def _find(self) -> Path:
+        """The directory or the zip with the XML files; a directory without any may have the zip in it."""
+        path = Path(self.path).expanduser()
+        if not path.exists():
+            raise DataError(f"{self._name}: no such file")
+        if path.is_dir() and not any(_list_xml(path)):
+            zips = list(path.glob("*.zip"))
+            if len(zips) != 1:
+                raise DataError(f"{self._name}: no MedQuAD XML file in it; name the release's directory or its .zip")
+            return zips[0]
+        return require_path(self.path)
 
     @override
     @classmethod
@@ -123,30 +156,53 @@ def _find_first(element: Element, *names: str) -> Element:
     return next((child for name in names if (child := element.find(name)) is not None), Element(names[0]))
 
 
-def _download(url: str, cache: Path) -> Path:
-    """Download the zip behind a URL to the cache, once."""
-    target = cache / "medquad" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.zip"
+def _download(url: str, cache: str, name: str) -> Path:
+    """Download the zip behind a URL to the cache, once.
+
+    Args:
+        name: how the user knows the URL.
+    """
+    target = downloaded_archive(cache, url)
     with exclusive_lock(target.with_suffix(".zip.lock")):
-        if target.exists():
+        if zipfile.is_zipfile(target):
             return target
         try:
-            with (
-                write_atomically(target) as partial,
-                partial.open("wb") as file,
-                urllib.request.urlopen(url, timeout=30) as reply,  # noqa: S310 (http only)
-            ):
-                total = int(reply.headers.get("Content-Length") or 0)
-                chunks = iter(lambda: reply.read(1 << 18), b"")
-                for chunk in track(chunks, "Downloading MedQuAD", total=total / (1 << 18) or None):
-                    file.write(chunk)
-                if total and file.tell() != total:
-                    raise OSError(f"only {file.tell()} of {total} bytes came")
-        except (http.client.HTTPException, OSError) as error:
+            with write_atomically(target) as partial:
+                with partial.open("wb") as file:
+                    _copy_reply(url, file)
+                if not zipfile.is_zipfile(partial):  # a page of a proxy, or the connection was closed early
+                    raise OSError("what came is no whole zip file")
+        except (http.client.HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise DataError(
-                f"dataset.path={url}: cannot be downloaded ({reason}); give a copy with dataset.path=<directory or zip>"
+                f"{name}: cannot be downloaded ({reason}); download it elsewhere, and name the copy with MEDFT_DATA="
+                "FILE in the environment, or with dataset=medquad dataset.path=FILE"
             ) from None
+    say(f"downloaded {url}")
     return target
+
+
+def _copy_reply(url: str, file: IO[bytes]) -> None:
+    """Write what a URL has to a file.
+
+    Raises:
+        OSError: it cannot be reached, sends less than it said, or more than is taken.
+    """
+    with waiting(f"Downloading {url}"):
+        reply = urllib.request.urlopen(url, timeout=30)  # noqa: S310 (http only)
+    with reply:
+        total = int(reply.headers.get("Content-Length") or 0)
+        chunks = iter(lambda: reply.read(1 << 18), b"")
+        for chunk in track(chunks, "Downloading MedQuAD", total=total / (1 << 18) or None):
+            file.write(chunk)
+            if file.tell() > _LARGEST_DOWNLOAD:
+                raise OSError(f"larger than {format_size(_LARGEST_DOWNLOAD)}")
+    if total and file.tell() != total:
+        raise OSError(f"only {file.tell()} of {total} bytes came")
+
+
+def _list_xml(folder: Path) -> Iterator[Path]:
+    return (each for each in folder.rglob("*") if each.suffix.lower() == ".xml" and each.is_file())
 
 
 def read_documents(path: Path) -> Iterator[Document]:
@@ -158,7 +214,7 @@ def read_documents(path: Path) -> Iterator[Document]:
         DataError: it is neither, it is damaged or encrypted, a name leads out of it, or it exceeds a size limit.
     """
     if path.is_dir():
-        for file in sorted(each for each in path.rglob("*") if each.suffix.lower() == ".xml" and each.is_file()):
+        for file in sorted(_list_xml(path)):
             with file.open("rb") as content:
                 yield file.relative_to(path).as_posix(), _check_size(content.read(_LARGEST + 1), str(file))
         return
