@@ -28,8 +28,11 @@ from medft.metrics import registry
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.record import read_record
 from medft.runs.splits import read_splits
+from medft.runs.status import is_same_job
+from tests.composed import TINY
 from tests.evaluation.judges.fake_ollama import scored, server
 from tests.finished import THIRTY, Finished, mlflow_id
+from tests.model.small import fill_hub_cache
 
 SIDE = {name for name, metric in registry.METRICS.items() if metric.is_installed}
 METRICS = (
@@ -149,6 +152,34 @@ def test_lora_on_a_model_of_ones_own(tiny: Callable[..., Config], tmp_path: Path
     changed = {name for name in saved if not torch.equal(saved[name], before[name])}
     assert changed
     assert all("attn" in name or "mlp" in name for name in changed)
+
+
+@pytest.mark.slow
+def test_a_model_of_the_hub_brings_its_own_settings(
+    compose: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    commit, chat = "a" * 40, "U: {{ messages[0].content }} A:"
+    fill_hub_cache(tmp_path / "hub", "org/tiny", {commit: 1}, commit, family="gemma2", chat=chat)
+    small = [each for each in TINY if not each.startswith("model.shape")]
+    config = compose(*small, "model=auto", "model.source=org/tiny", "dataset.max_length=48", "evaluation.max_length=48")
+    run(config)
+    state = read_local_run(config.paths.output).state
+    settings = {key: state.params[key] for key in ("model.name", "dataset.prompt", "dataset.collate", "optimizer.lr")}
+    assert settings == {
+        "model.name": "tiny", "dataset.prompt": "chat", "dataset.collate": "pad", "optimizer.lr": "5e-05",
+    }  # fmt: skip
+    rate = "learning rate: 5e-05, that of pretrained weights"
+    assert (state.tags["model.commit"], state.tags["learning_rate"]) == (commit, rate)
+    out = capsys.readouterr().out
+    for line in (
+        f"model.source=org/tiny: commit {commit}; model.revision={commit} keeps to it",
+        "dataset.prompt=chat: the model has a chat template",
+        "dataset.collate=pad: this model cannot read flattened batches (its attention has soft caps)",
+        rate,
+    ):
+        assert f"{line}\n" in out
+    assert is_same_job(config, state)
 
 
 def curves_and_answers(config: Config) -> tuple[dict[str, list[tuple[int, float]]], list[str], list[str]]:

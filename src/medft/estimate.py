@@ -32,6 +32,7 @@ from medft.runs.splits import read_splits
 from medft.training.callbacks import PeakMemory
 from medft.training.fit import ready_to_train
 from medft.training.precision import choose_device, settle_precision
+from medft.training.settling import settle_model
 from medft.training.space import NUMBER, list_needs
 
 _SECONDS = 5.0  # of each probe that repeats something
@@ -86,8 +87,9 @@ def estimate(config: Config) -> Estimate:
     config = settle_precision(config)
     splits = read_splits(config)
     network, tokenizer = load_model(config)
+    config = settle_model(config, network, tokenizer)
     data = MedicalQA(config, splits, tokenizer, get_context_length(network))
-    preflight(config, network, data)
+    preflight(config, network)
     reading = time.perf_counter() - began + _AROUND
     device = choose_device(config.trainer)
     encoded = list(data.tokens["test"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from medft.config.defaults import describe_rate
 from medft.config.schema import Config
 from medft.console import say, say_stage, warn
 from medft.data.audit import audit
@@ -32,8 +33,7 @@ from medft.evaluation.probes import load_probes
 from medft.metrics.registry import estimate_unigram_loss, list_missing_metrics, summarize_answers
 from medft.metrics.statistics import Estimate
 from medft.model.build import build_model, check_targets, count_parameters, get_context_length
-from medft.model.loss import check_flat_attention
-from medft.model.sources.resolve import resolve
+from medft.model.sources.resolve import NOT_PINNED, find_commit, resolve
 from medft.report.audit_table import print_audit, warn_of_leaks, write_audit
 from medft.report.run_page import print_next_steps, print_summary, publish_report
 from medft.runs.local_run import LocalRun
@@ -47,6 +47,7 @@ from medft.runs.store import find_artifacts, tracking_uri
 from medft.training.checkpoints import remove_checkpoints
 from medft.training.fit import fit
 from medft.training.precision import check_devices, choose_device
+from medft.training.settling import settle_model
 from medft.training.space import check_space
 
 
@@ -77,16 +78,19 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     judge = judge_of(config).prepare() if config.generation.max_new_tokens else None
     say_stage("loading the model")
     network, tokenizer = load_model(config)
+    _announce_commit(config)
+    config = settle_model(config, network, tokenizer)
+    say(rate := describe_rate(config))
     say_stage("tokens")
     data = MedicalQA(config, splits, tokenizer, get_context_length(network))
     audited = audit(config, data, get_context_length(network))
     print_audit(audited)
     warn_of_leaks(audited, config.dataset.on_leak)
     device = choose_device(config.trainer)
-    preflight(config, network, data)
+    preflight(config, network)
     test, encoded = list(splits.test), list(data.tokens["test"])
     with record_run(config, splits, device, interrupted) as run:
-        _log_setup(run, data, network)
+        _log_setup(run, data, network, rate)
         for file in write_audit(run.folder, audited, data, {audited.max_length: audited.at_max_length}):
             run.log_file(file)
         with judge_early(judge, test, config.generation.max_new_tokens, config.paths.cache) as early:
@@ -134,6 +138,7 @@ def join(config: Config) -> dict[str, float]:
     """Train with the first process of a distributed run, and do nothing else."""
     splits = read_splits(config)
     network, tokenizer = load_model(config)
+    config = settle_model(config, network, tokenizer)
     data = MedicalQA(config, splits, tokenizer, get_context_length(network))
     fit(config, network, data, None)
     return {}
@@ -157,13 +162,18 @@ def _announce_data(config: Config, splits: Splits) -> None:
         say(f"{metric.name} is not measured: pip install 'medft[{metric.extra}]'")
 
 
-def preflight(config: Config, network: PreTrainedModel, data: MedicalQA) -> None:
+def _announce_commit(config: Config) -> None:
+    """Say which weights of a model on the hub these are: the same name may stand for others tomorrow."""
+    if commit := find_commit(config.model):
+        pin = "" if config.model.revision or commit == NOT_PINNED else f"; model.revision={commit} keeps to it"
+        say(f"model.source={config.model.source}: commit {commit}{pin}")
+
+
+def preflight(config: Config, network: PreTrainedModel) -> None:
     """What would fail later, looked at before a run is opened."""
     check_devices(config.trainer)
     load_probes(config.evaluation.probes)
     check_targets(network, config.finetune)
-    if config.dataset.collate == "flatten":
-        check_flat_attention(network, max(config.dataset.max_length, data.measured_length))
     check_space(config, network, find_artifacts(tracking_uri(config), Path(config.paths.root_dir)))
 
 
@@ -181,11 +191,11 @@ def load_model(config: Config) -> tuple[PreTrainedModel, Tokenizer]:
     return network, tokenizer
 
 
-def _log_setup(run: LocalRun, data: MedicalQA, network: PreTrainedModel) -> None:
-    numbers: dict[str, object] = {"parameters": count_parameters(network)["total"]}
+def _log_setup(run: LocalRun, data: MedicalQA, network: PreTrainedModel, rate: str) -> None:
+    facts: dict[str, object] = {"parameters": count_parameters(network)["total"], "learning_rate": rate}
     for part, cuts in data.cuts.items():
-        numbers |= {f"cuts.{part}.{name}": value for name, value in vars(cuts).items()}
-    run.set_tags({key: str(value) for key, value in numbers.items()})
+        facts |= {f"cuts.{part}.{name}": value for name, value in vars(cuts).items()}
+    run.set_tags({key: str(value) for key, value in facts.items()})
 
 
 def _measure_baseline(

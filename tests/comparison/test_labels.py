@@ -25,6 +25,13 @@ def of(*changes: dict[str, str], swept: tuple[str, ...] = ()) -> list[str]:
         ),
         # a model brings its own source and learning rate; a learning rate of its own is named
         ({"model.source": "a"}, {"model.name": "b", "model.source": "b", "optimizer.lr": "0.2"}, "model=gpt2"),
+        # so does a method of fine-tuning, also together with the model
+        ({"finetune.method": "full"}, {"finetune.method": "lora", "optimizer.lr": "1"}, "finetune=full"),
+        (
+            {"finetune.method": "full"},
+            {"finetune.method": "lora", "model.name": "b", "optimizer.lr": "1"},
+            "model=gpt2, finetune=full",
+        ),
         # rows follow from the size
         ({"dataset.size": "9", "dataset.size_used": "9"}, {"dataset.size": "8", "dataset.size_used": "8"}, "size=9"),
         ({"dataset.size_used": "9"}, {"dataset.size_used": "8"}, "size_used=9"),

@@ -42,6 +42,13 @@ def test_seeds_are_one_entry_or_apart() -> None:
     ]
 
 
+def test_another_commit_of_the_hub_is_another_variant() -> None:
+    commits = ("a" * 40, "a" * 40, "b" * 40)
+    runs = [run(ROWS, seed=seed, tags={"model.commit": commit}) for seed, commit in enumerate(commits)]
+    variants, _ = make_variants(runs)
+    assert [(each.values["model.commit"], len(each.runs)) for each in variants] == [("a" * 12, 2), ("b" * 12, 1)]
+
+
 def test_a_train_seed_is_a_repetition() -> None:
     def drawn(length: int, seed: int, train_seed: int) -> RunRecord:
         params = {"dataset.max_length": str(length), "dataset.train_seed": str(train_seed)}

@@ -26,7 +26,7 @@ from tests.composed import TINY
 
 # What a choice cannot do without; `common` files are the base of their group, not a choice.
 NEEDS = {"dataset=diseases": ["dataset.path=x.csv"], "dataset=alpaca": ["dataset.path=x.jsonl"]}
-NEEDS |= {"finetune=lora": ["model=gpt2"], "judge=openai": ["judge.model=m"]}
+NEEDS |= {"finetune=lora": ["model=gpt2"], "judge=openai": ["judge.model=m"], "model=auto": ["model.source=a/b"]}
 
 # one's own, and what medft search reads, which is no part of a run's config (tests/search knows it)
 NOT_CHOICES = ("local", "search")
@@ -185,7 +185,9 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("dataset.loss_on=answer", "dataset.loss_on: must be 'response' or 'all' (got 'answer')"),
         ("dataset.split.test=1.5", "dataset.split.test: "),
         ("dataset=diseases", "dataset.path: a value is required"),
-        ("model=gpt9", "model=gpt9: no such option; there are distilgpt2, gpt2"),
+        ("model=auto", "model.source: a value is required, for example model.source=..."),
+        ("model.revision=v1", "model: revision=v1 is of a model on the hub, which source=None is not"),
+        ("model=gpt9", "model=gpt9: no such option; there are auto, distilgpt2, gpt2"),
         (
             "finetune=lora",
             "finetune=lora adapts a pretrained model, but model=gpt2-nano is made from scratch "
@@ -223,9 +225,9 @@ def test_notebook_experiment_is_the_notebooks() -> None:
         ("optimizer.momentum=0.9", "optimizer.momentum: what is chosen has no such key; optimizer=sgd has"),
         (
             "model=org/Name-1.5B",
-            "model=org/Name-1.5B: no such option; there are distilgpt2, gpt2, gpt2-large, gpt2-medium, "
-            "gpt2-nano, gpt2-xl, smollm2-135m; for weights from there: model=gpt2 model.source=org/Name-1.5B "
-            "model.tokenizer=own model.name=Name-1.5B",
+            "model=org/Name-1.5B: no such option; there are auto, distilgpt2, gpt2, gpt2-large, gpt2-medium, "
+            "gpt2-nano, gpt2-xl, pythia-160m, pythia-410m, pythia-70m, qwen2.5-0.5b, qwen3-0.6b, smollm2-135m, "
+            "smollm2-360m; for weights from there: model=auto model.source=org/Name-1.5B",
         ),
         (
             "dataset=/x/my.csv",

@@ -54,9 +54,10 @@ def test_a_data_set(recipes: dict[str, str], tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_model(recipes: dict[str, str]) -> None:
-    assert "conf/model/qwen3-0.6b.yaml" in recipes
-    config = compose_config(["model=qwen3-0.6b"])
-    assert (config.model.source, config.dataset.prompt, config.optimizer.lr) == ("Qwen/Qwen3-0.6B", "chat", 2e-5)
+    assert "conf/model/tinyllama.yaml" in recipes
+    config = compose_config(["model=tinyllama"])
+    source = "TinyLlama/TinyLlama-1.1B-Chat-v1.0"
+    assert (config.model.source, config.dataset.prompt, config.optimizer.lr) == (source, "chat", 2e-5)
 
 
 def test_a_judge(recipes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,21 +13,13 @@ from medft.data.samples import Sample, make_samples
 from medft.errors import ModelError
 from medft.model.build import prepare
 from medft.model.loss import check_flat_attention, supervised_loss, use_flat_attention
-
-SHAPES = {
-    "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64, "vocab_size": 101},
-    "llama": {
-        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 16,
-        "intermediate_size": 24, "max_position_embeddings": 64, "vocab_size": 101,
-    },
-}  # fmt: skip
+from tests.model.small import SHAPES, shape_of
 
 
 @pytest.fixture(params=SHAPES)
 def network(request: pytest.FixtureRequest) -> Iterator[PreTrainedModel]:
     torch.manual_seed(0)
-    shape = {**SHAPES[request.param], "bos_token_id": 0, "eos_token_id": 0}
-    config = AutoConfig.for_model(request.param, **shape)
+    config = AutoConfig.for_model(request.param, **shape_of(request.param, 101))
     for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop"):
         setattr(config, name, 0.0)
     yield AutoModelForCausalLM.from_config(config, dtype=torch.float64).train()
@@ -110,7 +102,7 @@ def test_generation_works_again_after_flat(network: PreTrainedModel) -> None:
 
 
 def test_a_model_that_ignores_where_samples_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = AutoConfig.for_model("gpt2", **SHAPES["gpt2"])
+    config = AutoConfig.for_model("gpt2", **shape_of("gpt2", 101))
     network = AutoModelForCausalLM.from_config(config).eval()
     check_flat_attention(network, 64)
 

@@ -8,7 +8,8 @@ import torch
 from medft.config.schema import Config
 from medft.errors import InputError
 from medft.model.hardware import has_bfloat16
-from medft.training.precision import check_devices, choose_precision, list_possible, settle_precision
+from medft.training.precision import check_devices, choose_precision, settle_precision
+from medft.training.settling import list_possible
 
 
 def test_a_gpu_that_is_not_there_is_named(tiny: Callable[..., Config]) -> None:
@@ -62,12 +63,12 @@ def test_sixteen_bits_as_the_processor_has_them(
 
 def test_what_auto_became_is_a_setting_of_the_run(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
-    config = tiny("trainer.precision=auto")
+    config = tiny("trainer.precision=auto", "dataset.collate=pad")
     settled = settle_precision(config)
     for each in (settled.resolved, settled.logged):
         assert each["trainer"]["precision"] == settled.trainer.precision == "bf16-mixed"
     assert config.trainer.precision == config.resolved["trainer"]["precision"] == "auto"
-    assert [each.trainer.precision for each in list_possible(config)] == ["auto", "32-true", "bf16-mixed", "16-mixed"]
-    asked = tiny("trainer.precision=64-true")
+    assert [each.trainer.precision for each in list_possible(config)] == ["32-true", "bf16-mixed", "16-mixed", "auto"]
+    asked = tiny("trainer.precision=64-true", "dataset.collate=pad")
     assert settle_precision(asked) is asked
     assert list_possible(asked) == [asked]

@@ -53,6 +53,10 @@ COMMANDS = (
             Option("--yes", "", "do not ask, for scripts"),
         ), "places", notes=_CLEAN + _PLACES),
     ), usage=("[--failed] [--jobs] [limit=20]", "clean [--failed] [--downloads] [--yes]"), default="list"),
+    Command("models", "list the models that there are: licence, where the weights come from, parameters, what is here",
+            "models:list_models", ("",), keys="places", notes="Any other causal language model that transformers "
+            "knows: model=auto model.source=...\npaths.cache_dir=... says where medft's own cache is; the Hugging Face "
+            "hub has one of its own."),
     Command("judge", "judge the answers of a finished run, again or with a second judge", "judge:judge",
             ("run=RUN [judge=ollama] [judge.model=llama3 ...]",), (_OF_RUN,), notes=f"{_LOGGED}\n{_RUN}"),
     Command("compare", "finished runs side by side on the questions they share, with intervals and costs",

@@ -103,9 +103,10 @@ def _load_data(config: Config) -> "MedicalQA":
     from medft.data.tokenizer import load_tokenizer
     from medft.model.sources.resolve import resolve
     from medft.runs.splits import read_splits
+    from medft.training.settling import settle_prompt
 
     model = config.model
     splits = read_splits(config, _folder(config))
     directory = resolve(model, config.paths.cache) if model.tokenizer == "own" else None
     tokenizer = load_tokenizer(model, directory)
-    return MedicalQA(config, splits, tokenizer)
+    return MedicalQA(settle_prompt(config, tokenizer), splits, tokenizer)

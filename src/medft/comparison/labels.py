@@ -11,7 +11,7 @@ Params = Mapping[str, str]
 _GROUPS = {
     "model.name": ("model", ("model.", "optimizer.lr")),
     "dataset.name": ("dataset", ("dataset.",)),
-    "finetune.method": ("finetune", ("finetune.",)),
+    "finetune.method": ("finetune", ("finetune.", "optimizer.lr")),
     "optimizer.name": ("optimizer", ("optimizer.",)),
     "scheduler.name": ("scheduler", ("scheduler.",)),
 }
@@ -67,8 +67,9 @@ def _naming_keys(runs: Sequence[Params], swept: Sequence[str]) -> list[str]:
 
 
 def _is_brought(runs: Sequence[Params], key: str, groups: Sequence[str]) -> bool:
-    """Whether a key is what it is since one of these groups was chosen."""
-    return any(key.startswith(_GROUPS[group][1]) and _follows(runs, key, [group]) for group in groups)
+    """Whether a key is what it is since these groups were chosen."""
+    bringing = [group for group in groups if key.startswith(_GROUPS[group][1])]
+    return bool(bringing) and _follows(runs, key, bringing)
 
 
 def _follows(runs: Sequence[Params], key: str, others: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ from medft.errors import InputError
 from medft.evaluation.predictions import Prediction, Side, collect_baseline
 from medft.metrics.metric import AnswerScores
 from medft.runs.record import RunRecord
-from medft.runs.state import POOL, WEIGHTS
+from medft.runs.state import COMMIT, POOL, WEIGHTS
 
 BASELINE = "before fine-tuning"
 _OVERLAPS = ("exact", "near", "questions", "answers", "near_answers")  # of `Shared`, each row in one of them
@@ -108,8 +108,9 @@ def make_variants(
     for run in runs:
         data = run.tags.get("dataset.fingerprint", "?")
         own = select_settings(run.params, data if seeds_apart else run.tags.get(POOL, data))
-        if WEIGHTS in run.tags:  # others in the same place are another model
-            own[WEIGHTS] = run.tags[WEIGHTS][:12]
+        for tag in (WEIGHTS, COMMIT):  # others in the same place are another model
+            if tag in run.tags:
+                own[tag] = run.tags[tag][:12]
         for seed in () if seeds_apart else SEEDS:
             own.pop(seed, None)
         groups.setdefault(len(groups) if seeds_apart else frozenset(own.items()), (own, []))[1].append(run)

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
 
+from medft.config.defaults import fill_in
 from medft.config.environment import plain, show, variables_shown
 from medft.config.options import BASE, list_file_readers, list_options, list_with_key
 from medft.config.paths import conf_dir, register_resolvers
@@ -137,7 +138,7 @@ def _resolve(raw: DictConfig) -> dict[str, Any]:
         ) from None
     if not isinstance(resolved, dict):
         raise InputError("the config is not a mapping")
-    return {str(key): plain(value) for key, value in resolved.items()}
+    return fill_in({str(key): plain(value) for key, value in resolved.items()})
 
 
 def validate(resolved: dict[str, Any], logged: dict[str, Any] | None = None) -> Config:
@@ -232,7 +233,8 @@ def _explain_unknown_key(key: str, inner: str) -> str:
         return f"{key}: what is chosen has no such key; {', '.join(choices)} has"
     values = dict(flatten(OmegaConf.to_container(raw, resolve=False)))  # type: ignore[arg-type]
     same = [each for each in known if each.rpartition(".")[2] == key.rpartition(".")[2]]
-    same.sort(key=lambda each: "${" not in str(values.get(each)))  # optimizer.lr is meant, not its default model.lr
+    # optimizer.lr and dataset.prompt are meant, not what a model brings for them
+    same.sort(key=lambda each: ("${" not in str(values.get(each)), each.startswith("model.")))
     near = same or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     return f"{key}: no such key" + (f" (did you mean {' or '.join(near)}?)" if near else "; --cfg job prints all")
 
@@ -241,8 +243,7 @@ def _explain_unknown_option(group: str, wrong: str) -> str:
     known = ", ".join(list_options(group))
     text = f"{group}={wrong}: no such option; there are {known}"
     if group == "model" and ("/" in wrong or wrong.endswith(".gguf")):
-        name = shlex.quote(Path(wrong).name.removesuffix(".gguf"))
-        return f"{text}; for weights from there: model=gpt2 model.source={wrong} model.tokenizer=own model.name={name}"
+        return f"{text}; for weights from there: model=auto model.source={shlex.quote(wrong)}"
     if group == "dataset" and ("/" in wrong or "." in wrong):
         return f"{text}; for a file of yours: {list_file_readers(wrong)[0]} dataset.path={wrong}"
     return text

@@ -1,6 +1,9 @@
 """The options that the groups of `conf/` have: which there are, which have a key, which read a file of the user's."""
 
+import re
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import yaml
@@ -8,6 +11,7 @@ import yaml
 from medft.config.paths import conf_dir
 from medft.config.section import ReaderOptions, find_class
 
+TO_NAME = "???"  # what a user has to say
 BASE = "common"  # the file that the options of a group start from, itself none
 
 
@@ -15,6 +19,35 @@ def list_options(group: str) -> dict[str, dict[str, Any]]:
     """What is in the file of each option of a group, by the option's name."""
     files = {file.stem: file for file in (conf_dir() / group).glob("*.yaml") if file.stem != BASE}
     return {name: yaml.safe_load(files[name].read_text(encoding="utf-8")) or {} for name in sorted(files)}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model of conf/model, as its file and the comment at its head describe it.
+
+    Attributes:
+        parameters: such as `124 M`.
+        source, revision, sha256: as in its file; no source = made from scratch, ??? = to be named.
+    """
+
+    name: str
+    parameters: str
+    licence: str
+    source: str | None
+    revision: str | None
+    sha256: str | None
+
+
+def list_presets() -> list[Preset]:
+    """The models of conf/model, by name."""
+    presets = []
+    for name, node in list_options("model").items():
+        lines = (conf_dir() / "model" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+        about = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
+        size, licence = re.search(r"([\d,.]+ [MB]) parameters", about), re.search(r"Licence: ([\w-]+(?:\.\d+)?)", about)
+        own = (node.get(key) for key in ("source", "revision", "sha256"))
+        presets.append(Preset(name, size[1] if size else "", licence[1] if licence else "", *own))
+    return presets
 
 
 def list_with_key(key: str) -> list[str]:
@@ -45,11 +78,11 @@ def list_file_readers(path: str) -> list[str]:
 
 def list_pretrained() -> list[str]:
     """Overrides that choose a model with weights."""
-    return [f"model={name}" for name, node in list_options("model").items() if node.get("source")]
+    return [f"model={preset.name}" for preset in list_presets() if preset.source not in (None, TO_NAME)]
 
 
 def list_with_rows() -> list[str]:
     """Overrides that choose a data set which is found without a path, but not bundled."""
     return [
-        f"dataset={name}" for name, node in list_options("dataset").items() if node.get("path") not in (None, "???")
+        f"dataset={name}" for name, node in list_options("dataset").items() if node.get("path") not in (None, TO_NAME)
     ]

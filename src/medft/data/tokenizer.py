@@ -8,8 +8,8 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +37,7 @@ class Tokenizer(Protocol):
     end_token_id: int
     pad_token_id: int
     vocab_size: int
+    has_chat: bool  # whether it has a chat template
     beginning: Sequence[int]  # token ids that a text begins with, as the model has learned; a chat template has its own
 
     @property
@@ -93,11 +94,30 @@ def load_gpt2_encoding() -> "tiktoken.Encoding":
     return tiktoken.Encoding("gpt2", pat_str=_GPT2_PATTERN, mergeable_ranks=ranks, special_tokens=special_tokens)
 
 
+def refuse_code(file: Path, key: str, is_known: Callable[[str], bool]) -> None:
+    """Refuse a model's file that asks for code which came with the model, where transformers has none of its own.
+
+    Args:
+        key: of what the file says that it is.
+        is_known: whether transformers has that.
+
+    Raises:
+        ModelError: it does.
+    """
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if settings.get("auto_map") and not is_known(str(settings.get(key))):
+        raise ModelError(
+            f"{file}: {key}={settings.get(key)} is none that transformers knows, and the code that it came with "
+            "(auto_map) is not run"
+        )
+
+
 class Gpt2Tokenizer(Tokenizer):
     """GPT-2's byte pairs through tiktoken; one token ends an answer and pads a batch."""
 
     end_token_id = pad_token_id = _END_OF_TEXT
     vocab_size = _END_OF_TEXT + 1
+    has_chat = False
     beginning = ()
     fingerprint = f"gpt2 {_GPT2_FILES['vocab.bpe']}"
 
@@ -127,9 +147,11 @@ class OwnTokenizer(Tokenizer):
     """A tokenizer that transformers reads from a model's directory."""
 
     def __init__(self, directory: Path, end_token_id: int | None, pad_token_id: int | None) -> None:
+        import transformers
         from transformers import AutoTokenizer
 
         with broken_model(f"{directory}: no tokenizer in it"):
+            refuse_code(directory / "tokenizer_config.json", "tokenizer_class", partial(hasattr, transformers))
             self._inner: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         end = self._inner.eos_token_id if end_token_id is None else end_token_id
         if end is None:
@@ -138,6 +160,7 @@ class OwnTokenizer(Tokenizer):
         pad = self._inner.pad_token_id if pad_token_id is None else pad_token_id
         self.pad_token_id = self.end_token_id if pad is None else int(pad)
         self.vocab_size = len(self._inner)
+        self.has_chat = self._inner.chat_template is not None
         whole, plain = (self._inner("a", add_special_tokens=special)["input_ids"] for special in (True, False))
         self.beginning = whole[: whole.index(plain[0])]
 

@@ -5,11 +5,20 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from medft.config.schema import FullConfig, LoraConfig, ModelConfig
-from medft.data.tokenizer import Tokenizer
+from medft.data.tokenizer import Tokenizer, refuse_code
 from medft.errors import ModelError, broken_model
+
+_CONTEXT_LENGTHS = ("max_position_embeddings", "max_seq_len", "seq_length")  # as the families call it
 
 
 def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer, seed: int) -> PreTrainedModel:
@@ -38,8 +47,16 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
 
 
 def get_context_length(network: PreTrainedModel) -> int:
-    """Return the longest sequence, in tokens, that a model reads."""
-    return int(network.config.max_position_embeddings)
+    """Return the longest sequence, in tokens, that a model reads.
+
+    Raises:
+        ModelError: its config does not say.
+    """
+    config = network.config.get_text_config()
+    lengths = (getattr(config, name, None) for name in _CONTEXT_LENGTHS)
+    if (length := next((each for each in lengths if each), None)) is None:
+        raise ModelError(f"{config.model_type} models: how long a text they read stands nowhere in their config.json")
+    return int(length)
 
 
 def count_parameters(network: torch.nn.Module) -> dict[str, int]:
@@ -126,6 +143,7 @@ def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig
         except (ValueError, TypeError) as error:
             raise ModelError(f"model.type={model.type}: {str(error).splitlines()[0]}") from None
     with broken_model(f"{directory}: its config.json cannot be used"):
+        refuse_code(directory / "config.json", "model_type", lambda name: name in CONFIG_MAPPING)
         config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     for key, expected in model.shape.items():
         if (actual := getattr(config, key, None)) != expected:
@@ -138,7 +156,7 @@ def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig
 
 def _load(directory: Path, config: PreTrainedConfig) -> Any:
     with broken_model(f"{directory}: cannot be loaded"):
-        layers, tensors = int(config.num_hidden_layers), _count_tensors(directory)
+        layers, tensors = int(config.get_text_config().num_hidden_layers), _count_tensors(directory)
         if layers > tensors:  # to build so many would take for ever
             raise ModelError(f"{directory}: config.json has {layers:,} layers, and the weights {tensors:,} tensors")
         network, info = AutoModelForCausalLM.from_pretrained(
@@ -148,8 +166,12 @@ def _load(directory: Path, config: PreTrainedConfig) -> Any:
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # they are told below, by their names
             output_loading_info=True,
         )
+    for name, had, expected in info["mismatched_keys"]:
+        shapes = [" x ".join(map(str, shape)) for shape in (had, expected)]
+        raise ModelError(f"{directory}: the tensor {name} has the shape {shapes[0]}, by config.json it is {shapes[1]}")
     if info["missing_keys"]:
         raise ModelError(f"{directory}: weights are missing, among them {sorted(info['missing_keys'])[0]}")
     return network

@@ -14,11 +14,11 @@ from medft.config.roles import flatten
 from medft.config.schema import Config
 from medft.console import note, warn
 from medft.data.splits import Splits
-from medft.model.sources.resolve import digest_local
+from medft.model.sources.resolve import digest_local, find_commit
 from medft.runs.delivery import Courier
 from medft.runs.local_run import LocalRun
 from medft.runs.provenance import collect_code_tags, command_line, config_hash, make_identity_tags
-from medft.runs.state import ERROR, EXIT_CODE, FINISHED, POOL, PRECISION, RUNNING, WEIGHTS
+from medft.runs.state import COMMIT, ERROR, EXIT_CODE, FINISHED, POOL, PRECISION, RUNNING, WEIGHTS
 from medft.runs.status import RESERVE, close_lost, record_error
 from medft.runs.store import check_reachable
 from medft.runs.sweeps import make_job_tags
@@ -81,7 +81,7 @@ def _open(config: Config, splits: Splits) -> LocalRun:
     size = config.dataset.size or "all"
     name = f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"
     identity = {**make_identity_tags(config.resolved), "dataset.fingerprint": splits.fingerprint}
-    identity |= {POOL: splits.pool, WEIGHTS: digest_local(config.model)}
+    identity |= {POOL: splits.pool, WEIGHTS: digest_local(config.model), COMMIT: find_commit(config.model)}
     identity = {key: value for key, value in identity.items() if value}
     return LocalRun.create(
         config,

@@ -18,7 +18,8 @@ from medft.runs.state import CODE, FINISHED, PRECISION, UNFINISHED, RunState
 from medft.runs.status import RESERVE, is_finished_run, is_same_job
 from medft.runs.sweeps import find_job_run
 from medft.training.checkpoints import find_checkpoint, has_checkpoint, require_checkpoint
-from medft.training.precision import list_possible, settle_precision
+from medft.training.precision import settle_precision
+from medft.training.settling import list_possible
 
 AUTO, NEVER = "auto", "never"  # of the key `resume`; else it is the id of a run
 FINGERPRINT = "dataset.fingerprint"

@@ -16,6 +16,7 @@ KIND = "medft.kind"  # of a parent: sweep or search
 PARENT = "medft.parent"
 IDENTITY = "sweep.identity"  # of a sweep: the same command finds it again
 WEIGHTS = "model.weights"  # digest of the weights that were fine-tuned, where they lie on this machine
+COMMIT = "model.commit"  # the same of a model of the hub: its commit, where it is known
 POOL = "dataset.pool"  # with dataset.train_seed: fingerprint of what the training rows were drawn from
 SUPERSEDED = "superseded_by"  # a later run of the same job replaces it
 LABEL = "sweep.label"

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from medft.config.schema import Config
 from medft.errors import OUTPUT_CLOSED, DamagedFile, OutOfSpace, explain
-from medft.model.sources.resolve import digest_local
+from medft.model.sources.resolve import NOT_PINNED, digest_local, find_commit
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags, make_identity_tags
-from medft.runs.state import ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, WEIGHTS, RunState
+from medft.runs.state import COMMIT, ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, WEIGHTS, RunState
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
 from medft.secrets import hide
-from medft.training.precision import list_possible
+from medft.training.settling import list_possible
 
 RESERVE = ".reserve"  # a file in the folder of a run: room to say how it ended where the disk is full
 _LOST = "its process ended without a word"
@@ -26,8 +26,11 @@ def is_finished_run(config: Config, state: RunState) -> bool:
 
 
 def is_same_job(config: Config, state: RunState) -> bool:
-    """Whether a run had the same config, weights and judge, in whatever precision where the config says `auto`."""
+    """Whether a run had the same config, weights and judge, with whatever was settled where the config says `auto`."""
     if (had := state.tags.get(WEIGHTS)) and had != digest_local(config.model):
+        return False
+    commits = {state.tags.get(COMMIT, ""), find_commit(config.model)} - {"", NOT_PINNED}
+    if len(commits) > 1:  # where it is not known, as on a machine without the hub's cache, nothing speaks against it
         return False
     return any(make_identity_tags(each.resolved).items() <= state.tags.items() for each in list_possible(config))
 

@@ -6,7 +6,7 @@ from medft.errors import InputError
 # torch is imported where the machine is asked: it takes seconds, and who only looks runs up does without
 
 AUTO = "auto"
-_CHOICES = ("32-true", "bf16-mixed", "16-mixed")  # what `auto` becomes on one machine or another
+CHOICES = ("32-true", "bf16-mixed", "16-mixed")  # what `auto` becomes on one machine or another
 
 
 def check_devices(config: TrainerConfig) -> None:
@@ -61,8 +61,3 @@ def settle_precision(config: Config) -> Config:
     """
     check_devices(config.trainer)
     return config if config.trainer.precision != AUTO else config.with_precision(choose_precision(config.trainer))
-
-
-def list_possible(config: Config) -> list[Config]:
-    """The config as it is and, where it says `auto`, as each machine may have settled it."""
-    return [config, *(config.with_precision(each) for each in _CHOICES if config.trainer.precision == AUTO)]

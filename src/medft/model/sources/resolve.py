@@ -9,6 +9,8 @@ from medft.errors import ModelError
 from medft.files import file_digest
 from medft.model.sources import gguf, hub, pypi
 
+NOT_PINNED = "not pinned"
+
 
 def resolve(model: ModelConfig, cache: Path) -> Path | None:
     """Find the directory with the model's config, safetensors and tokenizer; None for a model made from scratch.
@@ -24,14 +26,14 @@ def resolve(model: ModelConfig, cache: Path) -> Path | None:
     local = find_local(model)
     if local and local.suffix == ".gguf":
         return gguf.convert(local, model, cache)
-    return local or _check_files(hub.fetch(model.source))
+    return local or _check_files(hub.fetch(model.source, model.revision))
 
 
 def find_local(model: ModelConfig) -> Path | None:
     """Find the directory or the .gguf file that `model.source` names; None if it is elsewhere, or null.
 
     Raises:
-        ModelError: it is not there or has no safetensors.
+        ModelError: it is not there or has no safetensors, or has a revision, which only a model on the hub has.
     """
     if model.source is None or model.source.startswith("pypi:"):
         return None
@@ -41,6 +43,8 @@ def find_local(model: ModelConfig) -> Path | None:
             raise ModelError(f"model.source={model.source}: no such file")
         return path
     if path.is_dir():
+        if model.revision:
+            raise ModelError(f"model.revision={model.revision}: model.source={model.source} is a directory here")
         return _check_files(path)
     if path.is_absolute() or model.source.startswith((".", "~")) or model.source.count("/") > 1:
         raise ModelError(f"model.source={model.source}: no such directory")
@@ -59,6 +63,20 @@ def digest_local(model: ModelConfig) -> str:
         return ""
     files = [local] if local.is_file() else sorted(local.glob("*.safetensors"))
     return _digest(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+def find_commit(model: ModelConfig) -> str:
+    """The commit of a hub model that is in the hub's cache now, since its branch may move on; `NOT_PINNED` where none
+    is known, empty for weights from elsewhere.
+    """
+    source = model.source or ""
+    try:
+        if not source or source.startswith("pypi:") or find_local(model):
+            return ""
+    except ModelError:
+        return ""
+    cached = hub.find_cached(source, model.revision)
+    return cached.name if cached else NOT_PINNED
 
 
 @functools.cache

