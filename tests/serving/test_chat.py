@@ -172,3 +172,16 @@ def test_a_run_that_has_written_no_answers_asks_how_long_they_may_be(model: Trai
         Chat(
             TrainedModel(model.network, model.tokenizer, model.config.model_copy(update={"generation": generation})), ""
         )
+
+
+def test_a_template_that_takes_one_question_only_is_asked_that(
+    chatting: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = make_tokenizer(tmp_path / "forgets", "{{ messages[-1].content }}<|endoftext|>A:")
+    chat = Chat(TrainedModel(chatting.network, tokenizer, chatting.config), "a run")
+    chat.take("What is gout?")
+    first = capsys.readouterr().out
+    chat.take("What is gout?")
+    out, err = capsys.readouterr()
+    assert out == first
+    assert "(asked without the questions before it: the model's chat template leaves earlier turns out" in err

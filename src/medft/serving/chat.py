@@ -14,7 +14,7 @@ import yaml
 
 from medft.config.schema import GenerationConfig
 from medft.console import note, say
-from medft.errors import InputError, MedftError
+from medft.errors import InputError, MedftError, ModelError
 from medft.evaluation.streaming import Written
 from medft.runs.trained_model import TrainedModel, change_settings, check_length
 from medft.serving.writing import explain_limit
@@ -113,9 +113,14 @@ class Chat:
         earlier: list[str] = []
         if self._model.is_chat:
             said = [text for each in self.exchanges for text in (each.question, each.answer)]
-            earlier = list(self._model.fit_earlier(question, self.generation, said))
-            if len(earlier) < len(said):
-                note(f"({(len(said) - len(earlier)) // 2} earlier questions no longer fit into the model's context)")
+            try:
+                earlier = list(self._model.fit_earlier(question, self.generation, said))
+                if len(earlier) < len(said):
+                    note(
+                        f"({(len(said) - len(earlier)) // 2} earlier questions no longer fit into the model's context)"
+                    )
+            except ModelError as error:  # a template that takes one question only
+                note(f"(asked without the questions before it: {error})")
         yield from self._model.stream(question, "", self.generation, earlier, self._asked - 1)
 
     def _settings(self, rest: str) -> None:
