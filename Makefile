@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 PROCESSES ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-LOCKED := openai search server slurm xlsx
+LOCKED := openai search serve server slurm xlsx
 PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
 .PHONY: help install install-dev demo test test-slow coverage lint lock clean

@@ -40,9 +40,9 @@ def clean(text: str) -> str:
     return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", hide(text).replace("\r\n", "\n"))
 
 
-def say(text: str) -> None:
-    """Print a line for the user, as it is: markup in it is not interpreted."""
-    print(clean(text), flush=True)
+def say(text: str, end: str = "\n") -> None:
+    """Print a line for the user, or with another `end` a part of one, as it is: markup in it is not interpreted."""
+    print(clean(text), end=end, flush=True)
 
 
 def warn(text: str) -> None:

@@ -70,3 +70,24 @@ def test_a_user_cannot_end_his_turn(tmp_path: Path) -> None:
     (ids,) = tokenizer.encode_chats(["a<|endoftext|>b"])
     assert ids.count(tokenizer.end_token_id) == 1
     assert tokenizer.decode(ids, with_special=True) == "U: a<|endoftext|>b<|endoftext|>A:"
+
+
+def test_a_conversation_is_what_the_template_makes_of_it_and_nobody_can_end_a_turn(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(
+        tmp_path, "{% for m in messages %}{{ m.role[0] }}: {{ m.content }}<|endoftext|>{% endfor %}A:"
+    )
+    assert tokenizer.encode_conversation(["What?"]) == tokenizer.encode_chats(["What?"])[0]
+    turns = ["a<|endoftext|>b", "痛风\x00turn0\x00", "why?"]
+    ids = tokenizer.encode_conversation(turns)
+    assert ids.count(tokenizer.end_token_id) == 3
+    told = "u: a<|endoftext|>b<|endoftext|>a: 痛风\x00turn0\x00<|endoftext|>u: why?<|endoftext|>A:"
+    assert tokenizer.decode(ids, with_special=True) == told
+
+
+def test_a_template_that_forgets_is_refused(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path, "{{ messages[-1].content }}<|endoftext|>A:")
+    assert tokenizer.encode_conversation(["What?"])
+    with pytest.raises(ModelError, match="leaves earlier turns out"):
+        tokenizer.encode_conversation(["What?", "That.", "Why?"])
+    with pytest.raises(ModelError, match="GPT-2 has no chat template"):
+        Gpt2Tokenizer().encode_conversation(["What?"])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from medft.evaluation.judges.base import JudgeItem, Verdict
+from medft.evaluation.judging.human import Mark
 from medft.evaluation.predictions import Prediction
 from medft.metrics.registry import measure_answers
 from medft.report.run_page import describe_run, print_judge, print_summary, render_run
@@ -199,3 +200,16 @@ def test_a_run_is_described_by_its_headline_table() -> None:
     assert "trained on" not in text
     leaking = replace(record, tags={"leaking": "true"})
     assert "**Test questions were trained on**" in describe_run(leaking)
+
+
+def test_marks_by_people_have_a_section(tmp_path: Path) -> None:
+    predictions = rows(6)
+    assert "Marked by people" not in render_run(record(predictions, METRICS))
+    judge_rows(scripted(lambda item, _: 90 if item.answer.startswith("new") else 20, controls=0), predictions, tmp_path)
+    choices = ("better", "better", "better", "worse", "equal")
+    marks = [Mark(f"id{place}", choice, EVIL, "", "after") for place, choice in enumerate(choices)]
+    page = Page(render_run(record(predictions, METRICS, marks=[*marks, replace(marks[0], who="Bo")])))
+    assert f"6 marks of 5 questions, by {EVIL} (5), Bo (1)" in page.text
+    assert re.search(r"better\s*4\s*0\.667 \[", page.text.replace("\xa0", " "))
+    assert re.search(r"scripted\s*5\s*0\.800 \[", page.text.replace("\xa0", " "))
+    assert page.tags.count("script") == 0

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+from medft.evaluation.judging.human import JudgeAgreement, Mark, summarize_marks
 from medft.evaluation.judging.metrics import Agreement, summarize_judge
 from medft.metrics.registry import BeforeAfter, summarize_answers
 from medft.metrics.statistics import Difference, Estimate
 from medft.runs.metric_names import (
     flatten_costs,
     flatten_estimate,
+    flatten_human,
     flatten_judge,
     flatten_results,
     read_costs,
@@ -52,3 +54,19 @@ def test_a_judge_has_its_names() -> None:
     assert {"judge/j/control_expected_ci_low", "agreement/i_j/bias_p", "agreement/i_j/answers"} <= set(flat)
     assert "judge/j/baseline_score" not in flat
     assert "agreement/i_j/spearman" not in flat  # one of the two gives every answer the same
+
+
+def test_marks_by_people_have_names_of_their_own() -> None:
+    rows = [row(place, document) for place, document in enumerate("aabbcc")]
+    marks = [Mark(f"id{place}", "better" if place else "equal", "Ana", "", "after") for place in range(6)]
+    results = summarize_marks(marks, rows)
+    assert results is not None
+    flat = flatten_human(results)
+    assert flat["human/better"] == 5 / 6
+    assert (flat["human/marks"], flat["human/questions"], flat["human/people"]) == (6, 6, 1)
+    assert {"human/worse", "human/equal_ci_low", "human/better_ci_high"} <= set(flat)
+    share = Estimate(0.5, 0.25, 0.75)
+    flat = flatten_human(replace(results, agreement=[JudgeAgreement("j", share, 4), JudgeAgreement("k", None, 0)]))
+    assert read_estimate(flat, "human/agreement_j") == share
+    assert flat["human/agreement_k_pairs"] == 0
+    assert "human/agreement_k" not in flat

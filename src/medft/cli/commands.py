@@ -13,6 +13,14 @@ Goes: what the cache can make anew, folders of starts that failed, files of runs
 killed processes left. Stays: whatever a process runs in, finished runs, what MLflow has not yet, verdicts of judges.
 """
 
+_CHAT = """\
+Answers go to stdout, all else to stderr; questions may come from a pipe, one a line. /help lists what can be typed
+besides questions: /settings, /save FILE, /new, /quit."""
+
+_SERVE = """\
+The page loads nothing from anywhere else. Marks (which of two answers is better, not knowing which is which) go to the
+run: human_marks.jsonl, the metrics human/*, report.html."""
+
 _TO = "where compare.html and compare.csv go (default: outputs/compare/<date>/<time>)"
 _MARGIN = Option(
     "margin", "0.01", "also ask which are as good as the reference, or not worse, within so much of the metric"
@@ -91,6 +99,15 @@ COMMANDS = (
     Command("ask", "ask the model of a finished run", "judge:ask",
             ('run=RUN "QUESTION" [generation.max_new_tokens=128 ...]',), (_OF_RUN,), words=1,
             notes=f"{_LOGGED}\n{_RUN}"),
+    Command("chat", "talk to the model of a finished run, in the terminal", "talk:chat",
+            ("run=RUN [generation.max_new_tokens=128 ...]",), (_OF_RUN,), notes=f"{_CHAT}\n{_LOGGED}\n{_RUN}"),
+    Command("serve", "a web page on this machine: the model before and after fine-tuning side by side, and blind marks",
+            "talk:serve", ("run=RUN [port=7860] [host=127.0.0.1] [generation.max_new_tokens=128 ...]",), (
+        _OF_RUN,
+        Option("port", "7860", "of the page's address; 0 takes one that is free", 7860),
+        Option("host", "127.0.0.1", "the network interface; any other than this machine's own opens the page, which "
+               "has no password, to the network", "127.0.0.1"),
+    ), notes=f"{_SERVE}\n{_LOGGED}\n{_RUN}"),
     Command("export", "write the model of a finished run for others, checked on what reads it", "export:export",
             ("run=RUN to=hf|gguf|ollama [KEY=VALUE ...]",), (
         _OF_RUN,

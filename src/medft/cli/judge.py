@@ -1,14 +1,10 @@
 """Commands of a finished run: `medft judge run=<id>` judges its answers, `medft ask run=<id> "question"` its model."""
 
-import os
-import tempfile
-from pathlib import Path
-
 from medft.cli.parser import Arguments
 from medft.config.roles import flatten
 from medft.config.schema import Config
-from medft.console import say, warn
-from medft.errors import InputError, JudgeUnavailable, TrackerUnavailable
+from medft.console import say
+from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.judges.none import NoJudge
 from medft.evaluation.judging.judge_run import judge_predictions
@@ -16,12 +12,10 @@ from medft.evaluation.judging.metrics import JudgeResults
 from medft.evaluation.predictions import Prediction
 from medft.files import exclusive_lock
 from medft.report.run_page import print_judge, publish_report
-from medft.runs.delivery import deliver, find_mlflow_id
+from medft.runs.delivery import deliver_more
 from medft.runs.local_run import LocalRun
-from medft.runs.open import FinishedRun, open_run
+from medft.runs.open import FinishedRun, open_for_writing, open_run
 from medft.runs.record import IDENTITY, log_verdicts, read_predictions
-from medft.runs.remote_run import RemoteRun, adopt
-from medft.runs.store import connect
 
 
 def judge(arguments: Arguments) -> int:
@@ -41,7 +35,7 @@ def judge(arguments: Arguments) -> int:
         raise JudgeUnavailable("nothing was judged")
     _check_name(ready, run, predictions)
     results = judge_predictions(ready, predictions, run.config.paths.cache)
-    local = _open_for_writing(run)
+    local = open_for_writing(run)
     print_judge(ready.name, _log(ready, local, run.config, predictions, results))
     say(f"read:          {local.folder / 'report.html'}")
     say(f"results:       {local.folder / 'predictions.jsonl'} (run {run_id})")
@@ -57,17 +51,6 @@ def ask(arguments: Arguments) -> int:
     return 0
 
 
-def _open_for_writing(run: FinishedRun) -> LocalRun:
-    """The run itself, or a copy in a folder of its own where it was made elsewhere or by somebody else."""
-    stored = run.stored
-    if isinstance(stored, LocalRun):
-        if os.access(stored.folder, os.W_OK):
-            return stored
-        client = connect(run.config)
-        stored = RemoteRun(client, client.get_run(find_mlflow_id(stored, client)))
-    return adopt(stored, run.config, Path(tempfile.mkdtemp(prefix="medft-judge-")))
-
-
 def _log(
     judge: Judge, run: LocalRun, config: Config, predictions: list[Prediction], results: JudgeResults
 ) -> dict[str, float]:
@@ -79,10 +62,7 @@ def _log(
                 row.verdicts[judge.name] = judged.verdicts[judge.name]
         metrics = log_verdicts(run, judge, newest, results)
         publish_report(run, newest)
-        try:
-            deliver(run, connect(config))
-        except TrackerUnavailable as error:
-            warn(f"{error}: the verdicts are in {run.folder}; MLflow gets them from the next run, or by: medft sync")
+        deliver_more(run, config, "the verdicts")
     return metrics
 
 

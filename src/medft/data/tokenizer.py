@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -29,6 +30,7 @@ _GPT2_FILES = {
 }
 _GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
 _END_OF_TEXT = 50256  # the last of GPT-2's token ids
+_MARK = re.compile(r"\x00turn\d+\x00")  # stands for what is said, while a chat template is rendered
 
 
 class Tokenizer(Protocol):
@@ -53,6 +55,14 @@ class Tokenizer(Protocol):
 
     def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
         """Token ids of chats with one user turn each, up to where the answer starts."""
+        return [self.encode_conversation([user]) for user in users]
+
+    def encode_conversation(self, turns: Sequence[str]) -> list[int]:
+        """Token ids of one chat, up to where the next answer starts.
+
+        Args:
+            turns: what the user said, the answer, what the user said, and so on: an odd number of them.
+        """
 
     def decode(self, token_ids: Sequence[int], with_special: bool = False) -> str:
         """The text of token ids, special tokens left out (where the tokenizer can tell them) or written out."""
@@ -126,7 +136,7 @@ class Gpt2Tokenizer(Tokenizer):
         return list(load_gpt2_encoding().encode_ordinary_batch(list(texts), num_threads=os.cpu_count() or 1))
 
     @override
-    def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
+    def encode_conversation(self, turns: Sequence[str]) -> list[int]:
         raise ModelError("GPT-2 has no chat template: set dataset.prompt=alpaca")
 
     @override
@@ -163,6 +173,7 @@ class OwnTokenizer(Tokenizer):
         self.has_chat = self._inner.chat_template is not None
         whole, plain = (self._inner("a", add_special_tokens=special)["input_ids"] for special in (True, False))
         self.beginning = whole[: whole.index(plain[0])]
+        self._frames: dict[int, list[list[int]]] = {}  # by the number of turns; to render a template takes a second
 
     @cached_property
     def fingerprint(self) -> str:
@@ -182,24 +193,31 @@ class OwnTokenizer(Tokenizer):
 
     @override
     def encode_chats(self, users: Sequence[str]) -> list[list[int]]:
-        before, after = self._chat_frame
+        before, after = self._frame_turns(1)
         return [[*before, *user, *after] for user in self.encode_batch(users)]
 
-    @cached_property
-    def _chat_frame(self) -> tuple[list[int], list[int]]:
-        """The token ids before and after what a user says: the template's own special tokens are encoded as such, those
-        that a user's text spells out as plain text.
+    @override
+    def encode_conversation(self, turns: Sequence[str]) -> list[int]:
+        first, *frames = self._frame_turns(len(turns))
+        said = zip(self.encode_batch(turns), frames, strict=True)
+        return [*first, *(each for turn, after in said for each in (*turn, *after))]
+
+    def _frame_turns(self, count: int) -> list[list[int]]:
+        """The token ids before, between and after so many turns: the template's own special tokens are encoded as such,
+        those that a text of a turn spells out as plain text.
         """
-        if self._inner.chat_template is None:
-            raise ModelError("the model has no chat template: set dataset.prompt=alpaca")
-        mark = "\x00user\x00"
-        turns = [{"role": "user", "content": mark}]
-        text = render_chat(self._inner.get_chat_template(), self._inner.special_tokens_map, turns)
-        before, found, after = text.partition(mark)
-        if not found:
-            raise ModelError("the model's chat template leaves the question out: set dataset.prompt=alpaca")
-        ids = [self._inner.encode(part, add_special_tokens=False) for part in (before, after)]
-        return ids[0], ids[1]
+        if count not in self._frames:
+            if self._inner.chat_template is None:
+                raise ModelError("the model has no chat template: set dataset.prompt=alpaca")
+            marks = [f"\x00turn{place}\x00" for place in range(count)]
+            turns = [{"role": ("user", "assistant")[place % 2], "content": mark} for place, mark in enumerate(marks)]
+            text = render_chat(self._inner.get_chat_template(), self._inner.special_tokens_map, turns)
+            if _MARK.findall(text) != marks:
+                what = "the question" if count == 1 else "earlier turns"
+                raise ModelError(f"the model's chat template leaves {what} out: set dataset.prompt=alpaca")
+            parts = _MARK.split(text)
+            self._frames[count] = [self._inner.encode(part, add_special_tokens=False) for part in parts]
+        return self._frames[count]
 
     @override
     def decode(self, token_ids: Sequence[int], with_special: bool = False) -> str:

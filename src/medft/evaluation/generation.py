@@ -13,16 +13,11 @@ import psutil
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.generation.logits_process import (
-    LogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
 from medft.config.schema import GenerationConfig
 from medft.console import progress, warn
 from medft.evaluation.recorded_steps import RecordedSteps, can_record, record_graph
+from medft.evaluation.sampling import make_generator, make_warpers
 from medft.evaluation.shared_cache import SharedCache
 from medft.model.build import get_context_length
 
@@ -56,6 +51,10 @@ class _Row:
     generator: torch.Generator | None  # its own, so that what is sampled does not depend on the other rows
     written: list[int] = field(default_factory=list)
     near_tie: bool = False
+
+    def has_ended(self, end: int) -> bool:
+        """Whether its answer is written, or out of room."""
+        return self.written[-1] == end or len(self.written) == self.limit
 
 
 def generate(
@@ -116,7 +115,7 @@ def iterate_answers(
         # a few at a time, since reading one question after the other is slow
         if waiting and places - len(writer.rows) >= max(1, min(places // 4, len(waiting))):
             coming = [waiting.popleft() for _ in range(min(places - len(writer.rows), len(waiting)))]
-            rows = [_Row(number, limits[number], _own_generator(network, config, seed, number)) for number in coming]
+            rows = [_Row(number, limits[number], make_generator(network, config, seed, number)) for number in coming]
             writer.admit(rows, [prompts[number] for number in coming])
             spent = len(rows)
         else:
@@ -124,11 +123,33 @@ def iterate_answers(
             spent = len(writer.rows)
         for place in reversed(range(len(writer.rows))):
             row = writer.rows[place]
-            if row.written[-1] == end or len(row.written) == row.limit:
+            if row.has_ended(end):
                 writer.release(place)
                 spent, done = spent + row.limit - len(row.written), done + 1
                 yield row.number, Generated(row.written, row.written[-1] != end, row.near_tie)
         advance(f"{done} of {len(prompts)} answers", spent)
+
+
+@torch.inference_mode()
+def iterate_tokens(
+    network: Any, prompt: Sequence[int], config: GenerationConfig, seed: int, number: int = 0
+) -> Iterator[int]:
+    """Yield the tokens of one answer as they are written, end-of-text included: those of `generate` with a batch of 1.
+
+    Args:
+        number: of the question among those that are asked with one seed.
+    """
+    network.eval()
+    limit = _limits(network, [prompt], config)[0]
+    if limit < 1:
+        return
+    row = _Row(number, limit, make_generator(network, config, seed, number))
+    writer = _Writer(network, config, 1, len(prompt) + limit)
+    writer.admit([row], [prompt])
+    yield row.written[-1]
+    while not row.has_ended(network.generation_config.eos_token_id):
+        writer.step()
+        yield row.written[-1]
 
 
 class _Writer:
@@ -144,7 +165,7 @@ class _Writer:
         # which tokens a row has seen, for the repetition penalty
         self._seen = torch.zeros((places, network.config.vocab_size) if config.repetition_penalty != 1 else (places, 0),
                                  dtype=torch.bool, device=network.device)  # fmt: skip
-        self._warpers = _make_warpers(config)
+        self._warpers = make_warpers(config)
         state = (self._cache, self._last, self._position, self._mask)
         self._recorded = RecordedSteps(network, *state, record_graph) if can_record(network) else None
 
@@ -259,19 +280,3 @@ def count_places(network: Any, columns: int) -> int:
     one: int = 2 * config.num_hidden_layers * heads * size * network.dtype.itemsize * columns
     free: int = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
     return max(1, min(_MOST_PLACES.get(device, 64), int(_MEMORY_SHARE * free) // one))
-
-
-def _own_generator(network: Any, config: GenerationConfig, seed: int, number: int) -> torch.Generator | None:
-    if not config.do_sample:
-        return None
-    return torch.Generator(network.device).manual_seed((seed * 1_000_003 + number) % 2**63)
-
-
-def _make_warpers(config: GenerationConfig) -> list[LogitsProcessor]:
-    """What sampling does to the logits, in the order of transformers."""
-    warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(float(config.temperature))]
-    if config.top_k:
-        warpers.append(TopKLogitsWarper(config.top_k))
-    if config.top_p < 1:
-        warpers.append(TopPLogitsWarper(config.top_p))
-    return warpers

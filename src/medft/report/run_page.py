@@ -171,6 +171,7 @@ def render_run(record: RunRecord) -> str:
         cells=_format_cells,
         estimate=lambda each: keep_together(format_estimate(each)),
         agreements=compare_judges(rows),
+        human=record.human,
         ranked_by=ranked_by,
         worst=[_view_answer(row, ranked_by) for row in ranked[:_SHOWN]],
         best=[_view_answer(row, ranked_by) for row in ranked[::-1][:_SHOWN] if row not in ranked[:_SHOWN]],

@@ -60,6 +60,14 @@ def deliver(run: LocalRun, client: Any) -> int:
     return len(events)
 
 
+def deliver_more(run: LocalRun, config: Config, what: str) -> None:
+    """Send what a finished run has got; where MLflow cannot be had, warn that `what` stays in the run's folder."""
+    try:
+        deliver(run, connect(config))
+    except TrackerUnavailable as error:
+        warn(f"{error}: {what} are in {run.folder}; MLflow gets them from the next run, or by: medft sync")
+
+
 def find_mlflow_id(run: LocalRun, client: Any) -> str:
     """The id that MLflow has given a run, which is delivered so far if it is not there yet."""
     file = run.folder / DELIVERED

@@ -4,6 +4,7 @@ test/<metric>, baseline/<metric>         after and before fine-tuning
 difference/<metric>                      after less before
 judge/<judge>/score, baseline_score, difference, scored, failed, too_long, reliable, control_<name>, ...
 agreement/<judge>_<judge>/spearman, bias, answers
+human/better, worse, equal, marks, questions, people, agreement_<judge>, agreement_<judge>_pairs
 reference/unigram_loss, cost/<cost>
 <key>_ci_low, <key>_ci_high, <key>_p     the interval and, of a difference, the p-value of any of them
 """
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from medft.evaluation.judging.human import HumanResults
 from medft.evaluation.judging.metrics import Agreement, JudgeResults
 from medft.metrics.registry import METRICS, BeforeAfter
 from medft.metrics.statistics import Difference, Estimate
@@ -95,3 +97,15 @@ def flatten_judge(results: JudgeResults, agreements: Sequence[Agreement] = ()) -
         if agreement.spearman is not None:
             named[f"{base}/spearman"] = agreement.spearman
     return named
+
+
+def flatten_human(results: HumanResults) -> dict[str, float]:
+    """What the marks by people come to; a share of nothing is left out."""
+    counts = {"marks": sum(results.counts.values()), "questions": results.questions, "people": len(results.people)}
+    flat = {f"human/{name}": float(count) for name, count in counts.items()}
+    for choice, share in results.shares.items():
+        flat |= flatten_estimate(f"human/{choice}", share)
+    for each in results.agreement:
+        key = f"human/agreement_{each.judge}"
+        flat |= {f"{key}_pairs": float(each.pairs)} | flatten_estimate(key, each.share)
+    return flat

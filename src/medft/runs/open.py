@@ -1,8 +1,11 @@
 """Finished runs: their logged config, with overrides on top, and their artifacts."""
 
 import json
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,10 +15,12 @@ from medft.config.environment import guard, list_addresses, reveal
 from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
+from medft.runs.delivery import find_mlflow_id
 from medft.runs.local_run import LocalRun
 from medft.runs.query import LAST, PLACES, SPLIT_RUN, RunStore
-from medft.runs.remote_run import StoredRun
+from medft.runs.remote_run import RemoteRun, StoredRun, adopt
 from medft.runs.state import FINISHED
+from medft.runs.store import connect
 from medft.secrets import fill_passwords, map_texts
 
 
@@ -29,6 +34,11 @@ class FinishedRun:
 
     config: Config
     stored: StoredRun
+
+    def describe(self) -> str:
+        """The run in a line: its model, its data, its id."""
+        model, data = self.config.model.name, self.config.dataset.name
+        return f"{model} fine-tuned on {data}, run {self.stored.run_id[:8]}"
 
 
 def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
@@ -55,6 +65,17 @@ def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
             logged |= {key: own.resolved[key] for key in ("tracking", "judge", "paths")}
         logged = map_texts(lambda text: fill_passwords(text, addresses), logged)
     return FinishedRun(check(override_config(OmegaConf.create(guard(logged)), overrides)), run)
+
+
+def open_for_writing(run: FinishedRun) -> LocalRun:
+    """The run itself, or a copy in a folder of its own where it was made elsewhere or by somebody else."""
+    stored = run.stored
+    if isinstance(stored, LocalRun):
+        if os.access(stored.folder, os.W_OK):
+            return stored
+        client = connect(run.config)
+        stored = RemoteRun(client, client.get_run(find_mlflow_id(stored, client)))
+    return adopt(stored, run.config, Path(tempfile.mkdtemp(prefix="medft-run-")))
 
 
 def read_logged(run: StoredRun) -> dict[str, Any]:

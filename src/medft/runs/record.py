@@ -13,13 +13,30 @@ from medft.console import track, warn
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
 from medft.evaluation.judges.base import Judge
+from medft.evaluation.judging.human import (
+    MARKS,
+    HumanResults,
+    Mark,
+    read_marks,
+    replace_mark,
+    summarize_marks,
+    write_marks,
+)
 from medft.evaluation.judging.metrics import JudgeResults, compare_judges, summarize_judge
 from medft.evaluation.predictions import Prediction, list_judges, read_jsonl, write_jsonl, write_notebook_json
 from medft.files import apply_umask
 from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Estimate
 from medft.runs.local_run import LocalRun
-from medft.runs.metric_names import LOSS_CURVES, UNIGRAM_LOSS, flatten_judge, read_costs, read_estimate, read_results
+from medft.runs.metric_names import (
+    LOSS_CURVES,
+    UNIGRAM_LOSS,
+    flatten_human,
+    flatten_judge,
+    read_costs,
+    read_estimate,
+    read_results,
+)
 from medft.runs.query import RunStore
 from medft.runs.remote_run import StoredRun
 from medft.runs.state import FINISHED, Curve
@@ -38,6 +55,7 @@ class RunRecord:
         curves: `train/loss` and `val/loss`, as (optimizer step, value).
         config: as it was logged, as YAML.
         audit: what audit.json says.
+        marks: by people.
     """
 
     run_id: str
@@ -50,6 +68,7 @@ class RunRecord:
     predictions: Sequence[Prediction]
     config: str
     audit: dict[str, Any] | None
+    marks: Sequence[Mark] = ()
 
     @cached_property
     def results(self) -> dict[str, BeforeAfter]:
@@ -60,6 +79,11 @@ class RunRecord:
     def judges(self) -> list[JudgeResults]:
         """What the verdicts in its predictions come to, judges in alphabetical order."""
         return [summarize_judge(name, self.predictions) for name in list_judges(self.predictions)]
+
+    @cached_property
+    def human(self) -> HumanResults | None:
+        """What the marks by people come to; None if there are none."""
+        return summarize_marks(self.marks, self.predictions)
 
     @property
     def unigram_loss(self) -> Estimate | None:
@@ -92,6 +116,14 @@ def read_predictions(run: StoredRun) -> list[Prediction]:
     return read_jsonl(run.artifact("predictions.jsonl"))
 
 
+def read_human_marks(run: StoredRun) -> list[Mark]:
+    """The marks by people that the run has."""
+    try:
+        return read_marks(run.artifact(MARKS))
+    except InputError:
+        return []
+
+
 def read_record(run: StoredRun, predictions: Sequence[Prediction] | None = None) -> RunRecord:
     """Read what the run has logged.
 
@@ -117,6 +149,7 @@ def read_record(run: StoredRun, predictions: Sequence[Prediction] | None = None)
         predictions=read_predictions(run) if predictions is None else predictions,
         config=run.artifact("config.yaml").read_text(encoding="utf-8"),
         audit=audit,
+        marks=read_human_marks(run),
     )
 
 
@@ -187,7 +220,23 @@ def log_verdicts(
     metrics = flatten_judge(results, [each for each in compare_judges(predictions) if judge.name in each.judges])
     run.log_metrics(metrics)
     _log_predictions(run, predictions)
+    log_human_metrics(run, read_human_marks(run), predictions)  # people may agree with this judge, too
     return metrics
+
+
+def log_mark(run: LocalRun, mark: Mark, predictions: Sequence[Prediction]) -> list[Mark]:
+    """Log one more mark, and what all of them come to now; returns them. One process at a time may do so."""
+    marks = replace_mark(read_human_marks(run), mark)
+    with run.write_file(MARKS) as partial:
+        write_marks(marks, partial)
+    log_human_metrics(run, marks, predictions)
+    return marks
+
+
+def log_human_metrics(run: LocalRun, marks: Sequence[Mark], predictions: Sequence[Prediction]) -> None:
+    """Log what marks by people come to, if there are any."""
+    if results := summarize_marks(marks, predictions):
+        run.log_metrics(flatten_human(results))
 
 
 def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from medft.config.schema import Config
 from medft.errors import InputError
+from medft.evaluation.judging.human import MARKS
 from medft.files import write_json
 from medft.runs.index import DELIVERED
 from medft.runs.journal import Journal
@@ -95,8 +96,8 @@ def adopt(run: RemoteRun, config: Config, folder: Path) -> LocalRun:
             journal.append("metrics", {name: value}, step)
     ended = None if math.isinf(state.ended) else round(state.ended * 1000)
     journal.append("status", {"status": state.status}, time=ended)
-    for name in ("config.yaml", "predictions.jsonl", "audit.json"):
-        with contextlib.suppress(InputError) if name == "audit.json" else contextlib.nullcontext():
+    for name in ("config.yaml", "predictions.jsonl", "audit.json", MARKS):
+        with contextlib.suppress(InputError) if name in ("audit.json", MARKS) else contextlib.nullcontext():
             shutil.copy(run.artifact(name), folder / name)
     end = journal.file.stat().st_size
     write_json(folder / DELIVERED, {"mlflow_run_id": run.mlflow_id, "experiment_id": None, "end": end})

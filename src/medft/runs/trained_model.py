@@ -1,19 +1,24 @@
-"""The model that a finished run has trained, ready to answer."""
+"""The model that a finished run has trained, ready to answer, and the one that it started from."""
 
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from pydantic import ValidationError
 from transformers import PreTrainedModel
 
-from medft.config.schema import Config
+from medft.config.schema import Config, GenerationConfig
 from medft.console import warn
 from medft.data.encode import decode_answer, encode_prompts
 from medft.data.example import Example
 from medft.data.tokenizer import Tokenizer, load_tokenizer
-from medft.errors import InputError
+from medft.errors import InputError, ModelError
 from medft.evaluation.generation import generate
-from medft.model.build import build_model
+from medft.evaluation.streaming import Written, stream_answer
+from medft.model.build import build_model, get_context_length
+from medft.model.sources.resolve import digest_local, resolve
 from medft.runs.open import FinishedRun
-from medft.runs.state import FINISHED, PARENT
+from medft.runs.state import FINISHED, PARENT, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,11 @@ class TrainedModel:
     tokenizer: Tokenizer
     config: Config
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether its prompt is a chat template, which has a place for what was said before."""
+        return self.config.dataset.prompt == "chat"
+
     def answer(self, question: str, input: str = "", max_new_tokens: int | None = None) -> str:
         """Write an answer as the run's test answers were written: the same prompt, settings and seed.
 
@@ -32,17 +42,37 @@ class TrainedModel:
             input: what the question is about, where the prompt has a place for it.
             max_new_tokens: instead of the config's `generation.max_new_tokens`; running into it is warned of.
         """
-        generation = self.config.generation
-        if max_new_tokens is not None:
-            generation = generation.model_copy(update={"max_new_tokens": max_new_tokens})
-        if not generation.max_new_tokens:
-            raise InputError("the run has written no answers: say how long one may be, generation.max_new_tokens=256")
-        example = Example("ask", "ask", question, input, "")
-        prompts = encode_prompts([example], self.tokenizer, self.config.dataset.prompt)
-        written = generate(self.network, prompts, generation, 1, self.config.seed)[0]
+        given = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
+        generation = self.config.generation.model_copy(update=given)
+        check_length(generation)
+        written = generate(self.network, [self._encode(question, input)], generation, 1, self.config.seed)[0]
         if written.hit_limit:
             warn(f"the answer ran into generation.max_new_tokens={generation.max_new_tokens}")
         return decode_answer(written.token_ids, self.tokenizer)
+
+    def stream(
+        self, question: str, input: str, generation: GenerationConfig, earlier: Sequence[str] = (), number: int = 0
+    ) -> Generator[Written, None, None]:
+        """The same answer while it is written; to close the iterator stops the writing.
+
+        Args:
+            earlier: question, answer, question, answer and so on, what was said before; only where `is_chat`.
+            number: of the question, by which sampled answers to one question differ.
+        """
+        check_length(generation)
+        prompt = self.tokenizer.encode_conversation([*earlier, question]) if earlier else self._encode(question, input)
+        return stream_answer(self.network, self.tokenizer, prompt, generation, self.config.seed, number)
+
+    def fit_earlier(self, question: str, generation: GenerationConfig, earlier: Sequence[str]) -> Sequence[str]:
+        """What of the turns before a question leaves room for its answer in the context; the oldest go first."""
+        room = get_context_length(self.network) - generation.max_new_tokens
+        while earlier and len(self.tokenizer.encode_conversation([*earlier, question])) > room:
+            earlier = earlier[2:]
+        return earlier
+
+    def _encode(self, question: str, input: str) -> list[int]:
+        example = Example("ask", "ask", question, input, "")
+        return encode_prompts([example], self.tokenizer, self.config.dataset.prompt)[0]
 
 
 def load_model(run: FinishedRun) -> TrainedModel:
@@ -58,6 +88,49 @@ def load_model(run: FinishedRun) -> TrainedModel:
     config, model = run.config, run.config.model
     tokenizer = load_tokenizer(model, folder)
     return TrainedModel(build_model(model, folder, tokenizer, config.seed), tokenizer, config)
+
+
+def load_untrained(run: FinishedRun) -> TrainedModel:
+    """Load what the run started from, without a download.
+
+    Raises:
+        ModelError: it is not on this machine, or no longer what it was.
+    """
+    config, model = run.config, run.config.model
+    known = run.stored.state.tags.get(WEIGHTS)
+    if known and digest_local(model) != known:
+        raise ModelError(f"model.source={model.source}: other weights lie there now than the run started from")
+    directory = resolve(model, config.paths.cache, may_download=False)
+    tokenizer = load_tokenizer(model, directory)
+    return TrainedModel(build_model(model, directory, tokenizer, config.seed), tokenizer, config)
+
+
+def check_length(generation: GenerationConfig) -> None:
+    """Check that an answer may have any length.
+
+    Raises:
+        InputError: it may not, as of a run that has measured losses only.
+    """
+    if not generation.max_new_tokens:
+        raise InputError("the run has written no answers: say how long one may be, generation.max_new_tokens=256")
+
+
+def change_settings(generation: GenerationConfig, changes: Mapping[str, Any]) -> GenerationConfig:
+    """The settings of answers with some of them changed.
+
+    Raises:
+        InputError: there is no such setting, or a value is out of its range; names it.
+    """
+    try:
+        changed = GenerationConfig.model_validate({**generation.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        known = f"; there are {', '.join(GenerationConfig.model_fields)}" if key not in generation.model_dump() else ""
+        raise InputError(f"{key}={changes.get(key)}: {first['msg']}{known}") from None
+    if not changed.max_new_tokens:
+        raise InputError("max_new_tokens=0: an answer needs 1 or more")
+    return changed
 
 
 def _explain_missing(run: FinishedRun) -> str:

