@@ -42,12 +42,23 @@ def list_presets() -> list[Preset]:
     """The models of conf/model, by name."""
     presets = []
     for name, node in list_options("model").items():
-        lines = (conf_dir() / "model" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-        about = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
-        size, licence = re.search(r"([\d,.]+ [MB]) parameters", about), re.search(r"Licence: ([\w-]+(?:\.\d+)?)", about)
+        size = re.search(r"([\d,.]+ [MB]) parameters", _read_head("model", name))
         own = (node.get(key) for key in ("source", "revision", "sha256"))
-        presets.append(Preset(name, size[1] if size else "", licence[1] if licence else "", *own))
+        presets.append(Preset(name, size[1] if size else "", find_licence("model", name), *own))
     return presets
+
+
+def find_licence(group: str, name: str) -> str:
+    """Find the licence that an option's file names, such as `Apache-2.0`; empty where it names none."""
+    found = re.search(r"Licence: ([\w-]+(?:\.\d+)?)", _read_head(group, name))
+    return found[1] if found else ""
+
+
+def _read_head(group: str, name: str) -> str:
+    """The comment at the head of an option's file; empty if there is no such option."""
+    file = conf_dir() / group / f"{name}.yaml"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
 
 
 def list_with_key(key: str) -> list[str]:

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
+from medft.config.options import find_licence, list_presets
 from medft.export.verify import Verification
 from medft.report.table import Table, format_before_after
 from medft.runs.record import RunRecord
@@ -23,11 +25,19 @@ def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[s
         how: how to ask the model, in Markdown.
     """
     params, tags = record.params, record.tags
-    source = params.get("model.source") or "random weights"
-    is_hub = source.count("/") == 1 and not source.startswith((".", "~", "/"))
+    named = params.get("model.source") or "None"
+    is_hub = named.count("/") == 1 and not named.startswith((".", "~", "/"))
+    # a path says more about somebody's machine than about the weights
+    source = "random weights" if named == "None" else named if is_hub or ":" in named else Path(named).name
+    licence = "none, it began with random weights" if named == "None" else _find_licence(record, "model")
+    licences = {
+        "the base model": f"{source}: {licence or 'look it up'}",
+        "the data": f"{params.get('dataset.name')}: {_find_licence(record, 'dataset') or 'as yours'}",
+    }
     head = {
         "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["medft", "medical"],
         **({"base_model": source} if is_hub else {}),
+        **({"license": licence.lower()} if licence and named != "None" else {}),
     }  # fmt: skip
     data = (
         f"{params.get('dataset.name')}, {params.get('dataset.size_used')} rows with validation and test, split by "
@@ -63,10 +73,17 @@ def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[s
         f"{params.get('generation.max_new_tokens')} tokens there, and written greedily. What the data do not say, "
         "the model makes up.",
         "## Licences",
-        f"Those of the base model ({source}) and of the data ({params.get('dataset.name')}) hold for these weights, "
-        "too: look them up before you hand them on.",
+        "What holds for these holds for the weights that were made of them:",
+        Table("", ("of", "licence"), list(licences.items())).to_markdown(),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _find_licence(record: RunRecord, group: str) -> str:
+    """Of a preset of conf/ that was taken as it is."""
+    name, source = (record.params.get(f"{group}.{key}", "") for key in ("name", "source"))
+    changed = group == "model" and source not in {each.source for each in list_presets() if each.name == name}
+    return "" if changed else find_licence(group, name)
 
 
 def describe_checks(found: Verification) -> dict[str, str]:
