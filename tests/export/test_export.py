@@ -36,6 +36,8 @@ def test_a_folder_and_its_card(run: Finished, tmp_path: Path, capsys: pytest.Cap
     card = (folder / "README.md").read_text()
     assert card.startswith("---\n") and "Not medical advice" in card and run.run_id in card
     assert "| bits_per_byte |" in card and "the same text in 5 of 5" in card
+    assert "| the base model | random weights: none, it began with random weights |" in card
+    assert "| the data | sample: Apache-2.0 |" in card and "license" not in card.split("---")[1]
     # again in its place, without verification
     assert main(["export", f"run={run.run_id}", "to=hf", f"folder={folder}", "verify=false"]) == 0
     assert "not verified" in capsys.readouterr().err
