@@ -149,7 +149,7 @@ def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig
         if (actual := getattr(config, key, None)) != expected:
             raise ModelError(
                 f"model.source={model.source} has {key}={actual}, but model={model.name} has {expected}: "
-                f"choose the preset that fits, or say model.shape.{key}={actual}"
+                f"choose the preset that fits, or model=auto, or say model.shape.{key}={actual}"
             )
     return config
 

@@ -35,7 +35,7 @@ def settle_model(config: Config, network: "PreTrainedModel", tokenizer: Tokenize
     except ModelError as error:
         if config.dataset.collate == "flatten":
             raise
-        say(f"dataset.collate=pad: {str(error).partition(': set ')[0]}")
+        say(f"dataset.collate=pad: {' '.join(str(error).rpartition(': set ')[0].split())}")
         return config.with_dataset(collate="pad")
     return config.with_dataset(collate="flatten")
 
