@@ -1,11 +1,13 @@
 """tiktoken and transformers agree, and answers end with the token on which generation stops."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from medft.config.schema import Config
 from medft.data.encode import Tokens, decode_answer, encode_examples, encode_prompts, format_alpaca_prompt
@@ -132,3 +134,21 @@ def test_smollm2_answers_end_with_the_token_on_which_generation_stops(
     )
     assert tokenizer.encode_chats(["a<|im_end|>b"])[0].count(2) == plain.count(2)
     assert decode_answer([*tokenizer.encode(" Hello. "), 2, 5, 5], tokenizer) == "Hello."
+
+
+def test_texts_are_split_as_tokenizer_json_says_whatever_class_is_named(tmp_path: Path) -> None:
+    Gpt2Tokenizer().save(tmp_path)
+    rules = json.loads((tmp_path / "tokenizer.json").read_text())
+    digits = {"type": "Digits", "individual_digits": True}
+    rules["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, rules["pre_tokenizer"]]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(rules))
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "GPT2Tokenizer"
+    expected = [Gpt2Tokenizer().encode(digit)[0] for digit in "2024"]
+    own = OwnTokenizer(tmp_path, None, None)
+    assert Gpt2Tokenizer().encode("2024") != expected == own.encode("2024")
+    assert own.end_token_id == Gpt2Tokenizer.end_token_id
+    own.save(tmp_path / "saved")  # and so are those that read what was saved
+    assert OwnTokenizer(tmp_path / "saved", None, None).encode("2024") == expected
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert again.encode("2024", add_special_tokens=False) == expected

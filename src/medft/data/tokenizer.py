@@ -158,11 +158,15 @@ class OwnTokenizer(Tokenizer):
 
     def __init__(self, directory: Path, end_token_id: int | None, pad_token_id: int | None) -> None:
         import transformers
-        from transformers import AutoTokenizer
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+        where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         with broken_model(f"{directory}: no tokenizer in it"):
             refuse_code(directory / "tokenizer_config.json", "tokenizer_class", partial(hasattr, transformers))
-            self._inner: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            self._inner: Any = AutoTokenizer.from_pretrained(directory, **where)
+            if not _splits_as_written(self._inner, directory / "tokenizer.json"):
+                # classes such as GPT2Tokenizer have a split of their own, which SmolLM2, for one, has not learned
+                self._inner = PreTrainedTokenizerFast.from_pretrained(directory, **where)
         end = self._inner.eos_token_id if end_token_id is None else end_token_id
         if end is None:
             raise ModelError(f"{directory}: its tokenizer has no end-of-text token; set model.end_token_id")
@@ -226,3 +230,16 @@ class OwnTokenizer(Tokenizer):
     @override
     def save(self, directory: Path) -> None:
         self._inner.save_pretrained(directory)
+
+
+def _splits_as_written(tokenizer: Any, file: Path) -> bool:
+    """Whether a tokenizer normalises and splits texts as its tokenizer.json says; without such a file it does."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not file.is_file():
+        return True
+    loaded, written = (
+        json.dumps([rules.get("normalizer"), rules.get("pre_tokenizer")], sort_keys=True)
+        for rules in (json.loads(backend.to_str()), json.loads(file.read_text(encoding="utf-8")))
+    )
+    where = re.compile(r'"trim_offsets": (true|false)')  # says nothing of how a text is split
+    return where.sub("", loaded) == where.sub("", written)
