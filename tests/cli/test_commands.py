@@ -234,7 +234,7 @@ def test_train_and_search_are_given_their_arguments_as_they_are(command: str, mo
     [
         (
             ["tarin"],
-            "no command 'tarin' (did you mean train?); there are train, plan, search, data, runs, judge, compare",
+            "no command 'tarin' (did you mean train?); there are train, plan, search, data, runs, models, judge",
         ),
         (["nothing"], "no command 'nothing'; there are train,"),
         (["data", "adit"], "no command data 'adit' (did you mean audit?); there are preview, audit, export"),
