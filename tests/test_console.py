@@ -17,6 +17,7 @@ from medft.console import (
     say_marked,
     say_stage,
     track,
+    waiting,
     warn,
 )
 
@@ -90,6 +91,17 @@ def test_a_short_stage_has_no_line_and_a_terminal_has_none_at_all(
     for _ in track(range(10), "Tokenizing"):
         clock.now += 60
     assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_is_waited_for_is_shown_in_a_terminal_and_nowhere_else(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(console, "errors_console", console.Console(file=shown, force_terminal=is_terminal, width=80))
+    with waiting("Downloading it"):
+        pass
+    assert ("Downloading it" in shown.getvalue()) == is_terminal
 
 
 def test_times_and_sizes_have_one_unit() -> None:
