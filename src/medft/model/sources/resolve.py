@@ -7,14 +7,14 @@ from pathlib import Path
 from medft.config.schema import ModelConfig
 from medft.errors import ModelError
 from medft.files import file_digest
-from medft.model.sources import gguf, hub, pypi
+from medft.model.sources import gguf, hub, pypi, tensorflow
 
 
 def resolve(model: ModelConfig, cache: Path) -> Path | None:
     """Find the directory with the model's config, safetensors and tokenizer; None for a model made from scratch.
 
     Raises:
-        ModelError: it is not available or has no safetensors; the message says what to do.
+        ModelError: it is not available, or cannot be read; the message says what to do.
     """
     if model.source is None:
         return None
@@ -24,6 +24,8 @@ def resolve(model: ModelConfig, cache: Path) -> Path | None:
     local = find_local(model)
     if local and local.suffix == ".gguf":
         return gguf.convert(local, model, cache)
+    if local and (checkpoint := tensorflow.find_checkpoint(local)):
+        return tensorflow.convert(checkpoint, model, cache)
     return local or _check_files(hub.fetch(model.source))
 
 
@@ -31,7 +33,7 @@ def find_local(model: ModelConfig) -> Path | None:
     """Find the directory or the .gguf file that `model.source` names; None if it is elsewhere, or null.
 
     Raises:
-        ModelError: it is not there or has no safetensors.
+        ModelError: it is not there, or has neither safetensors nor a TensorFlow checkpoint.
     """
     if model.source is None or model.source.startswith("pypi:"):
         return None
@@ -41,7 +43,7 @@ def find_local(model: ModelConfig) -> Path | None:
             raise ModelError(f"model.source={model.source}: no such file")
         return path
     if path.is_dir():
-        return _check_files(path)
+        return path if tensorflow.find_checkpoint(path) else _check_files(path)
     if path.is_absolute() or model.source.startswith((".", "~")) or model.source.count("/") > 1:
         raise ModelError(f"model.source={model.source}: no such directory")
     return None
@@ -57,7 +59,12 @@ def digest_local(model: ModelConfig) -> str:
         return ""
     if local is None:
         return ""
-    files = [local] if local.is_file() else sorted(local.glob("*.safetensors"))
+    if local.is_file():
+        files = [local]
+    elif checkpoint := tensorflow.find_checkpoint(local):
+        files = tensorflow.list_files(checkpoint)
+    else:
+        files = sorted(local.glob("*.safetensors"))
     return _digest(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
 
 
