@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from medft.config.roles import SEEDS, TRAIN_SEED
+from medft.config.schema import Config
 from medft.console import track, warn
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
@@ -19,6 +20,7 @@ from medft.metrics.registry import BeforeAfter
 from medft.metrics.statistics import Estimate
 from medft.runs.local_run import LocalRun
 from medft.runs.metric_names import LOSS_CURVES, UNIGRAM_LOSS, flatten_judge, read_costs, read_estimate, read_results
+from medft.runs.pyfunc import describe_model
 from medft.runs.query import RunStore
 from medft.runs.remote_run import StoredRun
 from medft.runs.state import FINISHED, Curve
@@ -189,11 +191,12 @@ def log_verdicts(
     return metrics
 
 
-def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer) -> None:
-    """Log the tuned model and its tokenizer as a directory that transformers loads."""
+def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer, config: Config) -> None:
+    """Log the tuned model and its tokenizer as a directory that transformers loads, and that MLflow can serve."""
     folder = run.folder / "model"
     network.to("cpu").save_pretrained(folder)
     tokenizer.save(folder)
+    describe_model(folder, config)
     apply_umask(folder)
     run.log_file(folder, "model")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from medft.config.schema import Config
+from medft.config.schema import Config, GenerationConfig
 from medft.console import warn
 from medft.data.encode import decode_answer, encode_prompts
 from medft.data.example import Example
@@ -14,6 +14,20 @@ from medft.evaluation.generation import generate
 from medft.model.build import build_model
 from medft.runs.open import FinishedRun
 from medft.runs.state import FINISHED, PARENT
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """How a run has had its test answers written.
+
+    Attributes:
+        prompt: `dataset.prompt`.
+        seed: of what is sampled.
+    """
+
+    prompt: str
+    generation: GenerationConfig
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -32,17 +46,33 @@ class TrainedModel:
             input: what the question is about, where the prompt has a place for it.
             max_new_tokens: instead of the config's `generation.max_new_tokens`; running into it is warned of.
         """
-        generation = self.config.generation
-        if max_new_tokens is not None:
-            generation = generation.model_copy(update={"max_new_tokens": max_new_tokens})
-        if not generation.max_new_tokens:
-            raise InputError("the run has written no answers: say how long one may be, generation.max_new_tokens=256")
-        example = Example("ask", "ask", question, input, "")
-        prompts = encode_prompts([example], self.tokenizer, self.config.dataset.prompt)
-        written = generate(self.network, prompts, generation, 1, self.config.seed)[0]
-        if written.hit_limit:
-            warn(f"the answer ran into generation.max_new_tokens={generation.max_new_tokens}")
-        return decode_answer(written.token_ids, self.tokenizer)
+        settings = AnswerSettings(self.config.dataset.prompt, self.config.generation, self.config.seed)
+        return write_answer(self.network, self.tokenizer, settings, question, input, max_new_tokens)
+
+
+def write_answer(
+    network: PreTrainedModel,
+    tokenizer: Tokenizer,
+    settings: AnswerSettings,
+    question: str,
+    input: str = "",
+    max_new_tokens: int | None = None,
+) -> str:
+    """As `TrainedModel.answer`.
+
+    Raises:
+        InputError: nothing says how long the answer may be.
+    """
+    generation = settings.generation
+    if max_new_tokens is not None:
+        generation = generation.model_copy(update={"max_new_tokens": max_new_tokens})
+    if not generation.max_new_tokens:
+        raise InputError("the run has written no answers: say how long one may be, generation.max_new_tokens=256")
+    prompts = encode_prompts([Example("ask", "ask", question, input, "")], tokenizer, settings.prompt)
+    written = generate(network, prompts, generation, 1, settings.seed)[0]
+    if written.hit_limit:
+        warn(f"the answer ran into generation.max_new_tokens={generation.max_new_tokens}")
+    return decode_answer(written.token_ids, tokenizer)
 
 
 def load_model(run: FinishedRun) -> TrainedModel:
