@@ -32,7 +32,8 @@ def test_exported_members() -> None:
 
 
 def test_the_documented_lines_run(tmp_path: Path, ready_store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    [lines] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    lines, *asking = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, object] = {}
     exec(lines, names)
     run, earlier, comparison = names["run"], names["earlier"], names["comparison"]
@@ -51,6 +52,13 @@ def test_the_documented_lines_run(tmp_path: Path, ready_store: Path, capsys: pyt
     assert f"run=last: run {run.id} ({run.name})\n" in told.err
     command = run._opened.stored.state.tags["command"]
     assert command.startswith("medft train model=gpt2-nano dataset.size=60")
+    answer = run.load_model().answer("What causes gout?")
+    assert answer
+    capsys.readouterr()
+    for block, printed in zip(asking, (answer, str([answer])), strict=True):
+        assert len(block.splitlines()) == 3
+        exec(block, {})
+        assert capsys.readouterr().out == f"{printed}\n"
 
 
 def test_the_answer_is_the_one_of_the_test(tiny: Callable[..., Config]) -> None:

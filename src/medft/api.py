@@ -51,6 +51,25 @@ class Run:
         folder = Path(self._opened.stored.state.tags.get("output_dir", ""))
         return folder if folder.is_absolute() and folder.is_dir() else None
 
+    @property
+    def model_uri(self) -> str:
+        """What MLflow calls the trained model, where the run has saved one: `mlflow.pyfunc.load_model(run.model_uri)`.
+
+        MLflow is told where the run is tracked, and gets what it has not of the run yet.
+
+        Raises:
+            TrackerUnavailable: it cannot be had.
+        """
+        from medft.runs.delivery import deliver, find_mlflow_id
+        from medft.runs.local_run import LocalRun
+        from medft.runs.store import connect
+
+        stored, client = self._opened.stored, connect(self.config)
+        if not isinstance(stored, LocalRun):
+            return f"runs:/{stored.mlflow_id}/model"
+        deliver(stored, client)
+        return f"runs:/{find_mlflow_id(stored, client)}/model"
+
     def load_model(self) -> "TrainedModel":
         """Load the trained model: `run.load_model().answer("What is gout?")`.
 

@@ -121,7 +121,7 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
             probes = {name: each.probes for name, each in (("before", baseline), ("after", tuned)) if each}
             log_results(run, metrics, predictions, probes)
             if config.saves_model:
-                log_model(run, fitted.network, tokenizer)
+                log_model(run, fitted.network, tokenizer, config)
         if judge:
             say_stage(f"judging with {judge.name}")
             verdicts = judge_predictions(judge, predictions, config.paths.cache)

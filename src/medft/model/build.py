@@ -1,5 +1,6 @@
 """Builds a transformers model from its config and directory, and `finetune`: which of its weights are trained."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,20 @@ def build_model(model: ModelConfig, directory: Path | None, tokenizer: Tokenizer
     # greedy decoding whatever the model's own file suggests: `generation` decides how answers are generated
     network.generation_config = GenerationConfig(**ends)
     return network
+
+
+def check_shape(model: ModelConfig, actual: Mapping[str, Any]) -> None:
+    """Check that weights have the shape that the preset names.
+
+    Raises:
+        ModelError: they have another.
+    """
+    for key, expected in model.shape.items():
+        if actual.get(key) != expected:
+            raise ModelError(
+                f"model.source={model.source} has {key}={actual.get(key)}, but model={model.name} has {expected}: "
+                f"choose the preset that fits, or model=auto, or say model.shape.{key}={actual.get(key)}"
+            )
 
 
 def get_context_length(network: PreTrainedModel) -> int:
@@ -145,12 +160,7 @@ def _load_config(model: ModelConfig, directory: Path | None) -> PreTrainedConfig
     with broken_model(f"{directory}: its config.json cannot be used"):
         refuse_code(directory / "config.json", "model_type", lambda name: name in CONFIG_MAPPING)
         config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    for key, expected in model.shape.items():
-        if (actual := getattr(config, key, None)) != expected:
-            raise ModelError(
-                f"model.source={model.source} has {key}={actual}, but model={model.name} has {expected}: "
-                f"choose the preset that fits, or model=auto, or say model.shape.{key}={actual}"
-            )
+    check_shape(model, {key: getattr(config, key, None) for key in model.shape})
     return config
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from medft.config.paths import ADAPTERS
 from medft.config.roles import SEEDS, TRAIN_SEED
+from medft.config.schema import Config
 from medft.console import track, warn
 from medft.data.tokenizer import Tokenizer
 from medft.errors import InputError
@@ -37,6 +38,7 @@ from medft.runs.metric_names import (
     read_estimate,
     read_results,
 )
+from medft.runs.pyfunc import describe_model
 from medft.runs.query import RunStore
 from medft.runs.remote_run import StoredRun
 from medft.runs.state import FINISHED, Curve
@@ -239,11 +241,12 @@ def log_human_metrics(run: LocalRun, marks: Sequence[Mark], predictions: Sequenc
         run.log_metrics(flatten_human(results))
 
 
-def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer) -> None:
-    """Log the tuned model and its tokenizer as a directory that transformers loads."""
+def log_model(run: LocalRun, network: Any, tokenizer: Tokenizer, config: Config) -> None:
+    """Log the tuned model and its tokenizer as a directory that transformers loads, and that MLflow can serve."""
     folder = run.folder / "model"
     network.to("cpu").save_pretrained(folder)
     tokenizer.save(folder)
+    describe_model(folder, config)
     apply_umask(folder)
     run.log_file(folder, "model")
     if (adapters := run.folder / ADAPTERS).is_dir():

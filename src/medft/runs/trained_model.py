@@ -22,6 +22,20 @@ from medft.runs.state import FINISHED, PARENT, WEIGHTS
 
 
 @dataclass(frozen=True)
+class AnswerSettings:
+    """How a run has had its test answers written.
+
+    Attributes:
+        prompt: `dataset.prompt`.
+        seed: of what is sampled.
+    """
+
+    prompt: str
+    generation: GenerationConfig
+    seed: int
+
+
+@dataclass(frozen=True)
 class TrainedModel:
     """A network with its tokenizer, and the config that says how they are asked."""
 
@@ -42,13 +56,8 @@ class TrainedModel:
             input: what the question is about, where the prompt has a place for it.
             max_new_tokens: instead of the config's `generation.max_new_tokens`; running into it is warned of.
         """
-        given = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
-        generation = self.config.generation.model_copy(update=given)
-        check_length(generation)
-        written = generate(self.network, [self._encode(question, input)], generation, 1, self.config.seed)[0]
-        if written.hit_limit:
-            warn(f"the answer ran into generation.max_new_tokens={generation.max_new_tokens}")
-        return decode_answer(written.token_ids, self.tokenizer)
+        settings = AnswerSettings(self.config.dataset.prompt, self.config.generation, self.config.seed)
+        return write_answer(self.network, self.tokenizer, settings, question, input, max_new_tokens)
 
     def stream(
         self, question: str, input: str, generation: GenerationConfig, earlier: Sequence[str] = (), number: int = 0
@@ -73,6 +82,29 @@ class TrainedModel:
     def _encode(self, question: str, input: str) -> list[int]:
         example = Example("ask", "ask", question, input, "")
         return encode_prompts([example], self.tokenizer, self.config.dataset.prompt)[0]
+
+
+def write_answer(
+    network: PreTrainedModel,
+    tokenizer: Tokenizer,
+    settings: AnswerSettings,
+    question: str,
+    input: str = "",
+    max_new_tokens: int | None = None,
+) -> str:
+    """As `TrainedModel.answer`.
+
+    Raises:
+        InputError: nothing says how long the answer may be.
+    """
+    given = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
+    generation = settings.generation.model_copy(update=given)
+    check_length(generation)
+    prompts = encode_prompts([Example("ask", "ask", question, input, "")], tokenizer, settings.prompt)
+    written = generate(network, prompts, generation, 1, settings.seed)[0]
+    if written.hit_limit:
+        warn(f"the answer ran into generation.max_new_tokens={generation.max_new_tokens}")
+    return decode_answer(written.token_ids, tokenizer)
 
 
 def load_model(run: FinishedRun) -> TrainedModel:

@@ -1,20 +1,17 @@
 """Converts a GGUF file (llama.cpp's format) to a directory of safetensors, once."""
 
-import hashlib
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from medft.config.schema import ModelConfig
-from medft.console import say, warn
-from medft.errors import NOT_AS_WRITTEN, DamagedFile, ModelError, broken_model
-from medft.files import apply_umask, exclusive_lock, file_digest, read_json, write_json
+from medft.console import warn
+from medft.errors import broken_model
+from medft.files import apply_umask
+from medft.model.sources.converted import convert_once, digest_weights
 from medft.model.sources.pre_tokenizers import PRE_TOKENIZERS
 
 _FORMAT = "3"  # raise when what is written changes
-_DIGESTS = "digests.json"
 
 
 def convert(file: Path, model: ModelConfig, cache: Path) -> Path:
@@ -23,31 +20,8 @@ def convert(file: Path, model: ModelConfig, cache: Path) -> Path:
     Raises:
         ModelError: transformers cannot read the file, or its hash is not `model.sha256`.
     """
-    digest = file_digest(file)
-    if model.sha256 not in (None, digest):
-        raise ModelError(f"{file}: has sha256 {digest}, expected model.sha256={model.sha256}")
-    key = f"{digest}:{model.end_token_id}:{model.pad_token_id}:{_FORMAT}"
-    target = cache / "models" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    with exclusive_lock(target.with_name(f"{target.name}.lock")):
-        if target.exists() and not _is_as_written(target):
-            warn(f"{target}: {NOT_AS_WRITTEN}: converted anew")
-            shutil.rmtree(target)
-        if not target.exists():
-            say(f"converting {file.name} to safetensors (once, to {target})")
-            with tempfile.TemporaryDirectory(dir=target.parent) as directory:
-                written = Path(directory) / "model"
-                _write(file, model, written)
-                write_json(written / _DIGESTS, {each.name: file_digest(each) for each in written.iterdir()})
-                shutil.move(written, target)
-    return target
-
-
-def _is_as_written(folder: Path) -> bool:
-    try:
-        digests = read_json(folder / _DIGESTS)
-        return all(file_digest(folder / name) == digest for name, digest in digests.items())
-    except (DamagedFile, FileNotFoundError):
-        return False
+    key = f"{digest_weights(file, model)}:{model.end_token_id}:{model.pad_token_id}:{_FORMAT}"
+    return convert_once(file.name, key, cache, lambda target: _write(file, model, target))
 
 
 def _write(file: Path, model: ModelConfig, target: Path) -> None:

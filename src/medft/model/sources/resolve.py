@@ -7,7 +7,7 @@ from pathlib import Path
 from medft.config.schema import ModelConfig
 from medft.errors import ModelError
 from medft.files import file_digest
-from medft.model.sources import gguf, hub, pypi
+from medft.model.sources import gguf, hub, pypi, tensorflow
 
 NOT_PINNED = "not pinned"
 
@@ -19,7 +19,7 @@ def resolve(model: ModelConfig, cache: Path, may_download: bool = True) -> Path 
         may_download: whether what is not on this machine is asked for elsewhere.
 
     Raises:
-        ModelError: it is not available or has no safetensors; the message says what to do.
+        ModelError: it is not available, or cannot be read; the message says what to do.
     """
     if model.source is None:
         return None
@@ -29,6 +29,8 @@ def resolve(model: ModelConfig, cache: Path, may_download: bool = True) -> Path 
     local = find_local(model)
     if local and local.suffix == ".gguf":
         return gguf.convert(local, model, cache)
+    if local and (checkpoint := tensorflow.find_checkpoint(local)):
+        return tensorflow.convert(checkpoint, model, cache)
     return local or _check_files(hub.fetch(model.source, model.revision, may_download))
 
 
@@ -36,7 +38,8 @@ def find_local(model: ModelConfig) -> Path | None:
     """Find the directory or the .gguf file that `model.source` names; None if it is elsewhere, or null.
 
     Raises:
-        ModelError: it is not there or has no safetensors, or has a revision, which only a model on the hub has.
+        ModelError: it is not there, has neither safetensors nor a TensorFlow checkpoint, or has a revision, which only
+            a model on the hub has.
     """
     if model.source is None or model.source.startswith("pypi:"):
         return None
@@ -48,7 +51,7 @@ def find_local(model: ModelConfig) -> Path | None:
     if path.is_dir():
         if model.revision:
             raise ModelError(f"model.revision={model.revision}: model.source={model.source} is a directory here")
-        return _check_files(path)
+        return path if tensorflow.find_checkpoint(path) else _check_files(path)
     if path.is_absolute() or model.source.startswith((".", "~")) or model.source.count("/") > 1:
         raise ModelError(f"model.source={model.source}: no such directory")
     return None
@@ -64,7 +67,12 @@ def digest_local(model: ModelConfig) -> str:
         return ""
     if local is None:
         return ""
-    files = [local] if local.is_file() else sorted(local.glob("*.safetensors"))
+    if local.is_file():
+        files = [local]
+    elif checkpoint := tensorflow.find_checkpoint(local):
+        files = tensorflow.list_files(checkpoint)
+    else:
+        files = sorted(local.glob("*.safetensors"))
     return _digest(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
 
 
