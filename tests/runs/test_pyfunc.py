@@ -99,7 +99,7 @@ def test_what_is_no_question_is_one_line(folder: Path, data: Any, message: str) 
 
 
 def test_a_run_without_answers_asks_how_long_one_may_be(finished: Callable[..., Finished]) -> None:
-    run = finished("generation=none")
+    run = finished("generation.max_new_tokens=0")
     model = mlflow.pyfunc.load_model(str(run.artifacts / "model"))
     with pytest.raises(MlflowException, match="max_new_tokens=0: must be at least 1"):
         model.predict(QUESTION)
