@@ -115,6 +115,7 @@ def test_a_file_that_lacks_a_weight_is_refused(tmp_path: Path) -> None:
         read_back(file, larger)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRE_TOKENIZERS)
 def test_a_converted_file_splits_texts_as_it_says(name: str, tmp_path: Path, compose: Callable[..., Config]) -> None:
     model = make_model("llama", tmp_path / "own", pre_tokenizer=PRE_TOKENIZERS[name])
