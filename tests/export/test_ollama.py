@@ -97,8 +97,9 @@ def test_the_alpaca_prompt_with_and_without_input(tmp_path: Path, ollama: str) -
     write_gguf(model.network, tmp_path / "folder", file, "f32", "small")
     create_model(ollama, "small", file, make_modelfile(model, tmp_path / "folder", "none"))
     exported = read_back(file, model.network)
-    found = verify(model, exported, OllamaReader(ollama, "small"), QUESTIONS, LIMITS["f32"])
-    assert found.equal + found.near_ties == len(QUESTIONS)
+    twice = [each for each in QUESTIONS for _ in range(2)]  # what is asked again comes out of the server's cache
+    found = verify(model, exported, OllamaReader(ollama, "small"), twice, LIMITS["f32"])
+    assert found.equal + found.near_ties == len(twice)
 
 
 def test_a_server_that_is_not_there(written: tuple[Path, Modelfile]) -> None:

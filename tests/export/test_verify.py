@@ -10,7 +10,7 @@ import torch
 from medft.data.template import render_chat
 from medft.export.hf_folder import TEMPLATE, make_alpaca_template, write_folder
 from medft.export.readers import Reply, TransformersReader
-from medft.export.verify import Limits, NotVerified, Verification, _find_difference, verify
+from medft.export.verify import Limits, NotVerified, Verification, _find_difference, _find_text_difference, verify
 from medft.runs.trained_model import TrainedModel
 from tests.export.small import make_model
 from tests.export.test_gguf_file import QUESTIONS
@@ -104,7 +104,7 @@ class Other:
 
     def answer(self, questions: list[object]) -> object:
         for reply in self.reader.answer(questions):  # type: ignore[arg-type]
-            yield Reply(reply.prompt, self.change(reply.answer), reply.text)
+            yield Reply(reply.prompt, self.change(reply.answer or []), reply.text)
 
 
 def test_near_ties_are_counted_and_others_refused(model: TrainedModel, exported: Path) -> None:
@@ -130,6 +130,21 @@ def test_near_ties_are_counted_and_others_refused(model: TrainedModel, exported:
 )
 def test_where_two_answers_differ_first(own: list[int], other: list[int], first: int | None) -> None:
     assert _find_difference(own, other, end=9) == first
+
+
+def test_where_a_text_differs_first(model: TrainedModel) -> None:
+    ids = [*model.tokenizer.encode("It is gout 痛风 indeed."), 50256]
+    gout = model.tokenizer.encode(" gout")
+    place = ids.index(gout[0])
+    for text, first in (
+        ("It is gout 痛风 indeed.", None),
+        (" It is gout 痛风 indeed.\n", None),
+        ("It is not.", place),
+        ("It is gout 痛风 indeed. Yes.", len(ids) - 1),
+    ):
+        assert _find_text_difference(model.tokenizer, ids, text) == first, text
+    cut = _find_text_difference(model.tokenizer, ids, "It is gout 痛")
+    assert cut is not None and model.tokenizer.decode(ids[:cut]).startswith("It is gout 痛")
 
 
 def test_the_alpaca_template_says_what_the_training_read(model: TrainedModel) -> None:

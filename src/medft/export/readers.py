@@ -26,12 +26,12 @@ class Reply:
 
     Attributes:
         prompt: token ids of the question in its prompt.
-        answer: token ids of what it wrote, without the one that ends it.
+        answer: token ids of what it wrote; None = it tells the text only.
         text: the same as it gives it.
     """
 
     prompt: list[int]
-    answer: list[int]
+    answer: list[int] | None
     text: str
 
 
@@ -159,12 +159,18 @@ class OllamaReader:
     def answer(self, questions: Sequence[Example]) -> Iterator[Reply]:
         """Answer each, one after the other."""
         for question in questions:
-            asked = {"model": self._model, "prompt": question.instruction, "stream": False}
+            asked: dict[str, Any] = {"model": self._model, "prompt": question.instruction, "stream": False}
             if question.input:
                 asked["system"] = question.input
-            told = _post(self._client, "/api/generate", asked, self.name)
+            told = self._ask(asked)
+            if not told.get("prompt_eval_count"):  # it has read this question last, and does not count it again
+                self._ask(asked | {"prompt": "Another one", "options": {"num_predict": 1}})
+                told = self._ask(asked)
             ids, count = told.get("context") or [], int(told.get("prompt_eval_count") or 0)
-            yield Reply(ids[:count], ids[count:], told["response"])
+            yield Reply(ids[:count], None, told["response"])  # what follows is the text, encoded anew
+
+    def _ask(self, asked: dict[str, Any]) -> Any:
+        return _post(self._client, "/api/generate", asked, self.name)
 
 
 def _cut(ids: Sequence[int], ends: set[int]) -> list[int]:

@@ -13,6 +13,7 @@ import torch
 from medft.console import progress
 from medft.data.encode import Encoded, encode_examples
 from medft.data.example import Example
+from medft.data.tokenizer import Tokenizer
 from medft.errors import MedftError
 from medft.evaluation.evaluate import compute_answer_losses
 from medft.evaluation.generation import generate
@@ -22,6 +23,7 @@ from medft.runs.trained_model import TrainedModel
 
 NEAR_TIE = 0.05  # logits; other kernels round otherwise
 LOSS_SHARE = 0.001  # of bits per byte
+_SHOWN = 40  # characters of what differs
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def verify(
         for row, mine, question, reply in zip(encoded, own, questions, reader.answer(questions), strict=True):
             advance("", 1)
             _check_prompt(reader, model, question, row.prompt, reply)
-            first = _find_difference(mine.token_ids, reply.answer, end)
+            if reply.answer is None:
+                first = _find_text_difference(model.tokenizer, mine.token_ids, reply.text)
+            else:
+                first = _find_difference(mine.token_ids, reply.answer, end)
             if first is None:
                 equal += 1
                 continue
@@ -151,6 +156,16 @@ def _find_difference(own: Sequence[int], other: Sequence[int], end: int) -> int 
     return None if len(mine) == len(their) else min(len(mine), len(their))
 
 
+def _find_text_difference(tokenizer: Tokenizer, own: Sequence[int], text: str) -> int | None:
+    """The first token of an answer that is not in a text any more; None = it is the same text."""
+    ids = [each for each in own if each != tokenizer.end_token_id]
+    if tokenizer.decode(ids).strip() == text.strip():
+        return None
+    # a token may end within a character
+    starts = (tokenizer.decode(ids[:size]).rstrip("\ufffd").strip() for size in range(1, len(ids) + 1))
+    return next((size for size, start in enumerate(starts) if not text.strip().startswith(start)), len(ids))
+
+
 @torch.inference_mode()
 def _measure_gap(network: Any, ids: Sequence[int]) -> float:
     """By how much the best logit of the next token is above the second best."""
@@ -161,9 +176,11 @@ def _measure_gap(network: Any, ids: Sequence[int]) -> float:
 
 def _describe_difference(model: TrainedModel, question: Example, own: Sequence[int], reply: Reply, first: int) -> str:
     end = model.tokenizer.end_token_id
+    ids = [each for each in own if each != end]
+    before = len(model.tokenizer.decode(ids[:first]))
     mine, other = (
-        repr(model.tokenizer.decode(list(ids[first : first + 8]), with_special=True)) if ids[first:] else "its end"
-        for ids in ([each for each in own if each != end], reply.answer)
+        repr(text[before : before + _SHOWN]) if text[before:] else "its end"
+        for text in (model.tokenizer.decode(ids), reply.text)
     )
     return (
         f"answers {question.instruction[:60]!r} otherwise from token {first + 1} on: {other} where the exported weights"
