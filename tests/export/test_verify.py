@@ -143,6 +143,8 @@ def test_where_a_text_differs_first(model: TrainedModel) -> None:
         ("It is gout 痛风 indeed. Yes.", len(ids) - 1),
     ):
         assert _find_text_difference(model.tokenizer, ids, text) == first, text
+    assert _find_text_difference(model.tokenizer, ids, "It is gout", is_cut=True) is None
+    assert _find_text_difference(model.tokenizer, ids, "It is not", is_cut=True) == place
     cut = _find_text_difference(model.tokenizer, ids, "It is gout 痛")
     assert cut is not None and model.tokenizer.decode(ids[:cut]).startswith("It is gout 痛")
 

@@ -90,10 +90,11 @@ def describe_checks(found: Verification) -> dict[str, str]:
     """The rows of the table of checks."""
     own, exported = found.bits_per_byte
     ties = f", {found.near_ties} differ first at a near-tie (logits {found.largest_gap:.3f} apart)"
+    cut = f" ({found.cut} as far as it goes: it gives up where an answer repeats a token for long)"
     return {
         f"prompts read by {found.reader}": f"the same token ids in {found.questions} of {found.questions}",
         f"answers written by {found.reader}": f"the same text in {found.equal} of {found.questions}"
-        f"{ties if found.near_ties else ''}",
+        f"{cut if found.cut else ''}{ties if found.near_ties else ''}",
         "bits per byte of the expected answers": f"{own:.4f} trained, {exported:.4f} exported "
         f"({found.loss_difference:+.3%})",
     }

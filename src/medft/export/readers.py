@@ -28,11 +28,13 @@ class Reply:
         prompt: token ids of the question in its prompt.
         answer: token ids of what it wrote; None = it tells the text only.
         text: the same as it gives it.
+        is_cut: whether the reader gave up on it.
     """
 
     prompt: list[int]
     answer: list[int] | None
     text: str
+    is_cut: bool = False
 
 
 class Reader(Protocol):
@@ -162,12 +164,14 @@ class OllamaReader:
             asked: dict[str, Any] = {"model": self._model, "prompt": question.instruction, "stream": False}
             if question.input:
                 asked["system"] = question.input
-            told = self._ask(asked)
+            written = told = self._ask(asked)
+            if not told["done"]:  # it gave up, as it does at 30 equal tokens in a row, and tells nothing else
+                told = self._ask(asked | {"options": {"num_predict": 1}})
             if not told.get("prompt_eval_count"):  # it has read this question last, and does not count it again
                 self._ask(asked | {"prompt": "Another one", "options": {"num_predict": 1}})
-                told = self._ask(asked)
-            ids, count = told.get("context") or [], int(told.get("prompt_eval_count") or 0)
-            yield Reply(ids[:count], None, told["response"])  # what follows is the text, encoded anew
+                told = self._ask(asked | {"options": {"num_predict": 1}})
+            prompt = (told.get("context") or [])[: int(told.get("prompt_eval_count") or 0)]
+            yield Reply(prompt, None, written["response"], not written["done"])  # its context is a text encoded anew
 
     def _ask(self, asked: dict[str, Any]) -> Any:
         return _post(self._client, "/api/generate", asked, self.name)

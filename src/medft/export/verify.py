@@ -51,6 +51,7 @@ class Verification:
         reader: whose code has answered.
         questions: how many were asked.
         equal: of how many the answers are equal.
+        cut: how many of these the reader gave up on, which are equal as far as they go.
         near_ties: of how many they differ first where two tokens are as good as equal.
         largest_gap: of the two best logits there, the largest.
         bits_per_byte: of the trained model and of the exported weights, on these questions.
@@ -59,6 +60,7 @@ class Verification:
     reader: str
     questions: int
     equal: int
+    cut: int
     near_ties: int
     largest_gap: float
     bits_per_byte: tuple[float, float]
@@ -89,7 +91,7 @@ def verify(
     """
     encoded = encode_examples(questions, model.tokenizer, model.config.dataset.prompt)
     losses = tuple(_measure_loss(each, encoded, questions, model) for each in (model.network, exported))
-    result = Verification(reader.name, len(questions), 0, 0, 0.0, (losses[0], losses[1]))
+    result = Verification(reader.name, len(questions), 0, 0, 0, 0.0, (losses[0], losses[1]))
     if not abs(result.loss_difference) <= limits.loss:
         raise NotVerified(
             f"the exported weights are others: {losses[1]:.4f} bits per byte on {len(questions)} test questions, and "
@@ -99,24 +101,26 @@ def verify(
     greedy = model.config.generation.model_copy(update={"do_sample": False, "repetition_penalty": 1.0})
     own = generate(exported, [row.prompt for row in encoded], greedy, None, model.config.seed)
     end = model.tokenizer.end_token_id
-    equal, gaps = 0, []
+    equal, cut, gaps = 0, 0, []
     with progress(f"Asking {reader.name}", len(questions)) as advance:
         for row, mine, question, reply in zip(encoded, own, questions, reader.answer(questions), strict=True):
             advance("", 1)
             _check_prompt(reader, model, question, row.prompt, reply)
             if reply.answer is None:
-                first = _find_text_difference(model.tokenizer, mine.token_ids, reply.text)
+                first = _find_text_difference(model.tokenizer, mine.token_ids, reply.text, reply.is_cut)
             else:
                 first = _find_difference(mine.token_ids, reply.answer, end)
             if first is None:
-                equal += 1
+                equal, cut = equal + 1, cut + reply.is_cut
                 continue
             gap = _measure_gap(exported, row.prompt + mine.token_ids[:first])
             if gap > limits.near_tie:
                 told = _describe_difference(model, question, mine.token_ids, reply, first)
                 raise NotVerified(f"{reader.name} {told}, by {gap:.3f} of a logit (rounding: {limits.near_tie})")
             gaps.append(gap)
-    return Verification(reader.name, len(questions), equal, len(gaps), max(gaps, default=0.0), result.bits_per_byte)
+    return Verification(
+        reader.name, len(questions), equal, cut, len(gaps), max(gaps, default=0.0), result.bits_per_byte
+    )
 
 
 def _measure_loss(network: Any, encoded: Sequence[Encoded], questions: Sequence[Example], model: TrainedModel) -> float:
@@ -156,10 +160,13 @@ def _find_difference(own: Sequence[int], other: Sequence[int], end: int) -> int 
     return None if len(mine) == len(their) else min(len(mine), len(their))
 
 
-def _find_text_difference(tokenizer: Tokenizer, own: Sequence[int], text: str) -> int | None:
-    """The first token of an answer that is not in a text any more; None = it is the same text."""
+def _find_text_difference(tokenizer: Tokenizer, own: Sequence[int], text: str, is_cut: bool = False) -> int | None:
+    """The first token of an answer that is not in a text any more; None = it is the same text, or begins with it where
+    the text is cut.
+    """
     ids = [each for each in own if each != tokenizer.end_token_id]
-    if tokenizer.decode(ids).strip() == text.strip():
+    whole = tokenizer.decode(ids).strip()
+    if whole == text.strip() or (is_cut and whole.startswith(text.strip())):
         return None
     # a token may end within a character
     starts = (tokenizer.decode(ids[:size]).rstrip("\ufffd").strip() for size in range(1, len(ids) + 1))
