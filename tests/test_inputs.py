@@ -43,16 +43,22 @@ class Server:
 
     def __init__(self) -> None:
         self.body, self.stated, self.asked = b"", None, 0
+        self.goes_on, self.ranges = True, list[str | None]()
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.asked += 1
-                self.send_response(200)
-                if server.stated is not None:
-                    self.send_header("Content-Length", str(server.stated))
+                body, stated, there = server.body, server.stated, self.headers.get("Range")
+                server.ranges.append(there)
+                if there and server.goes_on:
+                    first = int(there.removeprefix("bytes=").removesuffix("-"))
+                    body, stated = body[first:], len(body) - first
+                self.send_response(206 if there and server.goes_on else 200)
+                if stated is not None:
+                    self.send_header("Content-Length", str(stated))
                 self.end_headers()
-                self.wfile.write(server.body)
+                self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -175,7 +181,6 @@ def test_the_archive_is_downloaded_once_and_read_from_the_cache_then(
 
 
 BROKEN = {
-    "cut off": (lambda body: (body[:1000], len(body)), r"IncompleteRead|only 1000 of \d+ bytes came"),
     "cut off without a length": (lambda body: (body[:1000], None), "what came is no whole zip file"),
     "a page of a proxy": (lambda body: (b"<html>log in</html>", 19), "what came is no whole zip file"),
     "endless": (lambda body: (bytes(3_000_000), None), "larger than 1.0 MB"),
@@ -191,12 +196,43 @@ def test_a_broken_download_leaves_nothing_in_the_cache(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer, reason = BROKEN[name]
-    monkeypatch.setattr("medft.data.readers.medquad._LARGEST_DOWNLOAD", 1_000_000)
+    monkeypatch.setattr("medft.data.readers.download._LARGEST", 1_000_000)
     server.serve(*answer(release.read_bytes()))
     code, out, err = typed("fetch", BEYOND)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert re.search(f"cannot be downloaded \\(({reason})", err)
     assert [path.suffix for path in release.parents[1].glob("cache/medquad/*")] == [".lock"]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+@pytest.mark.parametrize("other", [False, True])
+def test_a_download_that_broke_off_goes_on_where_it_ended(
+    goes_on: bool,
+    other: bool,
+    server: Server,
+    release: Path,
+    typed: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+) -> None:
+    body = release.read_bytes()
+    server.serve(body[:1000], len(body))
+    code, out, err = typed("fetch", BEYOND)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.search(
+        r"\((IncompleteRead|only 1000 of \d+ bytes came).*1,000 bytes are kept, and a new try goes on\)", err
+    )
+    server.goes_on = goes_on
+    if other:  # there is another release by now, of which the first part is none
+        with zipfile.ZipFile(release, "w") as archive:
+            archive.writestr("MedQuAD-master/1_Test_QA/0.xml", DOCUMENT.format("x" * 2000))
+            for number in range(1, 230):
+                archive.writestr(f"MedQuAD-master/1_Test_QA/{number:04}.xml", DOCUMENT.format(number))
+        body = release.read_bytes()
+    server.serve(body, len(body))
+    assert typed("fetch", BEYOND)[0] == 0
+    assert server.ranges == [None, "bytes=1000-", *([None] if goes_on and other else [])]
+    assert (tmp_path / "cache" / "medquad" / f"{key(server.url)}.zip").read_bytes() == body
+    assert not list((tmp_path / "cache" / "medquad").glob("*.part"))
 
 
 def test_medft_data_is_a_directory_or_a_zip_or_a_folder_with_the_zip_in_it(

@@ -38,7 +38,7 @@ DOWNLOADS = "downloaded models and data"
 
 _DAY, _MINUTES = 86400.0, 600.0
 _MADE_ANEW = ("data/rows-*.arrow", "data/tokens-*.arrow", "baselines/*.json", "models/*/config.json")
-_DOWNLOADED = ("gguf/*.gguf", "medquad/*.zip")
+_DOWNLOADED = ("gguf/*.gguf", "medquad/*.zip", "medquad/*.part")
 _START = {".hydra", "error.txt", LOCK, SKIPPED_ROWS}  # what a start leaves that came to no run
 _OWN_FOLDERS = "outputs/[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]/*"  # not those that a user has named
 _REST = re.compile(r".*\.[0-9a-f]{8}\.(part|removed)")

@@ -4,15 +4,13 @@ Ben Abacha and Demner-Fushman, "A Question-Entailment Approach to Question Answe
 """
 
 import html
-import http.client
 import re
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Annotated
+from typing import Annotated
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
@@ -22,17 +20,16 @@ from typing_extensions import override
 from medft.config.options import list_file_readers
 from medft.config.paths import data_place, downloaded_archive
 from medft.config.section import Role
-from medft.console import format_size, say, track, waiting
+from medft.console import say, track
 from medft.data.example import BadRow, Example
 from medft.data.readers.base import Reader, is_remote, make_example, normalize_name, require_path
+from medft.data.readers.download import download_zip
 from medft.errors import DataError
-from medft.files import exclusive_lock, write_atomically
 
 Document = tuple[str, bytes]  # file name inside the release, XML
 _LARGEST = 32 * 2**20  # bytes of one file; the largest of MedQuAD has 0.2 MB
 _LARGEST_SUM = 4 * 2**30  # bytes of all files
 _MOST = 1_000_000  # files
-_LARGEST_DOWNLOAD = 2**30  # bytes; the release has 0.01 GB
 
 # Only names that HTML has, and only attributes with a value, so that "p <0.05" and "a<b then c>d" stay as they are.
 _NAMES = (
@@ -91,7 +88,17 @@ class MedQuAD(Reader):
     @override
     def fetch(self) -> str:
         """Download the release, where the path is a URL."""
-        return str(_download(self.path, self.cache_dir, self._name) if is_remote(self.path) else self._find())
+        if not is_remote(self.path):
+            return str(self._find())
+        target = downloaded_archive(self.cache_dir, self.path)
+        try:
+            download_zip(self.path, target)
+        except OSError as error:
+            raise DataError(
+                f"{self._name}: cannot be downloaded ({error}); download it elsewhere, and name the copy with "
+                "MEDFT_DATA=FILE in the environment, or with dataset=medquad dataset.path=FILE"
+            ) from None
+        return str(target)
 
     @property
     def _name(self) -> str:
@@ -154,51 +161,6 @@ class MedQuAD(Reader):
 def _find_first(element: Element, *names: str) -> Element:
     """Find the first child that has one of the names; an empty element if there is none."""
     return next((child for name in names if (child := element.find(name)) is not None), Element(names[0]))
-
-
-def _download(url: str, cache: str, name: str) -> Path:
-    """Download the zip behind a URL to the cache, once.
-
-    Args:
-        name: how the user knows the URL.
-    """
-    target = downloaded_archive(cache, url)
-    with exclusive_lock(target.with_suffix(".zip.lock")):
-        if zipfile.is_zipfile(target):
-            return target
-        try:
-            with write_atomically(target) as partial:
-                with partial.open("wb") as file:
-                    _copy_reply(url, file)
-                if not zipfile.is_zipfile(partial):  # a page of a proxy, or the connection was closed early
-                    raise OSError("what came is no whole zip file")
-        except (http.client.HTTPException, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise DataError(
-                f"{name}: cannot be downloaded ({reason}); download it elsewhere, and name the copy with MEDFT_DATA="
-                "FILE in the environment, or with dataset=medquad dataset.path=FILE"
-            ) from None
-    say(f"downloaded {url}")
-    return target
-
-
-def _copy_reply(url: str, file: IO[bytes]) -> None:
-    """Write what a URL has to a file.
-
-    Raises:
-        OSError: it cannot be reached, sends less than it said, or more than is taken.
-    """
-    with waiting(f"Downloading {url}"):
-        reply = urllib.request.urlopen(url, timeout=30)  # noqa: S310 (http only)
-    with reply:
-        total = int(reply.headers.get("Content-Length") or 0)
-        chunks = iter(lambda: reply.read(1 << 18), b"")
-        for chunk in track(chunks, "Downloading MedQuAD", total=total / (1 << 18) or None):
-            file.write(chunk)
-            if file.tell() > _LARGEST_DOWNLOAD:
-                raise OSError(f"larger than {format_size(_LARGEST_DOWNLOAD)}")
-    if total and file.tell() != total:
-        raise OSError(f"only {file.tell()} of {total} bytes came")
 
 
 def _list_xml(folder: Path) -> Iterator[Path]:
