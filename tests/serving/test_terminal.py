@@ -1,5 +1,6 @@
 """`medft chat` in a terminal, as a person has it."""
 
+import codecs
 import os
 import pty
 import select
@@ -20,16 +21,22 @@ def test_ctrl_c_stops_an_answer_and_not_the_program(finished: Callable[..., Fini
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "medft.cli.main", "chat", f"run={folder}", "generation.max_new_tokens=1000"]
     chat = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
-    told = ""
+    told, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")  # a read may end within a character
 
-    def wait_for(text: str, more: int = 0) -> None:
-        """Read until a text has come, and so many characters after it, and forget them."""
+    def wait_for(text: str, more: int = 0, interrupts: bool = False) -> None:
+        """Read until a text has come, and so many characters after it, and forget them.
+
+        Args:
+            interrupts: once a second, as one does whose Ctrl-C fell between the prompt and the waiting for a key.
+        """
         nonlocal told
         deadline = time.monotonic() + 120
         while text not in told or len(told) < told.index(text) + len(text) + more:
             assert time.monotonic() < deadline, told
+            if interrupts:
+                chat.send_signal(signal.SIGINT)
             if select.select([ours], [], [], 1)[0]:
-                told += os.read(ours, 1000).decode(errors="replace")
+                told += decoder.decode(os.read(ours, 1000))
         told = told[told.index(text) + len(text) :]
 
     try:
@@ -40,8 +47,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_program(finished: Callable[..., Fini
         chat.send_signal(signal.SIGINT)
         wait_for("(stopped)")
         wait_for("> ")
-        chat.send_signal(signal.SIGINT)
-        wait_for("Ctrl-D or /quit ends")
+        wait_for("Ctrl-D or /quit ends", interrupts=True)
         assert chat.poll() is None
     finally:
         chat.kill()
