@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from medft.config.schema import Config
 from medft.data.example import Example
+from medft.data.pre_tokenizers import PRE_TOKENIZERS, name_pre_tokenizer
 from medft.data.tokenizer import OwnTokenizer
 from medft.errors import ModelError
 from medft.export import gguf_tensors
@@ -21,7 +22,6 @@ from medft.export.hf_folder import write_folder
 from medft.export.readers import start_llama
 from medft.export.verify import LIMITS, Limits, NotVerified, verify
 from medft.model.sources.gguf import convert
-from medft.model.sources.pre_tokenizers import PRE_TOKENIZERS, name_pre_tokenizer
 from medft.runs.trained_model import TrainedModel
 from tests.export.small import SHAPES, make_model
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from medft.data.pre_tokenizers import name_pre_tokenizer
 from medft.errors import ModelError
 from medft.export.gguf_tensors import Architecture, find_architecture, rename
-from medft.model.sources.pre_tokenizers import name_pre_tokenizer
 
 NumberType = Literal["f32", "f16", "bf16", "q8_0"]
 NUMBER_TYPES: tuple[NumberType, ...] = get_args(NumberType)

@@ -6,10 +6,10 @@ from typing import Any
 
 from medft.config.schema import ModelConfig
 from medft.console import warn
+from medft.data.pre_tokenizers import PRE_TOKENIZERS
 from medft.errors import broken_model
 from medft.files import apply_umask
 from medft.model.sources.converted import convert_once, digest_weights
-from medft.model.sources.pre_tokenizers import PRE_TOKENIZERS
 
 _FORMAT = "3"  # raise when what is written changes
 
