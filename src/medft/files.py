@@ -4,15 +4,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from medft.errors import NOT_AS_WRITTEN, DamagedFile, InputError
+
+Row = TypeVar("Row")
 
 _CHECKSUM = "checksum"
 _REMEMBERED = 6  # checksums of a file and of those before it
@@ -104,6 +106,32 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
     with write_atomically(file) as partial:
         checked = {**content, _CHECKSUM: json_digest(content)}
         partial.write_text(json.dumps(checked, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write an object a line."""
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def read_json_lines(path: Path, read: Callable[[dict[str, Any]], Row], what: str) -> list[Row]:
+    """Read what `write_json_lines` has written.
+
+    Args:
+        read: makes of an object what it stands for, or fails.
+        what: an object should be, for the message.
+
+    Raises:
+        DamagedFile: it is something else; names the line.
+    """
+    rows = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                rows.append(read(json.loads(line)))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise DamagedFile(f"{path}:{number}: not {what}") from None
+    return rows
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from typing_extensions import override
 
 from medft.config.schema import ModelConfig
+from medft.data.pre_tokenizers import is_same_split
 from medft.data.template import render_chat
 from medft.errors import ModelError, broken_model
 
@@ -237,9 +238,5 @@ def _splits_as_written(tokenizer: Any, file: Path) -> bool:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or not file.is_file():
         return True
-    loaded, written = (
-        json.dumps([rules.get("normalizer"), rules.get("pre_tokenizer")], sort_keys=True)
-        for rules in (json.loads(backend.to_str()), json.loads(file.read_text(encoding="utf-8")))
-    )
-    where = re.compile(r'"trim_offsets": (true|false)')  # says nothing of how a text is split
-    return where.sub("", loaded) == where.sub("", written)
+    loaded, written = json.loads(backend.to_str()), json.loads(file.read_text(encoding="utf-8"))
+    return all(is_same_split(loaded.get(key), written.get(key)) for key in ("normalizer", "pre_tokenizer"))

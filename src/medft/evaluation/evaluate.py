@@ -79,12 +79,10 @@ def evaluate(
     values = measure_answers([row.output for row in test], texts[: len(test)]) if writes else [{} for _ in test]
     answers = []
     for place, (row, loss, text) in enumerate(zip(test, losses, texts, strict=False)):  # the probes come after
-        read = row.output
-        if loss.cut:  # only what the loss has read; end-of-text, which has a loss but no bytes, is not among it
-            read = tokenizer.decode(encoded[place].answer[: loss.tokens])
         scores = AnswerScores(
             answer=text, hit_limit=writes and generated[place].hit_limit,
-            nats=loss.nats, tokens=loss.tokens, cut=loss.cut, bytes=len(read.encode()),
+            nats=loss.nats, tokens=loss.tokens, cut=loss.cut,
+            bytes=count_bytes_read(row.output, encoded[place], loss, tokenizer),
             words=len(text.split()), expected_words=len(row.output.split()),
             values=values[place],
         )  # fmt: skip
@@ -119,6 +117,11 @@ def compute_answer_losses(network: Any, rows: Sequence[Encoded], max_length: int
         nats = supervised_loss(network, pad([sample], pad_token_id=0).to(network.device))
         losses.append(AnswerLoss(float(nats), sample.supervised, cut))
     return losses
+
+
+def count_bytes_read(expected: str, row: Encoded, loss: AnswerLoss, tokenizer: Tokenizer) -> int:
+    """The UTF-8 bytes of an expected answer that its loss has read; end-of-text has a loss, but no bytes."""
+    return len((tokenizer.decode(row.answer[: loss.tokens]) if loss.cut else expected).encode())
 
 
 def compute_unigram_losses(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medft.data.example import Example
-from medft.errors import DamagedFile
 from medft.evaluation.judges.base import Verdict
+from medft.files import read_json_lines, write_json_lines
 from medft.metrics.metric import AnswerScores
 
 Side = Literal["baseline", "test"]  # the answers before, and after fine-tuning
@@ -96,8 +96,7 @@ def collect_baseline(predictions: Sequence[Prediction]) -> list[AnswerScores] | 
 
 def write_jsonl(predictions: Iterable[Prediction], path: Path) -> None:
     """One JSON object a line: `predictions.jsonl`."""
-    lines = [json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in predictions]
-    path.write_text("".join(lines), encoding="utf-8")
+    write_json_lines(path, map(asdict, predictions))
 
 
 def read_jsonl(path: Path) -> list[Prediction]:
@@ -106,14 +105,7 @@ def read_jsonl(path: Path) -> list[Prediction]:
     Raises:
         DamagedFile: it is something else; names the line.
     """
-    rows = []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                rows.append(_read_row(json.loads(line)))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                raise DamagedFile(f"{path}:{number}: not a prediction as runs log it") from None
-    return rows
+    return read_json_lines(path, _read_row, "a prediction as runs log it")
 
 
 def _read_row(row: dict[str, Any]) -> Prediction:

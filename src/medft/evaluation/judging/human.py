@@ -1,14 +1,13 @@
 """Marks by people: which of a question's two answers is better, given without knowing which is which."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from medft.errors import DamagedFile
 from medft.evaluation.predictions import Prediction, list_groups, list_judges
+from medft.files import read_json_lines, write_json_lines
 from medft.metrics.statistics import Estimate, Ratio
 
 Choice = Literal["better", "worse", "equal"]
@@ -106,7 +105,7 @@ def _estimate_share(hits: Sequence[bool], groups: Sequence[str]) -> Estimate:
 
 def write_marks(marks: Iterable[Mark], path: Path) -> None:
     """One JSON object a line: `human_marks.jsonl`."""
-    path.write_text("".join(f"{json.dumps(asdict(each), ensure_ascii=False)}\n" for each in marks), encoding="utf-8")
+    write_json_lines(path, map(asdict, marks))
 
 
 def read_marks(path: Path) -> list[Mark]:
@@ -115,13 +114,11 @@ def read_marks(path: Path) -> list[Mark]:
     Raises:
         DamagedFile: it is something else; names the line.
     """
-    marks = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            mark = Mark(**json.loads(line))
-            if mark.choice not in CHOICES:
-                raise ValueError
-        except (ValueError, TypeError):
-            raise DamagedFile(f"{path}:{number}: not a mark as runs log it") from None
-        marks.append(mark)
-    return marks
+    return read_json_lines(path, _read_mark, "a mark as runs log it")
+
+
+def _read_mark(row: dict[str, Any]) -> Mark:
+    mark = Mark(**row)
+    if mark.choice not in CHOICES:
+        raise ValueError(mark.choice)
+    return mark
