@@ -10,6 +10,7 @@ import pytest
 import medft
 from medft.cli.main import main
 from medft.config.schema import Config
+from medft.errors import ModelError
 from medft.export import export as exporting
 from medft.export.hf_folder import write_folder
 from tests.composed import TINY
@@ -105,3 +106,23 @@ def test_a_file_for_llama(run: Finished, kind: str, tmp_path: Path, capsys: pyte
     assert main(arguments) == 0
     assert "prompts read by llama.cpp: the same token ids in 12 of 12" in capsys.readouterr().out
     assert (tmp_path / "x" / f"small-{kind}.gguf").is_file()
+
+
+def test_a_prompt_that_ollama_cannot_have_is_no_obstacle_for_llama(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("llama", tmp_path / "own", "chat")
+
+    def write_another_template(*arguments: object) -> None:
+        write_folder(*arguments)  # type: ignore[arg-type]
+        (arguments[1] / "chat_template.jinja").write_text("{{ messages[-1]['content'] }}{{ messages | length }}")  # type: ignore[operator]
+
+    monkeypatch.setattr(exporting, "write_folder", write_another_template)
+    for to in ("gguf", "ollama"):
+        options = exporting.Options(to, "f16", tmp_path / to, "small", "", 0)  # type: ignore[arg-type]
+        if to == "ollama":
+            with pytest.raises(ModelError, match="to=ollama: the chat template"):
+                exporting._write_file(model, tmp_path / to, options)
+        else:
+            file, modelfile = exporting._write_file(model, tmp_path / to, options)
+            assert file.is_file() and modelfile is None

@@ -41,7 +41,7 @@ def _say_next(options: "Options") -> None:
     if options.to == "hf":
         say(f"hand it on:    hf upload YOU/{options.name} {options.folder}")
     elif options.to == "gguf":
-        say(f"ask it:        llama-server -m {options.folder}/{options.name}-{options.kind}.gguf")
+        say(f"ask it:        llama-server -m {options.folder / options.file_name}")
     else:
         say(f"ask it:        ollama run {options.name} 'What is gout?'")
     say(f"read:          {options.folder / 'README.md'}")

@@ -9,6 +9,7 @@ from medft.export.verify import Verification
 from medft.report.table import Table, format_before_after
 from medft.runs.record import RunRecord
 
+_RANDOM = "random weights"
 _COLUMNS = ("metric", "before", "after", "difference", "p")
 _WARNING = (
     "**Not medical advice.** A small language model that was fine-tuned on questions and answers writes texts that "
@@ -24,33 +25,17 @@ def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[s
         settings: what the export is, by what it is called.
         how: how to ask the model, in Markdown.
     """
-    params, tags = record.params, record.tags
-    named = params.get("model.source") or "None"
-    is_hub = named.count("/") == 1 and not named.startswith((".", "~", "/"))
-    # a path says more about somebody's machine than about the weights
-    source = "random weights" if named == "None" else named if is_hub or ":" in named else Path(named).name
-    licence = "none, it began with random weights" if named == "None" else _find_licence(record, "model")
-    licences = {
-        "the base model": f"{source}: {licence or 'look it up'}",
-        "the data": f"{params.get('dataset.name')}: {_find_licence(record, 'dataset') or 'as yours'}",
-    }
+    params, (source, licence) = record.params, _describe_base(record)
     head = {
         "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["medft", "medical"],
-        **({"base_model": source} if is_hub else {}),
-        **({"license": licence.lower()} if licence and named != "None" else {}),
+        **({"base_model": source} if source.count("/") == 1 else {}),
+        **({"license": licence.lower()} if licence else {}),
     }  # fmt: skip
-    data = (
-        f"{params.get('dataset.name')}, {params.get('dataset.size_used')} rows with validation and test, split by "
-        f"group (document or disease), dataset.split.seed={params.get('dataset.split.seed')}"
-    )
-    facts = {
-        "base model": f"{params.get('model.name')} ({source})",
-        "trained": f"{params.get('finetune.method')} fine-tuning, optimizer.lr={params.get('optimizer.lr')}, "
-        f"trainer.max_epochs={params.get('trainer.max_epochs')}, seed {record.seed}",
-        "data": data,
-        "prompt": f"{params.get('dataset.prompt')}, answers end with the model's end-of-text token",
-        "run": f"{record.name}, {record.run_id}, config {tags.get('config_hash', '?')}",
-        **settings,
+    facts = {**_list_facts(record, source), **settings}
+    unknown = "none, it began with random weights" if source == _RANDOM else "look it up"
+    licences = {
+        "the base model": f"{source}: {licence or unknown}",
+        "the data": f"{params.get('dataset.name')}: {_find_licence(record, 'dataset') or 'as yours'}",
     }
     leak = ["**Its test questions were trained on: these figures say nothing about new questions.**"]
     rows = [(name, *format_before_after(result)) for name, result in record.results.items()]
@@ -77,6 +62,29 @@ def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[s
         Table("", ("of", "licence"), list(licences.items())).to_markdown(),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _describe_base(record: RunRecord) -> tuple[str, str]:
+    """What the training began with, and its licence; empty where that is not known."""
+    named = record.params.get("model.source") or "None"
+    if named == "None":
+        return _RANDOM, ""
+    is_hub = named.count("/") == 1 and not named.startswith((".", "~", "/"))
+    # a path says more about somebody's machine than about the weights
+    return named if is_hub or ":" in named else Path(named).name, _find_licence(record, "model")
+
+
+def _list_facts(record: RunRecord, source: str) -> dict[str, str]:
+    params = record.params
+    return {
+        "base model": f"{params.get('model.name')} ({source})",
+        "trained": f"{params.get('finetune.method')} fine-tuning, optimizer.lr={params.get('optimizer.lr')}, "
+        f"trainer.max_epochs={params.get('trainer.max_epochs')}, seed {record.seed}",
+        "data": f"{params.get('dataset.name')}, {params.get('dataset.size_used')} rows with validation and test, split "
+        f"by group (document or disease), dataset.split.seed={params.get('dataset.split.seed')}",
+        "prompt": f"{params.get('dataset.prompt')}, answers end with the model's end-of-text token",
+        "run": f"{record.name}, {record.run_id}, config {record.tags.get('config_hash', '?')}",
+    }
 
 
 def _find_licence(record: RunRecord, group: str) -> str:

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from medft.evaluation.predictions import Prediction
 from medft.export.card import describe_checks, write_card
 from medft.export.gguf_file import NumberType, read_back, write_gguf
 from medft.export.hf_folder import write_folder
-from medft.export.modelfile import make_modelfile
+from medft.export.modelfile import Modelfile, make_modelfile
 from medft.export.ollama import create_model
 from medft.export.readers import OllamaReader, Reader, TransformersReader, start_llama
 from medft.export.verify import LIMITS, Limits, Verification, verify
@@ -30,6 +30,9 @@ from medft.runs.trained_model import TrainedModel, load_model
 
 Target = Literal["hf", "gguf", "ollama"]
 _CARD = "README.md"
+# what an export holds, read back as a network of transformers, and what reads it
+Opened = tuple[Any, Reader]
+OpenExport = Callable[[Sequence[Example]], AbstractContextManager[Opened]]
 _MARK = "<!-- exported by medft -->"  # in the card: such a folder may be replaced
 
 
@@ -55,6 +58,11 @@ class Options:
     questions: int
     merged: bool = True
 
+    @property
+    def file_name(self) -> str:
+        """Of the GGUF file."""
+        return f"{self.name}-{self.kind}.gguf"
+
 
 def export(run: FinishedRun, options: Options) -> Verification | None:
     """Export the model of a run to `options.folder`; None if it was not to be verified.
@@ -71,10 +79,13 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
     options.folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder.parent, prefix=".export-") as place:
         built = Path(place) / "built"
-        if options.merged:
-            found = _EXPORTS[options.to](model, asked, built, options)
-        else:
-            found = _export_adapters(run, model, asked, built)
+        open_export = _WRITERS[options.to](run, model, built, options)
+        found = None
+        if asked:
+            say_stage(f"verifying on {len(asked)} test questions")
+            with open_export(asked) as (exported, reader):
+                limits = Limits() if options.to == "hf" else LIMITS[options.kind]
+                found = verify(model, exported, reader, asked, limits)
         if found is None:
             warn("not verified: nobody has compared its answers with those of the training")
         checks = describe_checks(found) if found else {}
@@ -90,87 +101,57 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
     return found
 
 
-def _export_folder(model: TrainedModel, asked: Sequence[Example], built: Path, options: Options) -> Verification | None:
+def _write_folder(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> OpenExport:
     say_stage("writing the folder")
     write_folder(model, built)
-    if not asked:
-        return None
-    say_stage(f"verifying on {len(asked)} test questions")
-    reader = TransformersReader(built)
-    return verify(model, reader.network, reader, asked, Limits())
+    base = None
+    if not options.merged:
+        if isinstance(run.config.finetune, FullConfig):
+            raise InputError("merged=false: the run has trained all weights (finetune=full): there are no adapters")
+        for file in (built / "config.json", *built.glob("*.safetensors*")):  # what is merged; the rest is of both
+            file.unlink()
+        shutil.copytree(run.stored.artifact(ADAPTERS), built, dirs_exist_ok=True)
+        base = resolve(run.config.model, run.config.paths.cache)
+    return lambda asked: _open_folder(built, base)
 
 
-def _export_adapters(
-    run: FinishedRun, model: TrainedModel, asked: Sequence[Example], built: Path
-) -> Verification | None:
-    """The adapters alone, with the tokenizer and the prompt; verified on the weights that they adapt."""
-    if isinstance(run.config.finetune, FullConfig):
-        raise InputError("merged=false: the run has trained all weights (finetune=full), so that there are no adapters")
-    with tempfile.TemporaryDirectory() as place:
-        write_folder(model, Path(place))
-        for file in Path(place).iterdir():
-            if file.name != "config.json" and file.suffix != ".safetensors":
-                built.mkdir(exist_ok=True)
-                shutil.copy(file, built)
-    shutil.copytree(run.stored.artifact(ADAPTERS), built, dirs_exist_ok=True)
-    if not asked:
-        return None
-    say_stage(f"verifying on {len(asked)} test questions")
-    base = resolve(run.config.model, run.config.paths.cache)
-    reader = TransformersReader(built, base)
-    return verify(model, reader.network, reader, asked, Limits())
+def _open_folder(folder: Path, base: Path | None) -> AbstractContextManager[Opened]:
+    reader = TransformersReader(folder, base)
+    return nullcontext((reader.network, reader))
 
 
-def _export_gguf(model: TrainedModel, asked: Sequence[Example], built: Path, options: Options) -> Verification | None:
-    file = built / f"{options.name}-{options.kind}.gguf"
-    _write_gguf(model, file, options)
-    return _verify_file(model, file, asked, options, lambda: _start_llama(model, file, asked))
-
-
-def _export_ollama(model: TrainedModel, asked: Sequence[Example], built: Path, options: Options) -> Verification | None:
-    file = built / f"{options.name}-{options.kind}.gguf"
-    modelfile = _write_gguf(model, file, options)
-    say_stage(f"creating {options.name} on {options.host}")
-    create_model(options.host, options.name, file, modelfile)
-    return _verify_file(model, file, asked, options, lambda: _open_ollama(options))
-
-
-def _write_gguf(model: TrainedModel, file: Path, options: Options) -> Any:
-    say_stage(f"writing {file.name}")
-    file.parent.mkdir()
-    with tempfile.TemporaryDirectory() as place:
-        write_folder(model, Path(place))
-        write_gguf(model.network, Path(place), file, options.kind, options.name)
-        modelfile = make_modelfile(model, Path(place), "see README.md")
-    if options.to == "ollama":
-        (file.parent / "Modelfile").write_text(modelfile.render(f"./{file.name}"), encoding="utf-8")
-    return modelfile
-
-
-def _verify_file(
-    model: TrainedModel,
-    file: Path,
-    asked: Sequence[Example],
-    options: Options,
-    open_reader: Callable[[], AbstractContextManager[Reader]],
-) -> Verification | None:
-    if not asked:
-        return None
-    say_stage(f"verifying on {len(asked)} test questions")
-    exported = read_back(file, model.network)
-    with open_reader() as reader:
-        return verify(model, exported, reader, asked, LIMITS[options.kind])
-
-
-def _start_llama(model: TrainedModel, file: Path, asked: Sequence[Example]) -> AbstractContextManager[Reader]:
-    longest = max(map(len, encode_prompts(asked, model.tokenizer, model.config.dataset.prompt)))
-    most = model.config.generation.max_new_tokens
-    return start_llama(file, longest + most + 8, most)
+def _write_for_llama(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> OpenExport:
+    file, _ = _write_file(model, built, options)
+    return lambda asked: _open_llama(model, file, asked)
 
 
 @contextmanager
-def _open_ollama(options: Options) -> Iterator[Reader]:
-    yield OllamaReader(options.host, options.name)
+def _open_llama(model: TrainedModel, file: Path, asked: Sequence[Example]) -> Iterator[Opened]:
+    longest = max(map(len, encode_prompts(asked, model.tokenizer, model.config.dataset.prompt)))
+    most = model.config.generation.max_new_tokens
+    with start_llama(file, longest + most + 8, most) as reader:
+        yield read_back(file, model.network), reader
+
+
+def _write_for_ollama(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> OpenExport:
+    file, modelfile = _write_file(model, built, options)
+    assert modelfile
+    (built / "Modelfile").write_text(modelfile.render(f"./{file.name}"), encoding="utf-8")
+    say_stage(f"creating {options.name} on {options.host}")
+    create_model(options.host, options.name, file, modelfile)
+    return lambda asked: nullcontext((read_back(file, model.network), OllamaReader(options.host, options.name)))
+
+
+def _write_file(model: TrainedModel, built: Path, options: Options) -> tuple[Path, Modelfile | None]:
+    """The GGUF file, and where it is for Ollama what the Modelfile says."""
+    file = built / options.file_name
+    say_stage(f"writing {file.name}")
+    built.mkdir()
+    with tempfile.TemporaryDirectory() as place:
+        write_folder(model, Path(place))
+        write_gguf(model.network, Path(place), file, options.kind, options.name)
+        modelfile = make_modelfile(model, Path(place), f"see {_CARD}") if options.to == "ollama" else None
+    return file, modelfile
 
 
 def _to_example(row: Prediction) -> Example:
@@ -199,11 +180,11 @@ def _explain_use(options: Options) -> str:
             "vLLM serves the folder as it is: `vllm serve .`"
         )
     if options.to == "gguf":
-        return f"```sh\nllama-server -m {options.name}-{options.kind}.gguf --temp 0 --repeat-penalty 1\n```"
+        return f"```sh\nllama-server -m {options.file_name} --temp 0 --repeat-penalty 1\n```"
     return f"```sh\nollama create {options.name} -f Modelfile\nollama run {options.name} 'What is gout?'\n```"
 
 
-_EXPORTS = {"hf": _export_folder, "gguf": _export_gguf, "ollama": _export_ollama}
+_WRITERS = {"hf": _write_folder, "gguf": _write_for_llama, "ollama": _write_for_ollama}
 
 
 def default_folder(config: Config, name: str, to: Target, kind: NumberType) -> Path:

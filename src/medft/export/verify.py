@@ -4,6 +4,7 @@ An exported model is read by other code. A model that is good where it was train
 lost its template, its end token, its tokenizer or the layout of a weight on the way; each of these shows here.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from medft.data.encode import Encoded, encode_examples
 from medft.data.example import Example
 from medft.data.tokenizer import Tokenizer
 from medft.errors import MedftError
-from medft.evaluation.evaluate import compute_answer_losses
+from medft.evaluation.evaluate import compute_answer_losses, count_bytes_read
 from medft.evaluation.generation import generate
 from medft.export.readers import Reader, Reply
 from medft.model.build import get_context_length
@@ -110,7 +111,7 @@ def verify(
             if reply.answer is None:
                 first = _find_text_difference(model.tokenizer, mine.token_ids, reply.text, reply.is_cut)
             else:
-                first = _find_difference(mine.token_ids, reply.answer, end)
+                first = _find_difference(_strip_end(mine.token_ids, end), _strip_end(reply.answer, end))
             if first is None:
                 equal, cut = equal + 1, cut + reply.is_cut
                 continue
@@ -129,19 +130,16 @@ def _measure_loss(network: Any, encoded: Sequence[Encoded], questions: Sequence[
     length = min(model.config.evaluation.max_length, get_context_length(network))
     losses = compute_answer_losses(network.eval(), encoded, length)
     read = [
-        len((question.output if not loss.cut else model.tokenizer.decode(row.answer[: loss.tokens])).encode())
+        count_bytes_read(question.output, row, loss, model.tokenizer)
         for row, loss, question in zip(encoded, losses, questions, strict=True)
     ]
-    return sum(loss.nats for loss in losses) / 0.6931471805599453 / max(1, sum(read))
+    return sum(loss.nats for loss in losses) / math.log(2) / max(1, sum(read))
 
 
 def _check_prompt(reader: Reader, model: TrainedModel, question: Example, expected: list[int], reply: Reply) -> None:
-    if reply.prompt == expected:
+    first = _find_difference(expected, reply.prompt)
+    if first is None:
         return
-    first = next(
-        (place for place, (a, b) in enumerate(zip(expected, reply.prompt, strict=False)) if a != b),
-        min(len(expected), len(reply.prompt)),
-    )
     own, other = (
         repr(model.tokenizer.decode(ids[first : first + 8], with_special=True)) if ids[first:] else "its end"
         for ids in (expected, reply.prompt)
@@ -152,13 +150,17 @@ def _check_prompt(reader: Reader, model: TrainedModel, question: Example, expect
     )
 
 
-def _find_difference(own: Sequence[int], other: Sequence[int], end: int) -> int | None:
-    """Where two answers differ first; None = nowhere. One that is at its limit has no end to be compared."""
-    mine, their = (list(ids[:-1] if ids and ids[-1] == end else ids) for ids in (own, other))
-    for place, (a, b) in enumerate(zip(mine, their, strict=False)):
+def _find_difference(own: Sequence[int], other: Sequence[int]) -> int | None:
+    """Where two sequences differ first; None = nowhere."""
+    for place, (a, b) in enumerate(zip(own, other, strict=False)):
         if a != b:
             return place
-    return None if len(mine) == len(their) else min(len(mine), len(their))
+    return None if len(own) == len(other) else min(len(own), len(other))
+
+
+def _strip_end(ids: Sequence[int], end: int) -> Sequence[int]:
+    """An answer without the token that ends it, which one at its limit has not."""
+    return ids[:-1] if ids and ids[-1] == end else ids
 
 
 def _find_text_difference(tokenizer: Tokenizer, own: Sequence[int], text: str, is_cut: bool = False) -> int | None:
