@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def draw_bars(speeds: Mapping[str, float], title: str, file: Path) -> None:
-    """Draw tokens per second of each way, the fastest on top; the ratio is to the slowest.
+def draw_bars(speeds: Mapping[str, float], title: str, file: Path, unit: str = "tokens") -> None:
+    """Draw how many a second each way does, the fastest on top; the ratio is to the slowest.
 
     Args:
         speeds: by way; those of medft begin with "medft".
@@ -21,9 +21,11 @@ def draw_bars(speeds: Mapping[str, float], title: str, file: Path) -> None:
     colors = ["tab:blue" if way.startswith("medft") else "lightgray" for way in order]
     bars = axes.barh(order, [speeds[way] for way in order], color=colors)
     least = speeds[order[0]]
-    axes.bar_label(bars, [f"{speeds[way]:.0f}  ({speeds[way] / least:.2f})" for way in order], padding=4)
+    axes.bar_label(
+        bars, [f"{speeds[way]:,.{0 if least > 20 else 1}f}  ({speeds[way] / least:.2f})" for way in order], padding=4
+    )
     axes.set_xlim(0, 1.25 * speeds[order[-1]])
-    axes.set_xlabel("tokens per second (times the slowest)")
+    axes.set_xlabel(f"{unit} per second (times the slowest)")
     axes.set_title(title, fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=130)

@@ -50,10 +50,10 @@ def simulated(kind: str, documents: int, random: np.random.Generator) -> tuple[n
 
 
 def ratio(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
-    return sums.sum(axis=axis) / counts.sum(axis=axis)
+    return np.asarray(sums.sum(axis=axis) / counts.sum(axis=axis))
 
 
-def intervals(kind: str, documents: int, random: np.random.Generator) -> dict[str, tuple]:
+def intervals(kind: str, documents: int, random: np.random.Generator) -> dict[str, tuple[float, float]]:
     values, weights, place = simulated(kind, documents, random)
     found = Ratio.of(values, [str(document) for document in place], weights, KINDS[kind]).estimate()
     sums, counts = np.bincount(place, values), np.bincount(place, weights)
@@ -83,7 +83,7 @@ def main() -> None:
             random, covered = np.random.default_rng(documents), Counter[str]()
             for _ in range(sets):
                 for name, (low, high) in intervals(kind, documents, random).items():
-                    covered[name] += low <= truth <= high
+                    covered[name] += bool(low <= truth <= high)
             cells = " | ".join(f"{covered[name] / sets:.3f}" for name in ("medft", "t", "percentile", "BCa"))
             print(f"| {kind} | {documents} | {cells} |", flush=True)
 

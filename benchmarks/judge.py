@@ -1,12 +1,12 @@
 """Rows judged a second, one and four requests at a time, on a server that takes exactly 200 ms for an answer.
 
-    python benchmarks/judge.py [--rows 100]
+    python -m benchmarks judge [--rows 100] [--repeats 5] [--figure FILE.png]
 
 - client: the peer. The official client in a plain loop, as a notebook would do it, replies read with json.loads.
 - medft 1, medft 4: `judge_predictions` with `judge.concurrency` 1 and 4, replies checked, verdicts kept on disk.
 
 The server is in a process of its own and answers any number of requests at once, each after 200 ms: what is measured
-is what judging adds to the waiting, and whether four requests really wait together.
+is what judging adds to the waiting, and whether four requests really wait together. Printed are medians.
 """
 
 import argparse
@@ -21,6 +21,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
+
+from benchmarks._figure import draw_bars
 
 SECONDS = 0.2
 REPLY = json.dumps({"reason": "It names the joints.", "score": 70})
@@ -74,18 +77,22 @@ def with_client(host: str, rows: int) -> None:
 
 def with_medft(concurrency: int) -> Callable[[str, int], None]:
     from medft.config.compose import compose_config
+    from medft.evaluation.judges.base import Judge
     from medft.evaluation.judging.judge_run import judge_predictions
     from medft.evaluation.predictions import Prediction
+    from medft.metrics.metric import AnswerScores
 
     def judge(host: str, rows: int) -> None:
         overrides = ["judge=ollama", "judge.model=m", f"judge.host={host}", "judge.controls=0",
                      f"judge.concurrency={concurrency}"]  # fmt: skip
-        judge = compose_config(overrides).judge.prepare()
+        options = compose_config(overrides).judge
+        assert isinstance(options, Judge)
+        judge = options.prepare()
         assert judge is not None
-        answers = [Prediction(str(n), "g", str(n), f"Question {n}", "", "e", None, "a", {}) for n in range(rows)]
+        answer = AnswerScores("a", False, 3.5, 7, 0, 30, 1, 2, {"rougeL": 0.5})
+        answers = [Prediction(str(n), "g", str(n), f"Question {n}", "", "e", None, answer) for n in range(rows)]
         with tempfile.TemporaryDirectory() as cache:
-            metrics = judge_predictions(judge, answers, Path(cache))
-        assert metrics[f"judge/{judge.name}/scored"] == rows
+            assert judge_predictions(judge, answers, Path(cache)).counts["scored"] == rows
 
     return judge
 
@@ -93,25 +100,32 @@ def with_medft(concurrency: int) -> Callable[[str, int], None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100)
-    rows = parser.parse_args().rows
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--figure", type=Path, help="where to draw it: a PNG, PDF or SVG")
+    arguments = parser.parse_args()
+    rows = arguments.rows
     here, there = multiprocessing.Pipe()
     server = multiprocessing.Process(target=serve, args=(there,), daemon=True)
     server.start()
     host = f"http://127.0.0.1:{here.recv()}"
     who = {"client": with_client, "medft 1": with_medft(1), "medft 4": with_medft(4)}
-    speed = {}
-    for name, judge in who.items():
-        judge(host, 2)  # imports, connections
-        started = time.perf_counter()
-        judge(host, rows)
-        speed[name] = rows / (time.perf_counter() - started)
+    speeds: dict[str, list[float]] = {name: [] for name in who}
+    for _ in range(arguments.repeats):
+        for name, judge in who.items():
+            judge(host, 2)  # imports, connections
+            started = time.perf_counter()
+            judge(host, rows)
+            speeds[name].append(rows / (time.perf_counter() - started))
     server.terminate()
+    speed = {name: median(each) for name, each in speeds.items()}
     versions = ", ".join(f"{name} {version(name)}" for name in ("medft", "ollama", "httpx"))
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{rows} rows, {SECONDS * 1000:.0f} ms an answer, {machine}, {versions}")
     print("| who | rows/s | to client | to medft 1 |\n|---|---|---|---|")
     for name, rate in speed.items():
         print(f"| {name} | {rate:.2f} | {rate / speed['client']:.2f} | {rate / speed['medft 1']:.2f} |")
+    if arguments.figure:
+        draw_bars(speed, f"Judging on a server that takes {SECONDS * 1000:.0f} ms", arguments.figure, "rows")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def in_a_held_sqlite(place: Path, settings: Sequence[str]) -> tuple[float, str]:
 def find_server(port: int) -> int:
     """The process group of what listens on a port of this machine."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status == "LISTEN" and connection.laddr.port == port and connection.pid:
+        if connection.status == "LISTEN" and connection.laddr and connection.laddr.port == port and connection.pid:
             return os.getpgid(connection.pid)
     raise LookupError(port)
 

@@ -1,9 +1,10 @@
 """Preparing data at scale: rows a second and anonymous memory (RssAnon) from 16 thousand to 1.6 million rows.
 
-    python benchmarks/prepare.py --medquad FILE.zip [--rows 16000 160000 1600000] [--output table.json]
+    python -m benchmarks prepare --medquad FILE.zip [--rows 16000 160000 1600000] [--repeats 5] [--figure FILE.png]
+        [--output table.json]
 
 The source is a Parquet file of MedQuAD's pairs, repeated with altered ids until there are enough. Each measurement is a
-process of its own:
+process of its own, in turn, and medians are printed:
 
 - medft: everything that a run does before it loads a model: rows read, checked, fingerprinted and kept, split by group,
   tokenized, windows made (`dataset.long_answers=split`), the whole audit;
@@ -24,7 +25,10 @@ import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from benchmarks._figure import draw_bars
 
 SIZES = (16_000, 160_000, 1_600_000)
 GROUP_COLUMNS = ["dataset.reader.columns.id=id", "dataset.reader.columns.group=group",
@@ -36,6 +40,8 @@ def main() -> None:
     parser.add_argument("--medquad", type=Path, required=True)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
     parser.add_argument("--peer-up-to", type=int, default=160_000, help="rows up to which the peer is measured")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--figure", type=Path, help="where to draw it: a PNG, PDF or SVG")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--child", nargs=2, metavar=("WHO", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -48,20 +54,33 @@ def main() -> None:
         for rows in arguments.rows:
             file = Path(folder) / f"{rows}.parquet"
             write_source(arguments.medquad, rows, file)
-            for who in ("medft", "datasets")[: 2 if rows <= arguments.peer_up_to else 1]:
-                lines.append({"rows": rows, "who": who, **in_a_process(arguments.medquad, who, file)})
-                print(json.dumps(lines[-1]), flush=True)
+            who = ("medft", "datasets")[: 2 if rows <= arguments.peer_up_to else 1]
+            found: dict[str, list[dict[str, Any]]] = {each: [] for each in who}
+            for _ in range(arguments.repeats):
+                for each in who:
+                    found[each].append(in_a_process(arguments.medquad, each, file))
+                    print(json.dumps({"rows": rows, "who": each, **found[each][-1]}), file=sys.stderr, flush=True)
+            lines += [{"rows": rows, "who": each, **summarize(runs)} for each, runs in found.items()]
             file.unlink()
     report(lines, arguments.output)
+    if arguments.figure:
+        speeds = {f"{line['who']}, {line['rows']:,} rows": line["rows_per_second"] for line in lines}
+        draw_bars(speeds, "Preparing", arguments.figure, "rows")
+
+
+def summarize(runs: list[dict[str, Any]]) -> dict[str, float]:
+    return {key: median(run[key] for run in runs) for key in runs[0] if key != "stages"}
 
 
 def write_source(medquad: Path, rows: int, target: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from medft.data.example import Example
     from medft.data.readers.medquad import MedQuAD
 
-    pairs = list(MedQuAD(path=str(medquad), cache_dir=tempfile.gettempdir()).read())
+    found = MedQuAD(path=str(medquad), cache_dir=tempfile.gettempdir()).read()
+    pairs = [pair for pair in found if isinstance(pair, Example)]
     names = ("instruction", "output", "group", "document")
     table = pa.table({name: [getattr(pair, name) for pair in pairs] for name in names})
     schema = pa.schema([("id", pa.string()), *((name, pa.string()) for name in names)])
@@ -73,7 +92,7 @@ def write_source(medquad: Path, rows: int, target: Path) -> None:
 
 
 def in_a_process(medquad: Path, who: str, file: Path) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--medquad", str(medquad), "--child", who, str(file)]
+    command = [sys.executable, "-m", "benchmarks.prepare", "--medquad", str(medquad), "--child", who, str(file)]
     cache = file.with_suffix(".cache")
     environment = {**os.environ, "MEDFT_CACHE": str(cache), "HF_DATASETS_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
@@ -126,7 +145,7 @@ def prepare_with_medft(file: Path, watch: Watch) -> tuple[int, Any]:
     from medft.data.audit import audit
     from medft.data.module import MedicalQA
     from medft.data.tokenizer import Gpt2Tokenizer
-    from medft.experiment import read_splits
+    from medft.runs.splits import read_splits
 
     config = compose_config(["dataset=alpaca", f"dataset.path={file}", "dataset.long_answers=split", *GROUP_COLUMNS])
     watch.stage("imports")

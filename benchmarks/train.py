@@ -95,8 +95,8 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         data = MedicalQA(config, read_splits(config), tokenizer)
         network = build_model(config.model, directory, tokenizer, config.seed)
         if arguments.longest:
-            data.samples["train"] = WithALongOne(data.samples["train"], arguments.longest)
-        tokens = sum(len(sample.input_ids) - 1 for sample in data.samples["train"])
+            data.samples["train"] = WithALongOne(data.samples["train"], arguments.longest)  # type: ignore[assignment]
+        tokens = int((data.samples["train"].lengths - 1).sum())
         flops = count_training_flops(network, data.samples["train"]) if not arguments.longest else 0
         if torch.cuda.is_available():
             torch.zeros(1).cuda()  # a GPU's start is not part of the training
