@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import medft
+from medft.cli.export import read_address
 from medft.cli.main import main
 from medft.config.schema import Config
 from medft.errors import ModelError
@@ -96,6 +97,21 @@ def test_wrong_words(run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
     assert "type=q4: must be f32 or f16 or bf16 or q8_0" in capsys.readouterr().err
     assert main(["export", f"run={run.run_id}", "to=ollama", "host=127.0.0.1:9"]) == 2
     assert "host=http://127.0.0.1:9: no Ollama server answers" in capsys.readouterr().err
+    assert main(["export", f"run={run.run_id}", "to=ollama", "host=127.0.0.1:nine"]) == 2
+    assert "host=127.0.0.1:nine: must be an address such as 127.0.0.1:11434" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:11434"),
+        ("gpu:8000", "http://gpu:8000"),
+        ("[::1]", "http://[::1]:11434"),
+        ("https://ollama.example", "https://ollama.example"),
+    ],
+)
+def test_an_address_without_a_port_is_on_that_of_ollama(host: str, url: str) -> None:
+    assert read_address(host) == url
 
 
 @pytest.mark.slow

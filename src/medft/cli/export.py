@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from medft.cli.parser import Arguments
 from medft.console import say
@@ -13,7 +14,8 @@ from medft.runs.open import open_run
 if TYPE_CHECKING:
     from medft.export.export import Options
 
-_OLLAMA = "127.0.0.1:11434"
+_OLLAMA = "127.0.0.1"
+_PORT = 11434  # Ollama's, where an address names none
 
 
 def export(arguments: Arguments) -> int:
@@ -25,16 +27,25 @@ def export(arguments: Arguments) -> int:
     name = asked["name"] or re.sub(r"[^a-z0-9._-]+", "-", run.stored.state.name.lower()).strip("-.")
     if not asked["merged"] and asked["to"] != "hf":
         raise InputError(f"merged=false: adapters alone are for to=hf, and to={asked['to']} has them merged")
-    host = asked["host"] or os.environ.get("OLLAMA_HOST") or _OLLAMA
     folder = Path(asked["folder"]) if asked["folder"] else default_folder(run.config, name, asked["to"], asked["type"])
     options = Options(
         to=asked["to"], kind=asked["type"], folder=folder, name=name,
-        host=host if "://" in host else f"http://{host}", questions=asked["questions"] if asked["verify"] else 0,
-        merged=asked["merged"],
+        host=read_address(asked["host"] or os.environ.get("OLLAMA_HOST") or _OLLAMA),
+        questions=asked["questions"] if asked["verify"] else 0, merged=asked["merged"],
     )  # fmt: skip
     export(run, options)
     _say_next(options)
     return 0
+
+
+def read_address(host: str) -> str:
+    """The URL of an Ollama server, as `ollama` itself reads OLLAMA_HOST: without a scheme it is on Ollama's port."""
+    if "://" in host:
+        return host
+    try:
+        return f"http://{host}" if urlsplit(f"//{host}").port else f"http://{host}:{_PORT}"
+    except ValueError:
+        raise InputError(f"host={host}: must be an address such as 127.0.0.1:{_PORT}") from None
 
 
 def _say_next(options: "Options") -> None:
