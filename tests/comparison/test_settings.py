@@ -1,10 +1,20 @@
 """Differences between settings: right by hand, seldom wrong in simulations, and able to find what is there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import t
 
-from medft.comparison.settings import Spread, estimate_spread, pool_seeds, tabulate_groups
+from medft.comparison.settings import (
+    Pool,
+    Spread,
+    count_pooled_df,
+    estimate_spread,
+    foretell_spread,
+    pool_seeds,
+    tabulate_groups,
+)
 from medft.metrics.statistics import Ratio, compute_sign_flip_p
 
 SIZES = np.array([10, 9, 9, 7, 6, 5, 5, 4, 4, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1])
@@ -84,21 +94,20 @@ def test_what_a_seed_does_to_all_variants_is_taken_out() -> None:
     random = np.random.default_rng(2)
     own = random.normal(0, 1, (5000, 6, 3))
     alike = random.normal(0, 30, (5000, 1, 3))
-    variance, df, apart = pool_seeds(own + alike)
-    assert df == 10
-    assert apart.mean() == pytest.approx(0.25, abs=0.01), "the level of the test"
-    assert variance.mean() == pytest.approx(2.0, rel=0.03), "of a difference of two"
+    found = pool_seeds(own + alike)
+    assert found.df == 6, "of three beside one, as there are three seeds"
+    assert found.is_apart.mean() == pytest.approx(0.1, abs=0.01), "the level of the test"
+    assert found.variance.mean() == pytest.approx(2.0, rel=0.03), "of a difference of two"
 
 
 def test_a_variant_that_varies_more_is_set_apart() -> None:
     random = np.random.default_rng(3)
     values = random.normal(0, 1, (2000, 8, 3)) + random.normal(0, 5, (2000, 1, 3))
     values[:, 2] += random.normal(0, 8, (2000, 3))
-    _, _, apart = pool_seeds(values)
-    assert apart[:, 2].mean() > 0.95
+    apart = pool_seeds(values).is_apart
+    assert apart[:, 2].mean() > 0.9
     assert apart[:, [0, 1, 3, 4, 5, 6, 7]].mean() < 0.1, "the others are less unlike each other than that one"
-    _, _, apart = pool_seeds(np.ones((4, 3)))
-    assert not apart.any()
+    assert not pool_seeds(np.ones((4, 3))).is_apart.any()
 
 
 def test_a_spread_that_others_have_is_taken_where_ones_own_is_smaller() -> None:
@@ -106,12 +115,30 @@ def test_a_spread_that_others_have_is_taken_where_ones_own_is_smaller() -> None:
     shares = np.array([0.5, 0.5])
     alone = estimate_spread(table, shares)
     assert float(alone.seeds) == pytest.approx(0.04 / 3)
-    more = estimate_spread(table, shares, np.asarray(0.09), 14.0)
+    more = estimate_spread(table, shares, Pool(np.asarray(0.09), 14.0, np.asarray(False)))
     assert (float(more.seeds), float(more.seeds_df)) == (pytest.approx(0.03), 14)
-    less = estimate_spread(table, shares, np.asarray(0.01), 14.0)
+    less = estimate_spread(table, shares, Pool(np.asarray(0.01), 14.0, np.asarray(False)))
     assert (float(less.seeds), float(less.seeds_df)) == (float(alone.seeds), 14)
-    apart = estimate_spread(table, shares, np.asarray(0.09), 14.0, is_apart=True)
+    apart = estimate_spread(table, shares, Pool(np.asarray(0.09), 14.0, np.asarray(True)))
     assert (float(apart.seeds), float(apart.seeds_df)) == (pytest.approx(0.03), 2), "others are not like it"
+
+
+@pytest.mark.parametrize(("variants", "seeds", "df"), [(2, 3, 2), (3, 5, 8), (8, 2, 2), (8, 3, 6), (8, 5, 20)])
+def test_others_count_for_no_more_than_there_are_seeds(variants: int, seeds: int, df: float) -> None:
+    assert count_pooled_df(variants, seeds) == df
+    assert float(foretell_spread([3, 1, 1], seeds, variants).seeds_df) == df
+
+
+def test_a_difference_has_to_be_larger_where_its_variants_may_be_set_apart() -> None:
+    table, shares = np.array([[0.0, 0.0], [0.2, 0.2], [0.1, 0.1]]), np.array([0.5, 0.5])
+    alike, apart = (estimate_spread(table, shares, Pool(np.asarray(0.09), 6.0, np.asarray(is_apart)))
+                    for is_apart in (False, True))  # fmt: skip
+    assert (float(alike.likeness), float(apart.likeness)) == (pytest.approx(0.81), 1.0)
+    sure = replace(alike, likeness=1.0)
+    assert float(alike.compute_detectable(0.05)) > float(sure.compute_detectable(0.05))
+    assert float(alike.scale(2, 2).likeness) == pytest.approx(0.81)
+    assert float(alike.compute_reach(0.05)) == float(sure.compute_reach(0.05)), "p-values and intervals know it already"
+    assert foretell_spread([3, 1], 2, 2).likeness == 1.0 < 1 / float(foretell_spread([3, 1], 2, 3).likeness)
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(2, 0.003), (2, 0.02), (3, 0.0075), (5, 0.0075)])

@@ -5,10 +5,12 @@ samples. Runs of the same seeds on the same questions are a crossed design of se
 difference, averaged over both, has the variance of seeds plus that of groups, less what both have counted, their
 interaction (Cornfield & Tukey 1956; Clark 1973, for subjects and items). Seeds are few, so what they contribute is also
 estimated from all variants of a comparison together, and the larger of the two is taken. A variant that a test of
-equal variances sets apart from the others is left to its own few degrees of freedom; as few seeds show little, the test
-is at the lenient level that Bozivich, Bancroft & Hartley (1956) advise before pooling. A p-value is that of the
-Behrens-Fisher distribution (Fisher 1935), of two t variables of which each has the degrees of freedom of its part: with
-few it is wrong less often than Satterthwaite's (Robinson 1976).
+equal variances sets apart from the others is left to its own few degrees of freedom; the test is more lenient than
+that of findings, as Bozivich, Bancroft & Hartley (1956) advise before pooling. Few seeds show little of that, so that
+the others count for the degrees of freedom of no more variants than there are seeds: level and limit are those with
+which simulations find most without being wrong too often. A p-value is that of the Behrens-Fisher distribution (Fisher
+1935), of two t variables of which each has the degrees of freedom of its part: with few it is wrong less often than
+Satterthwaite's (Robinson 1976).
 
 How often this is wrong, and what it finds: `benchmarks/verdicts.py`. All of it works on arrays, so that thousands of
 comparisons can be simulated at once: what stands before the axes that are named is left as it is.
@@ -27,7 +29,8 @@ _POWER = 0.8
 # Standard deviations in bits per byte, of SmolLM2-135M on MedQuAD (experiments/max_length): of runs that differ in
 # their seed only, and of what another setting does to a group of questions beside what it does to all.
 SEED_SPREAD, GROUP_SPREAD = 0.0075, 0.02
-_APART = 0.25  # level of the test of equal variances
+_APART = 0.1  # level of the test of equal variances
+LIKENESS = (1 - _APART) ** 2  # see `Spread`
 _PIECES = (0.0, 1e-5, 1e-3, 0.03, 0.5, 0.97, 0.999, 0.99999, 1.0)  # of probabilities to integrate over: tails are long
 
 
@@ -39,6 +42,7 @@ class Spread:
         seeds, groups: what each contributes.
         both: what both have counted.
         seeds_df, groups_df: degrees of freedom.
+        likeness: the probability that neither of two variants is set apart from others that they are like.
     """
 
     seeds: Floats
@@ -46,6 +50,7 @@ class Spread:
     both: Floats
     seeds_df: Floats
     groups_df: Floats
+    likeness: Floats | float = 1.0
 
     @property
     def error(self) -> Floats:
@@ -85,13 +90,17 @@ class Spread:
         return np.asarray((low + high) / 2, np.float64)
 
     def compute_detectable(self, level: float, power: float = _POWER) -> Floats:
-        """The smallest true differences that would be found with a probability of `power`."""
+        """The smallest true differences that would be found with a probability of `power`.
+
+        A pair that is set apart finds next to nothing, so that one that is not has to find the more.
+        """
         from scipy.stats import t
 
         with np.errstate(invalid="ignore"):
             share = np.nan_to_num(self.seeds / (self.seeds + self.groups))
         df = 1 / (share**2 / self.seeds_df + (1 - share) ** 2 / self.groups_df)  # Satterthwaite's
-        return np.asarray(self.compute_reach(level) + t.ppf(power, df) * self.error, np.float64)
+        found = np.minimum(power / np.asarray(self.likeness), 1.0)
+        return np.asarray(self.compute_reach(level) + t.ppf(found, df) * self.error, np.float64)
 
     def list_detectable(self, level: float) -> tuple[Floats, Floats, Floats]:
         """`compute_detectable` as it is, with twice the seeds, and with twice the questions.
@@ -110,6 +119,7 @@ class Spread:
             both=self.both / (seeds * groups),
             seeds_df=(self.seeds_df + 1) * seeds - 1,
             groups_df=(self.groups_df + 1) * groups - 1,
+            likeness=self.likeness,
         )
 
 
@@ -133,8 +143,9 @@ def foretell_spread(sizes: Sequence[int], seeds: int, variants: int) -> Spread:
         seeds=np.asarray(2 * SEED_SPREAD**2 / seeds),
         groups=np.asarray(GROUP_SPREAD**2 * (shares**2).sum()),
         both=np.asarray(0.0),
-        seeds_df=np.asarray(float((max(2, variants) - 1) * (seeds - 1))),
+        seeds_df=np.asarray(count_pooled_df(max(2, variants), seeds)),
         groups_df=np.asarray(len(sizes) - 1.0),
+        likeness=LIKENESS if variants > 2 else 1.0,
     )
 
 
@@ -149,40 +160,56 @@ def tabulate_groups(runs: Sequence[Ratio]) -> tuple[Floats, Floats]:
     return np.stack([np.bincount(place, run.sums) for run in runs]) / counts.sum(), counts / counts.sum()
 
 
-def estimate_spread(
-    table: Floats,
-    shares: Floats,
-    pooled: Floats | None = None,
-    pooled_df: float = 0.0,
-    is_apart: NDArray[np.bool_] | bool = False,
-) -> Spread:
+@dataclass(frozen=True)
+class Pool:
+    """What all variants of a comparison tell of seeds.
+
+    Attributes:
+        variance: (...), over seeds, of a difference between two variants.
+        df: its degrees of freedom, see `count_pooled_df`.
+        is_apart: (..., variants) or (..., pairs), which of them vary more, so that the others say nothing of them.
+    """
+
+    variance: Floats
+    df: float
+    is_apart: NDArray[np.bool_]
+
+
+def estimate_spread(table: Floats, shares: Floats, pool: Pool | None = None) -> Spread:
     """The spread of the mean over seeds of what the rows of a table sum to.
 
     Args:
         table: (..., seeds, groups), what each group adds to a run's metric, or to the difference of two.
         shares: (..., groups), of each group in all counts.
-        pooled: (...), the variance over seeds that all variants of the comparison have, see `pool_seeds`.
-        pooled_df: its degrees of freedom.
-        is_apart: (...), whether a variant is not like the others, so that these say nothing of it.
+        pool: of all variants, where the table is of a difference between two.
     """
     seeds, groups = table.shape[-2:]
     values, mean = table.sum(-1), table.mean(-2)
-    # what a group adds beyond its share of the metric: the residuals of a ratio (Cochran 1977, chapter 6)
-    beyond = mean - mean.sum(-1, keepdims=True) * shares
-    apart = table - values[..., None] * shares[..., None, :] - beyond[..., None, :]
-    correction = _correct_for_own_weight(shares)
+    apart = _leave_share_out(table - mean[..., None, :], shares[..., None, :])
     own = values.var(-1, ddof=1) / seeds
-    own_df = np.full(own.shape, seeds - 1.0)
-    if pooled is not None:
-        own_df = np.where(is_apart, own_df, pooled_df)
-        own = np.maximum(own, pooled / seeds)
+    own_df, likeness = np.full(own.shape, seeds - 1.0), np.ones(own.shape)
+    if pool is not None:
+        own_df = np.where(pool.is_apart, own_df, pool.df)
+        likeness = np.where(pool.is_apart, likeness, LIKENESS)
+        own = np.maximum(own, pool.variance / seeds)
     return Spread(
         seeds=own,
-        groups=(beyond**2).sum(-1) * correction,
-        both=(apart**2).sum((-1, -2)) * correction / ((seeds - 1) * seeds),
+        groups=estimate_group_variance(mean, shares),
+        both=(apart**2).sum((-1, -2)) * _correct_for_own_weight(shares) / ((seeds - 1) * seeds),
         seeds_df=own_df,
         groups_df=np.full(own.shape, groups - 1.0),
+        likeness=likeness,
     )
+
+
+def estimate_group_variance(values: Floats, shares: Floats) -> Floats:
+    """The variance over groups of what they sum to: (..., groups) values and shares, see `estimate_spread`."""
+    return np.asarray((_leave_share_out(values, shares) ** 2).sum(-1) * _correct_for_own_weight(shares), np.float64)
+
+
+def _leave_share_out(values: Floats, shares: Floats) -> Floats:
+    """What each group adds beyond its share of the metric: the residuals of a ratio (Cochran 1977, chapter 6)."""
+    return np.asarray(values - values.sum(-1, keepdims=True) * shares, np.float64)
 
 
 def _correct_for_own_weight(shares: Floats) -> Floats:
@@ -195,7 +222,7 @@ def _correct_for_own_weight(shares: Floats) -> Floats:
     return np.asarray(total[..., 0] / expected, np.float64)
 
 
-def pool_seeds(values: Floats) -> tuple[Floats, float, NDArray[np.bool_]]:
+def pool_seeds(values: Floats) -> Pool:
     """The variance over seeds of a difference between two variants, from all of them.
 
     Args:
@@ -216,4 +243,9 @@ def pool_seeds(values: Floats) -> tuple[Floats, float, NDArray[np.bool_]]:
     others = np.maximum(total[..., None] - own, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = fdtrc(seeds - 1, df - (seeds - 1), own / others * (variants - 2))
-    return 2 * total / df, df, np.nan_to_num(p, nan=1.0) < _APART
+    return Pool(2 * total / df, count_pooled_df(variants, seeds), np.nan_to_num(p, nan=1.0) < _APART)
+
+
+def count_pooled_df(variants: int, seeds: int) -> float:
+    """The degrees of freedom that the variance over seeds of so many variants together counts for."""
+    return float(min(variants - 1, seeds) * (seeds - 1))

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medft.comparison.metrics import RatiosByVariant, average_runs
-from medft.comparison.settings import Spread, estimate_spread, pool_seeds, tabulate_groups
+from medft.comparison.settings import (
+    Pool,
+    Spread,
+    estimate_group_variance,
+    estimate_spread,
+    pool_seeds,
+    tabulate_groups,
+)
 from medft.comparison.variants import Variant
 from medft.console import track
 from medft.metrics.statistics import Bounds, Difference, Estimate, Floats, Ratio, compute_smallest_p
@@ -77,12 +84,9 @@ class Comparer:
         seeds = set.intersection(*({run.seed for run in each.runs} for each in trained)) if trained else set()
         values = [[run.value for run in self._select(each, seeds)] for each in trained]
         can_pool = len(trained) > 2 and len(seeds) > 1 and np.isfinite(values).all()
-        self._apart: set[str] = set()  # variants whose seeds vary more than those of the others
-        self._pooled: tuple[Floats | None, float] = (None, 0.0)
-        if can_pool:
-            variance, df, apart = pool_seeds(np.array(values))
-            self._pooled = variance, df
-            self._apart = {each.name for each, is_apart in zip(trained, apart, strict=True) if is_apart}
+        self._pool = pool_seeds(np.array(values)) if can_pool else None
+        apart = self._pool.is_apart if self._pool else np.zeros(len(trained), np.bool_)
+        self._apart = {each.name for each, is_apart in zip(trained, apart, strict=True) if is_apart}
 
     def estimate(self, variant: Variant) -> Estimate:
         """The metric of a variant, with an interval that includes its seeds where it has several."""
@@ -108,17 +112,21 @@ class Comparer:
         if len(seeds) < 2:
             table, shares = tabulate_groups([own])
             apart = (table - tabulate_groups([others])[0])[0]
-            only = float(((apart - apart.sum() * shares) ** 2).sum()) * len(apart) / (len(apart) - 1)
-            spread = Spread(*map(np.asarray, (0.0, only, 0.0, 1.0, len(apart) - 1.0)))
+            variance = estimate_group_variance(apart, shares)
+            spread = Spread(*map(np.asarray, (0.0, variance, 0.0, 1.0, len(apart) - 1.0)))
             return own.subtract(others), "models", spread
         (table, shares), (before, _) = (tabulate_groups(self._select(each, seeds)) for each in (variant, other))
-        pooled, df = (None, 0.0) if variant.is_baseline or other.is_baseline else self._pooled
-        is_apart = not self._apart.isdisjoint((variant.name, other.name))
-        spread = estimate_spread(table - before, shares, pooled, df, is_apart)
+        spread = estimate_spread(table - before, shares, self._pool_of(variant, other))
         value, (low, high) = float((table - before).sum(1).mean()), own.bounds
         reach, p = float(spread.compute_reach(LEVEL)), float(spread.compute_p(np.asarray(value)))
         ends = _clip(value - reach, value + reach, (low - high, high - low))
         return Difference(value, *ends, p), "settings", spread
+
+    def _pool_of(self, *pair: Variant) -> Pool | None:
+        """What all variants tell of the seeds of these two; None where one of them was not trained."""
+        if self._pool is None or any(each.is_baseline for each in pair):
+            return None
+        return replace(self._pool, is_apart=np.asarray(any(each.name in self._apart for each in pair)))
 
     def _select(self, variant: Variant, seeds: Collection[str]) -> list[Ratio]:
         """The runs of these seeds, in the order of the seeds."""
