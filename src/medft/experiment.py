@@ -85,7 +85,7 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     data = MedicalQA(config, splits, tokenizer, get_context_length(network))
     audited = audit(config, data, get_context_length(network))
     print_audit(audited)
-    warn_of_leaks(audited, config.dataset.on_leak)
+    warn_of_leaks(audited, config.dataset.on_leak, config.dataset.dedup)
     device = choose_device(config.trainer)
     preflight(config, network)
     test, encoded = list(splits.test), list(data.tokens["test"])

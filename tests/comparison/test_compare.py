@@ -259,8 +259,12 @@ def test_what_training_nearly_has_of_the_test_is_said() -> None:
     comparison = compare(runs, Options())
     assert [variant.overlap for variant in comparison.trained] == [0, 4]
     [told] = [warning for warning in comparison.warnings if "nearly are" in warning]
-    assert "max_length=128 (4);" in told
+    assert "max_length=128 (4);" in told and "dataset.dedup=near takes duplicates away" in told
     assert "max_length=64" not in told
+    for run in runs:
+        run.params["dataset.dedup"] = "near"
+    [told] = [warning for warning in compare(runs, Options()).warnings if "nearly are" in warning]
+    assert told.endswith("may be remembered"), "what could be taken away is gone"
 
 
 def test_runs_that_were_measured_otherwise_are_warned_of() -> None:

@@ -73,14 +73,16 @@ def test_planted_leaks_are_all_found(compose: Callable[..., Config], capsys: pyt
     named = [each["name"] for each in leak.examples if each["kind"] == "document"]
     assert len(named) == 5
     print_audit(report)
-    warn_of_leaks(report, "warn")
+    warn_of_leaks(report, "warn", "none")
     told = (
         "train-test: 20 exact and 20 near duplicates, 0 further questions, 0 equal and 0 near answers to other "
         "questions, 0 groups and 5 documents on both sides"
     )
-    assert told in capsys.readouterr().err
+    assert f"{told} (dataset.dedup=near takes duplicates away)" in capsys.readouterr().err
+    warn_of_leaks(report, "warn", "near")
+    assert "takes duplicates away" not in capsys.readouterr().err
     with pytest.raises(InputError, match=f"dataset.on_leak=error: {told}"):
-        warn_of_leaks(report, "error")
+        warn_of_leaks(report, "error", "none")
 
 
 def test_a_question_alone_and_an_answer_alone_are_seen(

@@ -46,7 +46,7 @@ def audit_rows(arguments: Arguments) -> int:
     print_lengths(audited)
     print_audit(audited)
     files = write_audit(_folder(config), audited, data, audited.lengths)
-    warn_of_leaks(audited, config.dataset.on_leak)
+    warn_of_leaks(audited, config.dataset.on_leak, config.dataset.dedup)
     if refuses and (too_long := audited.at_max_length.answers_cut):
         warn(f"dataset.long_answers=error: a training would end here, {too_long} rows are longer")
     say(f"results:       {' '.join(map(str, files))}")

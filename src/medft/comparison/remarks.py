@@ -23,11 +23,14 @@ def list_warnings(variants: Sequence[Variant]) -> list[str]:
     leaking = [variant.name for variant in variants if variant.is_leaking]
     if leaking:
         warnings.append(f"trained on test questions, so these figures say nothing about new ones: {'; '.join(leaking)}")
-    overlaps = [f"{variant.name} ({variant.overlap})" for variant in variants if variant.overlap]
-    if overlaps:
+    overlapping = [variant for variant in variants if variant.overlap]
+    if overlapping:
+        named = "; ".join(f"{variant.name} ({variant.overlap})" for variant in overlapping)
+        kept = [run for variant in overlapping for run in variant.runs if run.params.get("dataset.dedup") != "near"]
         warnings.append(
-            f"trained on rows that are, or nearly are, those of some test questions: {'; '.join(overlaps)}; what is "
-            "better there may be remembered (dataset.dedup=near takes duplicates away)"
+            "trained on rows, questions or answers that are, or nearly are, those of some test questions: "
+            f"{named}; what is better there may be remembered"
+            f"{' (dataset.dedup=near takes duplicates away)' if kept else ''}"
         )
     devices = sorted({run.tags["device"] for run in runs if "device" in run.tags})
     if len(devices) > 1:

@@ -75,8 +75,8 @@ def write_audit(folder: Path, audit: Audit, data: MedicalQA, cuts: Mapping[int, 
     return files
 
 
-def warn_of_leaks(audit: Audit, on_leak: str) -> None:
-    """One line for each two splits that share something.
+def warn_of_leaks(audit: Audit, on_leak: str, dedup: str) -> None:
+    """One line for each two splits that share something, and what would take it away if it is not done: `dedup`.
 
     Raises:
         InputError: there are any and `dataset.on_leak` is `error`.
@@ -88,7 +88,7 @@ def warn_of_leaks(audit: Audit, on_leak: str) -> None:
             + "\ntake rows away with dataset.dedup=near, group rows by document, or look with: medft data audit"
         )
     for leak in leaks:
-        warn(f"{leak} (dataset.dedup=near takes duplicates away)")
+        warn(leak if dedup == "near" else f"{leak} (dataset.dedup=near takes duplicates away)")
 
 
 def _format_share(count: int, whole: int) -> str:
