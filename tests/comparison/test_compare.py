@@ -261,8 +261,8 @@ def test_what_training_nearly_has_of_the_test_is_said() -> None:
     [told] = [warning for warning in comparison.warnings if "nearly are" in warning]
     assert "max_length=128 (4);" in told and "dataset.dedup=near takes duplicates away" in told
     assert "max_length=64" not in told
-    for run in runs:
-        run.params["dataset.dedup"] = "near"
+    for each in runs:
+        each.params["dataset.dedup"] = "near"
     [told] = [warning for warning in compare(runs, Options()).warnings if "nearly are" in warning]
     assert told.endswith("may be remembered"), "what could be taken away is gone"
 

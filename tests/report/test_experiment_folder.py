@@ -28,7 +28,7 @@ def sweep(**changes: object) -> SweepRecord:
     fields: dict[str, object] = {
         "run_id": "p" * 32, "name": "lengths", "keys": [LENGTH, "seed"], "question": "How long?", "reference": "",
         "limits": "Ten questions.", "metric": "test/bits_per_byte", "command": "medft sweep lengths",
-        "started": datetime(2026, 1, 2, tzinfo=UTC),
+        "started": datetime(2026, 1, 2, tzinfo=UTC), "seconds": 2400.0,
         "tags": {"version.torch": "2.0", "git.commit": "abc", "git.dirty": "true", "machine": "2 cores"},
     }  # fmt: skip
     return SweepRecord(**{**fields, **changes})  # type: ignore[arg-type]
@@ -55,6 +55,7 @@ def test_the_readme_says_all(tmp_path: Path) -> None:
         "Run abc of the sweep is left out: it is FAILED.",
         "Ten questions.\n\n4 runs of 2 variants, tested on 10 questions of 5 groups",
         "```\nmedft sweep lengths\n```",
+        "Date: 2026-01-02, 40 min from start to end; MLflow run ppp",
         "Machine: 2 cores, cpu.",
         "Versions: torch 2.0; commit abc with changes.",
         "`medft report experiment=lengths`",

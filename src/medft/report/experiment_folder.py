@@ -11,6 +11,7 @@ from medft.comparison.compare import Comparison
 from medft.comparison.labels import as_param
 from medft.comparison.significance import Result, explain_too_few_groups
 from medft.comparison.variants import Variant
+from medft.console import format_roughly
 from medft.metrics.statistics import Estimate
 from medft.report.compare_page import COMPARED_INTERVALS, describe_family, describe_questions, make_glance_table
 from medft.report.csv_files import extend_results_csv
@@ -97,8 +98,9 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison, command: st
     versions = [f"{key.removeprefix('version.')} {value}" for key, value in tags if key.startswith("version.")]
     machine = [value for key, value in tags if key.startswith("machine")]
     dirty = " with changes" if sweep.tags.get("git.dirty") == "true" else ""
+    took = "" if sweep.seconds is None else f", {format_roughly(sweep.seconds)} from start to end"
     lines = [
-        f"Date: {sweep.started:%Y-%m-%d}; MLflow run {sweep.run_id}",
+        f"Date: {sweep.started:%Y-%m-%d}{took}; MLflow run {sweep.run_id}",
         f"Machine: {', '.join([*machine, _join_values(run_tags, 'device')])}",
         f"Versions: {', '.join(versions)}; commit {sweep.tags.get('git.commit', '?')}{dirty}",
         f"Model: {_join_values(params, 'model.name')}; data: {_join_values(params, 'dataset.name')}, "

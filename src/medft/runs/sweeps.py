@@ -1,6 +1,7 @@
 """Sweeps: a run of their own, a run for each job in a folder under it, and what earlier launches have left."""
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -180,6 +181,7 @@ class SweepRecord:
         reference: the variant to compare with; empty = the first.
         limits: what the sizes allow to conclude, in words.
         metric: what it was about, as the runs log it, such as `test/bits_per_byte`.
+        seconds: from its start to its end, with what was between where it was resumed; None while it runs.
     """
 
     run_id: str
@@ -192,6 +194,7 @@ class SweepRecord:
     command: str
     started: datetime
     tags: Mapping[str, str]
+    seconds: float | None = None
 
     @property
     def settings(self) -> list[str]:
@@ -230,4 +233,5 @@ def read_sweep(state: RunState) -> SweepRecord:
         command=tags.get("command", ""),
         started=state.started_at,
         tags=tags,
+        seconds=None if math.isinf(state.ended) else state.ended - state.started,
     )
