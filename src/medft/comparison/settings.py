@@ -18,7 +18,7 @@ comparisons can be simulated at once: what stands before the axes that are named
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ class Spread:
         both: what both have counted.
         seeds_df, groups_df: degrees of freedom.
         likeness: the probability that neither of two variants is set apart from others that they are like.
+        own_df: degrees of freedom of the seeds where one of them is.
     """
 
     seeds: Floats
@@ -51,6 +52,7 @@ class Spread:
     seeds_df: Floats
     groups_df: Floats
     likeness: Floats | float = 1.0
+    own_df: Floats | float = 1.0
 
     @property
     def error(self) -> Floats:
@@ -90,17 +92,28 @@ class Spread:
         return np.asarray((low + high) / 2, np.float64)
 
     def compute_detectable(self, level: float, power: float = _POWER) -> Floats:
-        """The smallest true differences that would be found with a probability of `power`.
-
-        A pair that is set apart finds next to nothing, so that one that is not has to find the more.
+        """The smallest true differences that would be found with a probability of `power`, whether or not the variants
+        are set apart from others that they are like.
         """
         from scipy.stats import t
 
+        own = replace(self, seeds_df=np.broadcast_to(self.own_df, self.error.shape))
+        kinds = ((self, self.likeness), (own, 1 - self.likeness))
+        parts = [(each.compute_reach(level), each._combine_df(), weight) for each, weight in kinds]
+        low, high = np.zeros_like(self.error), sum(reach for reach, _, _ in parts) + 40 * self.error
+        for _ in range(50):  # halves it each time
+            middle = (low + high) / 2
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found = sum(weight * t.cdf((middle - reach) / self.error, df) for reach, df, weight in parts)
+            is_enough = found >= power
+            low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
+        return np.asarray((low + high) / 2, np.float64)
+
+    def _combine_df(self) -> Floats:
+        """Degrees of freedom of seeds and groups together (Satterthwaite)."""
         with np.errstate(invalid="ignore"):
             share = np.nan_to_num(self.seeds / (self.seeds + self.groups))
-        df = 1 / (share**2 / self.seeds_df + (1 - share) ** 2 / self.groups_df)  # Satterthwaite's
-        found = np.minimum(power / np.asarray(self.likeness), 1.0)
-        return np.asarray(self.compute_reach(level) + t.ppf(found, df) * self.error, np.float64)
+        return np.asarray(1 / (share**2 / self.seeds_df + (1 - share) ** 2 / self.groups_df), np.float64)
 
     def list_detectable(self, level: float) -> tuple[Floats, Floats, Floats]:
         """`compute_detectable` as it is, with twice the seeds, and with twice the questions.
@@ -120,6 +133,7 @@ class Spread:
             seeds_df=(self.seeds_df + 1) * seeds - 1,
             groups_df=(self.groups_df + 1) * groups - 1,
             likeness=self.likeness,
+            own_df=(self.own_df + 1) * seeds - 1,
         )
 
 
@@ -146,6 +160,7 @@ def foretell_spread(sizes: Sequence[int], seeds: int, variants: int) -> Spread:
         seeds_df=np.asarray(count_pooled_df(max(2, variants), seeds)),
         groups_df=np.asarray(len(sizes) - 1.0),
         likeness=LIKENESS if variants > 2 else 1.0,
+        own_df=seeds - 1.0,
     )
 
 
@@ -199,6 +214,7 @@ def estimate_spread(table: Floats, shares: Floats, pool: Pool | None = None) -> 
         seeds_df=own_df,
         groups_df=np.full(own.shape, groups - 1.0),
         likeness=likeness,
+        own_df=seeds - 1.0,
     )
 
 
