@@ -1,7 +1,7 @@
 """`python -m benchmarks NAME ...` runs one of them; without a name it lists them."""
 
 import ast
-import runpy
+import importlib
 import sys
 from pathlib import Path
 
@@ -13,8 +13,7 @@ def main() -> int:
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in names:
         sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
-        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
-        return 0
+        return importlib.import_module(f"benchmarks.{name}").main() or 0
     print("usage: python -m benchmarks NAME [--help] ...\n")
     for each in names:
         text = ast.get_docstring(ast.parse((FOLDER / f"{each}.py").read_text(encoding="utf-8"))) or ""

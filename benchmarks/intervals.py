@@ -72,6 +72,7 @@ def intervals(kind: str, documents: int, random: np.random.Generator) -> dict[st
 
 
 def main() -> None:
+    warnings.simplefilter("ignore")  # BCa warns of resamples that are all alike
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=1_000)
     sets = parser.parse_args().sets
@@ -89,5 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # BCa warns of resamples that are all alike
     main()
