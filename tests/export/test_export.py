@@ -106,6 +106,7 @@ def test_wrong_words(run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("127.0.0.1", "http://127.0.0.1:11434"),
         ("gpu:8000", "http://gpu:8000"),
+        ("gpu:0", "http://gpu:0"),
         ("[::1]", "http://[::1]:11434"),
         ("https://ollama.example", "https://ollama.example"),
     ],

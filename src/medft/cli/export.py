@@ -43,7 +43,7 @@ def read_address(host: str) -> str:
     if "://" in host:
         return host
     try:
-        return f"http://{host}" if urlsplit(f"//{host}").port else f"http://{host}:{_PORT}"
+        return f"http://{host}" if urlsplit(f"//{host}").port is not None else f"http://{host}:{_PORT}"
     except ValueError:
         raise InputError(f"host={host}: must be an address such as 127.0.0.1:{_PORT}") from None
 
