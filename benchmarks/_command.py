@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,6 +57,12 @@ def measure_alone(module: str, *words: object, **environment: str) -> dict[str, 
     )  # fmt: skip
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def take_medians(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Of each number that the runs have measured."""
+    numbers = [key for key, value in runs[0].items() if isinstance(value, (int, float))]
+    return {key: median(run[key] for run in runs) for key in numbers}
 
 
 def _read_written() -> dict[str, int]:

@@ -18,16 +18,15 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from benchmarks._command import measure_alone, take_medians
 from benchmarks._figure import draw_bars
 
 SIZES = (16_000, 160_000, 1_600_000)
@@ -60,16 +59,12 @@ def main() -> None:
                 for each in who:
                     found[each].append(in_a_process(arguments.medquad, each, file))
                     print(json.dumps({"rows": rows, "who": each, **found[each][-1]}), file=sys.stderr, flush=True)
-            lines += [{"rows": rows, "who": each, **summarize(runs)} for each, runs in found.items()]
+            lines += [{"rows": rows, "who": each, **take_medians(runs)} for each, runs in found.items()]
             file.unlink()
     report(lines, arguments.output)
     if arguments.figure:
         speeds = {f"{line['who']}, {line['rows']:,} rows": line["rows_per_second"] for line in lines}
         draw_bars(speeds, "Preparing", arguments.figure, "rows")
-
-
-def summarize(runs: list[dict[str, Any]]) -> dict[str, float]:
-    return {key: median(run[key] for run in runs) for key in runs[0] if key != "stages"}
 
 
 def write_source(medquad: Path, rows: int, target: Path) -> None:
@@ -92,12 +87,10 @@ def write_source(medquad: Path, rows: int, target: Path) -> None:
 
 
 def in_a_process(medquad: Path, who: str, file: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.prepare", "--medquad", str(medquad), "--child", who, str(file)]
     cache = file.with_suffix(".cache")
-    environment = {**os.environ, "MEDFT_CACHE": str(cache), "HF_DATASETS_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    environment = {"MEDFT_CACHE": str(cache), "HF_DATASETS_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
+    found = measure_alone("benchmarks.prepare", "--medquad", medquad.resolve(), "--child", who, file, **environment)
     shutil.rmtree(cache)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -53,7 +53,7 @@ class Runs:
 
     def describe(self) -> dict[str, float]:
         """Standard deviations of what the values are made of, by the sums of squares of a crossed design."""
-        rest = float(self.collect_residuals().std())
+        rest = self.collect_residuals().var()
         luck = self.values.mean(-1)
         settings, seeds = luck.shape
         apart = luck - luck.mean(1, keepdims=True)
@@ -69,19 +69,18 @@ class Runs:
         by_seed -= by_seed.mean(0)  # what a seed does to a group under all settings alike
         # what questions alone would make of it
         count = np.bincount(self.groups)
-        noise = rest**2 * count / (shares * len(self.groups)) ** 2
+        noise = rest * count / (shares * len(self.groups)) ** 2
         seed_variance = np.average((by_seed**2).sum((0, 1)) / df - noise, weights=shares)
         setting_variance = np.average((by_setting**2).sum(0) / (settings - 1), weights=shares)
         setting_variance -= max(0.0, seed_variance) / seeds + np.average(noise, weights=shares) / seeds
-        return {
-            "seeds, each setting": float(np.sqrt(own_variance)),
-            "seeds, all settings alike": float(
-                np.sqrt(max(0.0, (shared**2).sum() / (seeds - 1) - own_variance / settings))
-            ),
-            "setting by group": float(np.sqrt(max(0.0, setting_variance))),
-            "seed by group": float(np.sqrt(max(0.0, seed_variance))),
+        variances = {
+            "seeds, each setting": own_variance,
+            "seeds, all settings alike": (shared**2).sum() / (seeds - 1) - own_variance / settings,
+            "setting by group": setting_variance,
+            "seed by group": seed_variance,
             "rest of a question": rest,
         }
+        return {name: float(np.sqrt(max(0.0, variance))) for name, variance in variances.items()}
 
     def _sum_by_group(self) -> np.ndarray:
         """(settings, seeds, groups), what each adds to a run's bits per byte."""
@@ -123,8 +122,8 @@ def list_rows(experiment: str) -> Iterator[list[object]]:
     metrics, _ = collect_metrics(variants)
     for variant in variants:
         for run, ratio in zip(variant.runs, metrics[PRIMARY][variant.name], strict=True):
-            _, groups = np.unique(np.asarray(ratio.groups, dtype=object).astype(str), return_inverse=True)
-            for question, (group, count, bits) in enumerate(zip(groups, ratio.counts, ratio.sums, strict=True)):
+            rows = zip(ratio.number_groups(), ratio.counts, ratio.sums, strict=True)
+            for question, (group, count, bits) in enumerate(rows):
                 yield [experiment, variant.name, run.seed, question, group, int(count), f"{bits:.2f}"]
 
 

@@ -17,11 +17,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
-from benchmarks._command import measure_alone
+from benchmarks._command import measure_alone, take_medians
 from benchmarks._figure import draw_bars
 
 WAYS = ("Trainer-float32", "Trainer-bf16", "medft-float32", "medft-bf16")
@@ -50,21 +49,17 @@ def main() -> None:
         for way in ways:
             found[way].append(measure_alone("benchmarks.train", *sys.argv[1:], "--one", way))
             print(f"{way}: {found[way][-1]}", file=sys.stderr, flush=True)
-    peer = summary(found[ways[0]])
+    peer = take_medians(found[ways[0]])
     print(f"{'':18}{'tokens/s':>10}{'ratio':>8}{'MFU':>7}{'peak MiB':>10}{'ratio':>8}{'last loss':>11}")
     for way, runs in found.items():
-        row = summary(runs)
+        row = take_medians(runs)
         print(f"{way:18}{row['speed']:10.0f}{row['speed'] / peer['speed']:8.2f}{row['mfu']:7.0%}"
               f"{row['peak']:10.0f}{row['peak'] / peer['peak']:8.2f}{row['last']:11.4f}")  # fmt: skip
     if arguments.figure:
-        speeds = {way: summary(runs)["speed"] for way, runs in found.items()}
+        speeds = {way: take_medians(runs)["speed"] for way, runs in found.items()}
         draw_bars(
             speeds, f"Training {arguments.model}, {arguments.rows} rows, batch {arguments.batch}", arguments.figure
         )
-
-
-def summary(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {key: median(run[key] for run in runs) for key in runs[0]}
 
 
 def train(arguments: argparse.Namespace) -> dict[str, float]:

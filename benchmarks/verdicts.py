@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.residuals import read_runs
 from scipy.stats import t
 
-from medft.comparison.settings import LIKENESS, Spread, count_pooled_df, estimate_spread, pool_seeds
+from medft.comparison.settings import Spread, estimate_spread, expect_spread, pool_seeds
 from medft.comparison.significance import LEVEL, correct_holm
 
 SIZES = {
@@ -108,10 +108,8 @@ def know_spread(case: Case) -> Spread:
     squares = (sizes / sizes.sum()) ** 2
     by_both = 2 * (squares * (SEED_BY_GROUP**2 + collect_residuals().var() / sizes)).sum() / case.seeds
     luck = 0.0 if case.is_shared else 2 * case.spread**2 / case.seeds
-    df = count_pooled_df(max(2, case.entries), case.seeds)
-    parts = (luck + by_both, case.by_group**2 * squares.sum() + by_both, by_both, df, case.groups - 1.0)
-    likeness = LIKENESS if case.entries > 2 else 1.0
-    return replace(Spread(*map(np.asarray, parts)), likeness=likeness, own_df=case.seeds - 1.0)
+    parts = (luck + by_both, case.by_group**2 * squares.sum() + by_both, by_both)
+    return expect_spread(*parts, seeds=case.seeds, groups=case.groups, variants=case.entries)
 
 
 def simulate(case: Case, comparisons: int, tells: bool = False, method: Method = compare) -> dict[str, float]:

@@ -17,7 +17,7 @@ comparisons can be simulated at once: what stands before the axes that are named
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +30,8 @@ _POWER = 0.8
 # their seed only, and of what another setting does to a group of questions beside what it does to all.
 SEED_SPREAD, GROUP_SPREAD = 0.0075, 0.02
 _APART = 0.1  # level of the test of equal variances
-LIKENESS = (1 - _APART) ** 2  # see `Spread`
+_LIKENESS = (1 - _APART) ** 2  # see `Spread`
+_HALVINGS = 50
 _PIECES = (0.0, 1e-5, 1e-3, 0.03, 0.5, 0.97, 0.999, 0.99999, 1.0)  # of probabilities to integrate over: tails are long
 
 
@@ -82,14 +83,9 @@ class Spread:
         """The difference whose p-value is `level`: half the width of an interval."""
         from scipy.stats import t
 
-        # at most the two parts' own quantiles together, which bisection halves
-        low = np.zeros_like(self.error)
-        high = sum(t.isf(level / 2, df) for df in (self.seeds_df, self.groups_df)) * self.error
-        for _ in range(40):
-            middle = (low + high) / 2
-            is_beyond = self.compute_p(middle) > level
-            low, high = np.where(is_beyond, middle, low), np.where(is_beyond, high, middle)
-        return np.asarray((low + high) / 2, np.float64)
+        # at most the two parts' own quantiles together
+        most = sum(t.isf(level / 2, df) for df in (self.seeds_df, self.groups_df)) * self.error
+        return _bisect(lambda difference: self.compute_p(difference) <= level, most)
 
     def compute_detectable(self, level: float, power: float = _POWER) -> Floats:
         """The smallest true differences that would be found with a probability of `power`, whether or not the variants
@@ -100,14 +96,13 @@ class Spread:
         own = replace(self, seeds_df=np.broadcast_to(self.own_df, self.error.shape))
         kinds = ((self, self.likeness), (own, 1 - self.likeness))
         parts = [(each.compute_reach(level), each._combine_df(), weight) for each, weight in kinds]
-        low, high = np.zeros_like(self.error), sum(reach for reach, _, _ in parts) + 40 * self.error
-        for _ in range(50):  # halves it each time
-            middle = (low + high) / 2
+
+        def is_found(difference: Floats) -> NDArray[np.bool_]:
             with np.errstate(divide="ignore", invalid="ignore"):
-                found = sum(weight * t.cdf((middle - reach) / self.error, df) for reach, df, weight in parts)
-            is_enough = found >= power
-            low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
-        return np.asarray((low + high) / 2, np.float64)
+                found = sum(weight * t.cdf((difference - reach) / self.error, df) for reach, df, weight in parts)
+            return np.asarray(found >= power)
+
+        return _bisect(is_found, sum(reach for reach, _, _ in parts) + 40 * self.error)
 
     def _combine_df(self) -> Floats:
         """Degrees of freedom of seeds and groups together (Satterthwaite)."""
@@ -137,6 +132,16 @@ class Spread:
         )
 
 
+def _bisect(is_enough: Callable[[Floats], NDArray[np.bool_]], most: Floats) -> Floats:
+    """The least values from 0 to `most` that are enough, by halving where they may lie again and again."""
+    low, high = np.zeros_like(most), most
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        enough = is_enough(middle)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.asarray((low + high) / 2, np.float64)
+
+
 @functools.cache
 def _make_nodes() -> tuple[Floats, Floats]:
     """Where to look, and how much that weighs, in an integral from 0 to 1 (Gauss-Legendre, piece by piece)."""
@@ -153,15 +158,17 @@ def foretell_spread(sizes: Sequence[int], seeds: int, variants: int) -> Spread:
         seeds: two or more.
     """
     shares = np.asarray(sizes) / np.sum(sizes)
-    return Spread(
-        seeds=np.asarray(2 * SEED_SPREAD**2 / seeds),
-        groups=np.asarray(GROUP_SPREAD**2 * (shares**2).sum()),
-        both=np.asarray(0.0),
-        seeds_df=np.asarray(count_pooled_df(max(2, variants), seeds)),
-        groups_df=np.asarray(len(sizes) - 1.0),
-        likeness=LIKENESS if variants > 2 else 1.0,
-        own_df=seeds - 1.0,
-    )
+    parts = (2 * SEED_SPREAD**2 / seeds, GROUP_SPREAD**2 * float((shares**2).sum()), 0.0)
+    return expect_spread(*parts, seeds=seeds, groups=len(sizes), variants=variants)
+
+
+def expect_spread(
+    of_seeds: float, of_groups: float, of_both: float, *, seeds: int, groups: int, variants: int
+) -> Spread:
+    """The spread of a difference with these variances, of so many seeds and groups, between two of these variants."""
+    df = (count_pooled_df(max(2, variants), seeds), groups - 1.0)
+    spread = Spread(*map(np.asarray, (of_seeds, of_groups, of_both, *df)))
+    return replace(spread, likeness=_LIKENESS if variants > 2 else 1.0, own_df=seeds - 1.0)
 
 
 def tabulate_groups(runs: Sequence[Ratio]) -> tuple[Floats, Floats]:
@@ -170,7 +177,7 @@ def tabulate_groups(runs: Sequence[Ratio]) -> tuple[Floats, Floats]:
     Args:
         runs: of the same rows with the same counts; a row of the table sums to a run's metric.
     """
-    _, place = np.unique(np.asarray(runs[0].groups, dtype=object).astype(str), return_inverse=True)
+    place = runs[0].number_groups()
     counts = np.bincount(place, runs[0].counts)
     return np.stack([np.bincount(place, run.sums) for run in runs]) / counts.sum(), counts / counts.sum()
 
@@ -205,7 +212,7 @@ def estimate_spread(table: Floats, shares: Floats, pool: Pool | None = None) -> 
     own_df, likeness = np.full(own.shape, seeds - 1.0), np.ones(own.shape)
     if pool is not None:
         own_df = np.where(pool.is_apart, own_df, pool.df)
-        likeness = np.where(pool.is_apart, likeness, LIKENESS)
+        likeness = np.where(pool.is_apart, likeness, _LIKENESS)
         own = np.maximum(own, pool.variance / seeds)
     return Spread(
         seeds=own,

@@ -128,8 +128,13 @@ class Ratio:
         first, second = np.clip([centre - half, centre + half], 0.0, 1.0)
         return low + (high - low) * float(first), low + (high - low) * float(second)
 
-    def _sum_by_group(self) -> tuple[Floats, Floats]:
+    def number_groups(self) -> NDArray[np.intp]:
+        """The group of each row as a number from 0, in the order of their names."""
         _, place = np.unique(np.asarray(self.groups, dtype=object).astype(str), return_inverse=True)
+        return np.asarray(place, np.intp)
+
+    def _sum_by_group(self) -> tuple[Floats, Floats]:
+        place = self.number_groups()
         sums, counts = (np.bincount(place, each).astype(np.float64) for each in (self.sums, self.counts))
         return sums, counts
 
