@@ -36,7 +36,7 @@ def test_four_of_six_jobs_fail_each_in_its_own_way_and_a_repeat_runs_only_the_fo
         assert f"+dataset.reader.fault={name}" in out.split(f"{found[name].info.status}: fault={name}: ")[1]
     store = client(root)
     for name in ("raise", "exit"):
-        trace = Path(store.download_artifacts(found[name].info.run_id, "error.txt")).read_text()
+        trace = Path(store.download_artifacts(found[name].info.run_id, "error.txt", str(tmp_path))).read_text()
         assert "_go_wrong" in trace
     assert "4 of 6 jobs did not finish; the same command again runs only these" in out
     (parent,) = parents(root)

@@ -32,7 +32,7 @@ class RemoteRun:
     def __init__(self, client: Any, run: Any) -> None:
         self._client, self.mlflow_id = client, str(run.info.run_id)
         self.run_id = str(run.data.tags.get(ID, self.mlflow_id))
-        self._is_on_disk = urlsplit(run.info.artifact_uri).scheme in ("", "file")
+        self._uri = str(run.info.artifact_uri)
         is_open = run.info.end_time is None or run.info.status == "RUNNING"  # MLflow keeps an old end of a resumed run
         self.state = RunState(
             run_id=self.run_id,
@@ -56,8 +56,14 @@ class RemoteRun:
             InputError: it has logged none of that name.
         """
         import mlflow
+        from mlflow.utils.file_utils import local_file_uri_to_path
 
-        here = None if self._is_on_disk else tempfile.mkdtemp(dir=_downloads())
+        if urlsplit(self._uri).scheme in ("", "file"):  # MLflow would copy it, and leave the copy behind
+            place = Path(local_file_uri_to_path(self._uri)) / name
+            if not place.exists():
+                raise InputError(f"{key}={self.run_id}: it logged no {name}")
+            return place
+        here = tempfile.mkdtemp(dir=_downloads())
         try:
             path: Any = mlflow.artifacts.download_artifacts(run_id=self.mlflow_id, artifact_path=name, dst_path=here)
         except (OSError, mlflow.exceptions.MlflowException):
