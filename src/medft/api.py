@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from medft.config.schema import Config
 from medft.errors import InputError
+from medft.loopback import bypass_proxies
 
 if TYPE_CHECKING:  # each function imports what it needs: composing needs no torch
     from medft.comparison.compare import Comparison
@@ -91,6 +92,7 @@ def compose(*overrides: str) -> Config:
     from medft.config.launchers import JobInfo
     from medft.runs.provenance import command_line
 
+    bypass_proxies()
     if any("dataset.split.from_run=" in override for override in overrides):
         from medft.runs.query import resolve_split_run
 
@@ -153,6 +155,7 @@ def open_run(name: str, *overrides: str) -> Run:
     from medft.runs.open import open_run as open_tracked
     from medft.runs.query import PLACES
 
+    bypass_proxies()
     return Run(open_tracked(name, overrides), [each for each in overrides if each.startswith(PLACES)])
 
 

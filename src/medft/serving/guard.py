@@ -9,7 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+from medft.loopback import LOOPBACK, is_loopback
+
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -21,16 +22,11 @@ _HEADERS = {
 }
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    return host in _LOOPBACK
-
-
 def list_host_names(host: str) -> set[str]:
     """The names and addresses under which a page of this server is asked for. One of another name that resolves to this
     machine (DNS rebinding) is not among them.
     """
-    names = {host, *_LOOPBACK}
+    names = {host, *LOOPBACK}
     if not is_loopback(host):
         names |= {socket.gethostname(), socket.getfqdn()}
         names |= {each.address.split("%")[0] for card in psutil.net_if_addrs().values() for each in card}

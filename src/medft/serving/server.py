@@ -27,11 +27,12 @@ from medft.config.schema import GenerationConfig
 from medft.console import note, say, warn
 from medft.errors import InputError, MedftError, ModelError, explain
 from medft.evaluation.predictions import Prediction
+from medft.loopback import is_loopback
 from medft.report.talk_page import read_asset, render_talk
 from medft.runs.open import FinishedRun, open_for_writing
 from medft.runs.record import read_predictions
 from medft.runs.trained_model import TrainedModel, change_settings, check_length, load_model, load_untrained
-from medft.serving.guard import SameOrigin, SecureHeaders, is_loopback, list_host_names
+from medft.serving.guard import SameOrigin, SecureHeaders, list_host_names
 from medft.serving.marking import MarkBook
 from medft.serving.writing import Line, write_side_by_side
 
