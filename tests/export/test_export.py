@@ -3,8 +3,10 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 import medft
@@ -14,6 +16,7 @@ from medft.config.schema import Config
 from medft.errors import ModelError
 from medft.export import export as exporting
 from medft.export.hf_folder import write_folder
+from medft.export.modelfile import Modelfile, make_modelfile
 from tests.composed import TINY
 from tests.export.small import make_model
 from tests.finished import Finished
@@ -72,6 +75,14 @@ def test_what_is_refused_leaves_what_was_there(
     assert (folder / "README.md").read_text() == before
 
 
+def test_a_link_stays_one(run: Finished, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    for _ in range(2):
+        assert main(["export", f"run={run.run_id}", "to=hf", f"folder={tmp_path / 'link'}", "verify=false"]) == 0
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "there" / "model.safetensors").is_file()
+
+
 def test_adapters_alone(compose: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = make_model("gpt2", tmp_path / "base")
     base.network.save_pretrained(tmp_path / "base")
@@ -123,6 +134,33 @@ def test_a_file_for_llama(run: Finished, kind: str, tmp_path: Path, capsys: pyte
     assert main(arguments) == 0
     assert "prompts read by llama.cpp: the same token ids in 12 of 12" in capsys.readouterr().out
     assert (tmp_path / "x" / f"small-{kind}.gguf").is_file()
+
+
+@pytest.mark.slow
+def test_ollama_has_what_is_verified_under_its_name(
+    run: Finished, tmp_path: Path, ollama: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def list_models() -> dict[str, str]:
+        told = httpx.get(f"{ollama}/api/tags").json()["models"]
+        return {each["name"]: each["digest"] for each in told if each["name"].startswith("me/")}
+
+    arguments = ["export", f"run={run.run_id}", "to=ollama", "type=f16", f"host={ollama}", "name=me/gout",
+                 f"folder={tmp_path / 'x'}", "questions=3"]  # fmt: skip
+    assert main(arguments) == 0
+    assert "prompts read by Ollama: the same token ids in 3 of 3" in capsys.readouterr().out
+    assert (tmp_path / "x" / "me-gout-f16.gguf").is_file()
+    before = list_models()
+    assert set(before) == {"me/gout:latest"}
+
+    def lose_the_template(*made: object) -> Modelfile:
+        return replace(make_modelfile(*made), template="{{ .Prompt }}")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(exporting, "make_modelfile", lose_the_template)
+    assert main(arguments) == 1
+    assert "error: Ollama reads another prompt than was trained on" in capsys.readouterr().err
+    assert list_models() == before
+    assert main([*arguments, "verify=false"]) == 0
+    assert set(list_models()) == {"me/gout:latest"} and list_models() != before
 
 
 def test_a_prompt_that_ollama_cannot_have_is_no_obstacle_for_llama(

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +13,13 @@ from medft.config.schema import Config, FullConfig
 from medft.console import say, say_stage, warn
 from medft.data.encode import encode_prompts
 from medft.data.example import Example
-from medft.errors import InputError
+from medft.errors import InputError, MedftError
 from medft.evaluation.predictions import Prediction
 from medft.export.card import describe_checks, write_card
 from medft.export.gguf_file import NumberType, read_back, write_gguf
 from medft.export.hf_folder import write_folder
 from medft.export.modelfile import Modelfile, make_modelfile
-from medft.export.ollama import create_model
+from medft.export.ollama import create_model, delete_model
 from medft.export.readers import OllamaReader, Reader, TransformersReader, start_llama
 from medft.export.verify import LIMITS, Limits, Verification, verify
 from medft.files import apply_umask
@@ -33,6 +33,7 @@ _CARD = "README.md"
 # what an export holds, read back as a network of transformers, and what reads it
 Opened = tuple[Any, Reader]
 OpenExport = Callable[[Sequence[Example]], AbstractContextManager[Opened]]
+_UNVERIFIED = "-unverified"  # on an Ollama server, after a model's name
 _MARK = "<!-- exported by medft -->"  # in the card: such a folder may be replaced
 
 
@@ -61,7 +62,20 @@ class Options:
     @property
     def file_name(self) -> str:
         """Of the GGUF file."""
-        return f"{self.name}-{self.kind}.gguf"
+        return f"{_to_stem(self.name)}-{self.kind}.gguf"
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a writer has written.
+
+    Attributes:
+        open: how it is verified.
+        publish: what is left to do once it is.
+    """
+
+    open: OpenExport
+    publish: Callable[[], None] = lambda: None
 
 
 def export(run: FinishedRun, options: Options) -> Verification | None:
@@ -69,21 +83,22 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
 
     Raises:
         InputError: the run has kept no model, it cannot be said in that format, or the folder has something else.
-        NotVerified: what reads it makes something else of it; the folder is as it was.
+        NotVerified: what reads it makes something else of it; the folder and the Ollama server are as they were.
     """
     _check_folder(options.folder)
     say_stage("loading the model")
     model = load_model(run)
     rows = read_predictions(run.stored)
     asked = [_to_example(row) for row in rows[: options.questions]]
-    options.folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.folder.parent, prefix=".export-") as place:
+    folder = options.folder.resolve()  # where a link leads
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as place:
         built = Path(place) / "built"
-        open_export = _WRITERS[options.to](run, model, built, options)
+        written = _WRITERS[options.to](run, model, built, options)
         found = None
         if asked:
             say_stage(f"verifying on {len(asked)} test questions")
-            with open_export(asked) as (exported, reader):
+            with written.open(asked) as (exported, reader):
                 limits = Limits() if options.to == "hf" else LIMITS[options.kind]
                 found = verify(model, exported, reader, asked, limits)
         if found is None:
@@ -95,13 +110,14 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
         card = write_card(read_record(run.stored, rows), checks, facts, _explain_use(options))
         (built / _CARD).write_text(f"{card}\n{_MARK}\n", encoding="utf-8")
         apply_umask(built)
-        if options.folder.exists():
-            shutil.rmtree(options.folder)
-        shutil.move(built, options.folder)
+        written.publish()
+        if folder.exists():
+            folder.rename(Path(place) / "old")
+        built.rename(folder)
     return found
 
 
-def _write_folder(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> OpenExport:
+def _write_folder(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> _Written:
     say_stage("writing the folder")
     write_folder(model, built)
     base = None
@@ -112,7 +128,7 @@ def _write_folder(run: FinishedRun, model: TrainedModel, built: Path, options: O
             file.unlink()
         shutil.copytree(run.stored.artifact(ADAPTERS), built, dirs_exist_ok=True)
         base = resolve(run.config.model, run.config.paths.cache)
-    return lambda asked: _open_folder(built, base)
+    return _Written(lambda asked: _open_folder(built, base))
 
 
 def _open_folder(folder: Path, base: Path | None) -> AbstractContextManager[Opened]:
@@ -120,9 +136,9 @@ def _open_folder(folder: Path, base: Path | None) -> AbstractContextManager[Open
     return nullcontext((reader.network, reader))
 
 
-def _write_for_llama(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> OpenExport:
+def _write_for_llama(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> _Written:
     file, _ = _write_file(model, built, options)
-    return lambda asked: _open_llama(model, file, asked)
+    return _Written(lambda asked: _open_llama(model, file, asked))
 
 
 @contextmanager
@@ -133,13 +149,29 @@ def _open_llama(model: TrainedModel, file: Path, asked: Sequence[Example]) -> It
         yield read_back(file, model.network), reader
 
 
-def _write_for_ollama(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> OpenExport:
+def _write_for_ollama(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> _Written:
     file, modelfile = _write_file(model, built, options)
     assert modelfile
     (built / "Modelfile").write_text(modelfile.render(f"./{file.name}"), encoding="utf-8")
-    say_stage(f"creating {options.name} on {options.host}")
-    create_model(options.host, options.name, file, modelfile)
-    return lambda asked: nullcontext((read_back(file, model.network), OllamaReader(options.host, options.name)))
+
+    def publish() -> None:
+        say_stage(f"creating {options.name} on {options.host}")
+        create_model(options.host, options.name, file, modelfile)
+
+    return _Written(lambda asked: _try_on_ollama(model, file, modelfile, options), publish)
+
+
+@contextmanager
+def _try_on_ollama(model: TrainedModel, file: Path, modelfile: Modelfile, options: Options) -> Iterator[Opened]:
+    """Under another name: people may be asking the model that has this one."""
+    name = options.name.partition(":")[0] + _UNVERIFIED
+    say_stage(f"creating {name} on {options.host}")
+    create_model(options.host, name, file, modelfile)
+    try:
+        yield read_back(file, model.network), OllamaReader(options.host, name)
+    finally:
+        with suppress(MedftError):  # of a server that has gone away it is said already
+            delete_model(options.host, name)
 
 
 def _write_file(model: TrainedModel, built: Path, options: Options) -> tuple[Path, Modelfile | None]:
@@ -189,4 +221,10 @@ _WRITERS = {"hf": _write_folder, "gguf": _write_for_llama, "ollama": _write_for_
 
 def default_folder(config: Config, name: str, to: Target, kind: NumberType) -> Path:
     """Where an export goes unless the user says so."""
-    return Path(config.paths.root_dir) / "outputs" / "export" / (name if to == "hf" else f"{name}-{to}-{kind}")
+    stem = _to_stem(name)
+    return Path(config.paths.root_dir) / "outputs" / "export" / (stem if to == "hf" else f"{stem}-{to}-{kind}")
+
+
+def _to_stem(name: str) -> str:
+    """A model's name, such as `me/gout:1b`, as part of a file's."""
+    return name.replace("/", "-").replace(":", "-")
