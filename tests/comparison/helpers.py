@@ -48,7 +48,7 @@ def run(rows: Sequence[Prediction], seed: int = 1, **changes: Any) -> RunRecord:
         "metrics": {"cost/train_seconds": 10.0 * seed, "cost/train_tokens": float(length if length.isdigit() else 100)},
         "tags": tags, "params": params,
         "curves": {"train/loss": [(1, 3.0), (2, 2.0)], "val/loss": [(2, 2.1)]}, "predictions": rows,
-        "config": "", "audit": None,
+        "questions": len(rows), "config": "", "audit": None,
     }  # fmt: skip
     return RunRecord(**{**fields, **changes})
 

@@ -49,7 +49,9 @@ def test_seeds_are_averaged_by_question_and_documents_are_the_units() -> None:
     spread = estimate_spread(*tabulate_groups(apart))
     assert other.kind == "settings"
     assert other.p == pytest.approx(float(spread.compute_p(np.asarray(other.difference.value))))
-    assert comparison.family == 2  # this one and that of before fine-tuning
+    assert comparison.family == 1
+    before = comparison.result("loss", comparison.variants[0])
+    assert before is not None and before.p == before.p_holm, "another question: not in the family"
 
 
 def test_a_variant_whose_seeds_vary_more_is_left_to_itself() -> None:
@@ -65,6 +67,58 @@ def test_a_variant_whose_seeds_vary_more_is_left_to_itself() -> None:
     found = [comparison.result("loss", variant) for variant in comparison.trained[1:]]
     df = [float(each.spread_of_difference.seeds_df) for each in found if each and each.spread_of_difference]
     assert df == [6, 6, 6, 2], "three of the others beside each, as there are three seeds"
+
+
+def test_a_variant_with_few_seeds_or_none_that_are_numbers_leaves_the_others_as_they_are() -> None:
+    names = [str(place) for place in range(12)]
+
+    def of(length: int, seeds: int, last: float = 0.0) -> list:
+        random = np.random.default_rng(length)
+        lucks = np.roll([0.0, 0.2, 0.4, 0.5, 0.9], length // 64)[:seeds]
+        nats = [50 + length / 100 + luck + 0.3 * random.normal(size=12) for luck in lucks]
+        nats[-1] = nats[-1] + last
+        return runs_of(length, nats, names)
+
+    def find(*others: list) -> tuple[float | None, float]:
+        runs = [each for length in (64, 128, 256, 512) for each in of(length, 5)]
+        runs += [each for some in others for each in some]
+        result = compare(runs, Options(metric="loss", with_baseline=False)).results["loss"]["max_length=512"]
+        assert result.spread_of_difference
+        return result.p, float(result.spread_of_difference.seeds_df)
+
+    p, df = find()
+    assert df == 12, "three of the others beside it, each with five seeds"
+    assert find(of(1024, 2)) == find(of(1024, 5, last=math.nan)) == (p, df)
+    runs = of(64, 5) + of(128, 5) + of(256, 5) + of(512, 2)
+    few = compare(runs, Options(reference="max_length=128", metric="loss", with_baseline=False))
+    spread = few.results["loss"]["max_length=512"].spread_of_difference
+    assert spread and float(spread.seeds_df) == 2, "of two seeds, which all four have"
+
+
+def test_where_all_agree_nothing_is_shown() -> None:
+    """No answer is right, whatever the setting: others may be."""
+    names = [str(place) for place in range(16)]
+    for seeds in (1, 2):
+        runs = [
+            run([row(place, name, measured={"exact_match": 0.0}) for place, name in enumerate(names)],
+                seed, params={"dataset.max_length": str(length)})
+            for length in (64, 128) for seed in range(1, seeds + 1)
+        ]  # fmt: skip
+        comparison = compare(runs, Options(metric="exact_match", with_baseline=False, margin=0.001))
+        result = comparison.results["exact_match"]["max_length=128"]
+        assert result.p == 1 and result.difference and result.difference.high and result.difference.high > 0.1
+        assert result.value.high and result.value.high > 0.1
+        assert not any("four times in five" in note or ": as good as" in note for note in comparison.notes)
+        assert any("not shown to be as good as" in note for note in comparison.notes)
+
+
+def test_runs_of_other_code_are_pointed_out() -> None:
+    runs = two_variants()
+    tagged = [replace(each, tags=each.tags | {"code": "12"[place > 1], "git.commit": "ab"[place > 1] * 40})
+              for place, each in enumerate(runs)]  # fmt: skip
+    told = "the runs were made by 2 versions of medft's code (commits: aaaaaaaaaa, bbbbbbbbbb)"
+    assert told in compare(tagged, Options()).notes
+    assert not any("versions of medft" in note for note in compare(tagged[:2], Options()).notes)
 
 
 def test_as_good_as_is_said_only_where_it_is_asked() -> None:
@@ -96,7 +150,11 @@ def test_with_one_seed_the_models_are_compared() -> None:
     assert other is not None
     assert other.kind == "models", "one seed is in common"
     assert other.p == 2 / 8  # of the eight sign patterns of three groups two are as far
-    assert "with one seed of each, nothing is said of settings" in comparison.notes[-1]
+    assert other.difference is not None and other.difference.value == pytest.approx(-8 / 30), "over the seed of both"
+    assert "nothing here can be called different" in comparison.notes[-1], "so no difference would be found"
+    assert comparison.warnings == [
+        "variants have different seeds: a value is over all of its own, a difference over those that both have"
+    ]
     several = compare(two_variants(), Options(metric="loss")).notes[-1]
     assert "between two settings would be found four times in five (80% power), with twice the seeds" in several
 
@@ -137,16 +195,16 @@ def test_averaging_before_the_interval_is_not_taking_seeds_for_questions() -> No
 
 def test_the_family_is_of_the_primary_metric_or_of_those_asked_for() -> None:
     everything = compare(two_variants(), Options(tested=list(MEASURED)))
-    assert everything.family == 2 * TESTED
+    assert everything.family == TESTED
     assert compare(two_variants(), Options(tested=list(MEASURED), with_baseline=False)).family == TESTED
     one = compare(two_variants(), Options(metric="loss"))
-    assert one.family == 2
+    assert one.family == 1
     rouge = one.result("rougeL", one.trained[1])
     assert rouge is not None
     assert rouge.difference is not None
     assert (rouge.p, rouge.p_holm) == (None, None)
     models = compare(runs_of(64, ONE[:1], DOCUMENTS) + runs_of(128, TWO[:1], DOCUMENTS), Options(tested=MEASURED))
-    told = f"with 3 groups no p-value can be below 0.25, and corrected over {2 * TESTED} none below 1"
+    told = f"with 3 groups no p-value can be below 0.25, and corrected over {TESTED} none below 1"
     assert any(told in note for note in models.notes)
     assert not any("no p-value can be" in note for note in everything.notes), "of settings there is no least p-value"
     bits = compare(two_variants(), Options()).result("bits_per_byte", one.trained[1])
@@ -219,7 +277,8 @@ def test_what_is_not_a_number_is_said_and_not_tested() -> None:
     assert (result.value.low, result.difference, result.p) == (None, None, None)
     assert "not a number, as after a training that diverged: max_length=128" in comparison.warnings[-1]
     assert comparison.front == ["max_length=64"]
-    assert comparison.family == 1  # one variant has none
+    assert comparison.family == 0  # one variant has none
+    assert result.spread is None
 
 
 def test_before_fine_tuning_is_shown_if_all_runs_began_alike() -> None:

@@ -38,7 +38,10 @@ def test_everything_is_on_the_page() -> None:
     assert "max_length=64 (2 seeds, reference, on the front)" in text
     assert "max_length=128 (2 seeds, LEAKING)" in text
     assert "between settings (of: settings) as seeds and questions are both drawn" in text
-    assert "corrected by Holm over the 2 p-values here (2 variants, 1 metric)" in text
+    assert (
+        "corrected by Holm over the 1 p-value here (1 variant, 1 metric); whether fine-tuning has done anything is"
+        in text
+    )
     assert "Intervals are not corrected" in text
     assert page.tags.count("svg") == 3
     assert page.tags.count("article") == 6
@@ -105,6 +108,6 @@ def test_the_terminal_has_a_line_for_each_variant(capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     assert re.search(r"max_length=128 +│ +2\.8\d+ │ +-0\.300 │", out)
     assert re.search(r"│ \(2 seeds, +│.*\n│ LEAKING\) ", out)
-    assert "over the 2 p-values here (2 variants, 1 metric)" in out
+    assert "over the 1 p-value here (1 variant, 1 metric)" in out
     assert "warning: trained on test questions" in err
     assert max(len(line) for line in out.splitlines() if "│" in line) <= 110

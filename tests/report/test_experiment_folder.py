@@ -1,6 +1,7 @@
 """The folder of an experiment: its text, its verdict, its results, which later runs extend, and its figure."""
 
 import csv
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from medft.report.experiment_folder import render_readme, write_folder, write_ve
 from medft.report.plots import plot_over_setting, plot_variants
 from medft.runs.record import RunRecord
 from medft.runs.sweeps import SweepRecord
-from tests.comparison.helpers import row, run, runs_of
+from tests.comparison.helpers import row, run, runs_of, verdicts
 
 DOCUMENTS = "aabbccddee"
 ONE = [[10.0 + place for place in range(10)], [12.0 + place for place in range(10)]]
@@ -35,7 +36,8 @@ def sweep(**changes: object) -> SweepRecord:
 
 
 def runs() -> list[RunRecord]:
-    return runs_of(64, ONE, DOCUMENTS) + runs_of(128, TWO, DOCUMENTS)
+    made = {"tags": {"git.commit": "abc", "code": "1"}}
+    return runs_of(64, ONE, DOCUMENTS, **made) + runs_of(128, TWO, DOCUMENTS, **made)
 
 
 def lines(folder: Path) -> list[dict[str, str]]:
@@ -51,7 +53,7 @@ def test_the_readme_says_all(tmp_path: Path) -> None:
         "# lengths\n\nHow long?\n\n![bits_per_byte of each variant](figure.png)",
         "Cannot be told apart from max_length=64: max_length=128 (-",
         "| max_length=64 (2 seeds, reference, on the front) | 3.195 [",
-        "corrected by Holm over the 2 p-values here",
+        "corrected by Holm over the 1 p-value here",
         "Run abc of the sweep is left out: it is FAILED.",
         "Ten questions.\n\n4 runs of 2 variants, tested on 10 questions of 5 groups",
         "```\nmedft sweep lengths\n```",
@@ -164,10 +166,48 @@ def test_what_differs_and_what_does_not() -> None:
     assert alike.startswith("Cannot be told apart from max_length=64: max_length=512 (")
     assert lowest.startswith("The lowest loss is that of max_length=128: 1.97")
     assert rest[0] == (
-        "Shown to be better than all that costs less: max_length=128 (128 tokens). The cheapest is max_length=64 (64 "
+        "Shown to be better than all that cost less: max_length=128 (128 tokens); the cheapest: max_length=64 (64 "
         "tokens)."
     )
     assert rest[1] == "Seeds of one variant lie up to 0.004 apart in loss (max_length=64)."
+
+
+def test_what_costs_more_is_worth_it_by_the_same_p_values() -> None:
+    """The front says of no pair what the verdict on it does not."""
+    close = [runs_of(64, [nats(0), nats(0)], MANY), runs_of(128, [nats(-0.4, 0.53), nats(-0.37, 0.53)], MANY)]
+    said = words(*close)
+    assert said.startswith("max_length=128 is better than max_length=64: ")
+    assert "Shown to be better than all that cost less: max_length=128 (128 tokens); the cheapest: max_len" in said
+    said = words(*close, runs_of(256, [nats(-0.1, 0.1), nats(-0.17, 0.1)], MANY))
+    assert said.startswith("Cannot be told apart from max_length=64: max_length=128 ("), "0.029, corrected over two"
+    assert "Nothing is shown to be better than all that cost less; the cheapest: max_length=64 (64 tokens)." in said
+    noisy = runs_of(128, [nats(-0.4, 4), nats(-0.4, 4)], MANY)
+    said = words(close[0], noisy, runs_of(256, [nats(-1), nats(-1.01)], MANY))
+    assert said.startswith("max_length=256 is better than max_length=64")
+    assert "Nothing is shown to be better than all that cost less; the cheapest: max_length=64 (64 tokens)." in said
+
+
+def test_costs_are_of_the_seeds_that_all_have() -> None:
+    def of(length: int, costs: list[float], shift: float) -> list:
+        made = runs_of(length, [nats(shift * seed, 10 * shift) for seed in range(len(costs))], MANY)
+        metrics = {"cost/train_seconds": 1.0}
+        return [replace(each, metrics={**metrics, "cost/train_tokens": cost})
+                for each, cost in zip(made, costs, strict=True)]  # fmt: skip
+
+    said = words(of(64, [100, 100.05, 700], 0), of(128, [100.04, 100], 0.01))
+    assert "the cheapest: max_length=64 (300 tokens); max_length=128 (100 tokens)." in said
+    assert "Nothing is shown to be better" in said, "neither costs more over the seeds that both have"
+
+
+def test_a_line_of_results_is_of_all_questions_of_its_run(tmp_path: Path) -> None:
+    own = [replace(each, predictions=each.predictions[place:]) for place, each in enumerate(runs()[:2])]
+    own = [replace(each, metrics={**each.metrics, "test/loss": 2.5, "judge/j/score": 7.0}) for each in own]
+    for each in own:
+        verdicts(each.predictions, [50.0] * len(each.predictions))
+    extend_results_csv(compare(own, Options(shared_only=True)), [LENGTH], tmp_path / "results.csv")
+    assert [(line["questions"], line["test/loss"], line["judge/j/score"]) for line in lines(tmp_path)] == [
+        ("10", "2.5", "7.0")
+    ] * 2
 
 
 def test_higher_can_be_better() -> None:
@@ -204,6 +244,14 @@ def test_few_documents_allow_no_finding(groups: str, begins: str) -> None:
     assert "is better" not in said and "answers better" not in said
 
 
+def test_why_nothing_was_tested_is_said() -> None:
+    first, second, third = (runs_of(length, [nats(0)], MANY) for length in (64, 128, 256))
+    for each in (*second, *third):
+        verdicts(each.predictions, [50.0] * 16)
+    said = words(first, second, third, metric="judge/j", tested=["judge/j"])
+    assert "Not tested against max_length=64, since that has no judge/j: max_length=128; max_length=256." in said
+
+
 def test_leaks_are_named_and_get_no_verdict() -> None:
     said = words(
         runs_of(64, [nats(0)], MANY), runs_of(128, [nats(-5)], MANY, tags={"leaking": "true"}),
@@ -213,7 +261,8 @@ def test_leaks_are_named_and_get_no_verdict() -> None:
     assert "max_length=128 was trained on the test questions, which says nothing about new ones" in said
     assert "it looks better than max_length=64 by 1.000 in loss, p <0.001, and so much the leak may flatter." in said
     assert "Not tested against max_length=64, since a value is not a number: max_length=256." in said
-    assert "Nothing that costs more than max_length=64 (64 tokens) is shown to be better." in said
+    alone = "nothing is shown to be better than all that cost less; the cheapest: max_length=64 (64 tokens)."
+    assert f"Of these trained models, on these questions: {alone}" in said
 
 
 def test_before_fine_tuning_is_a_sentence() -> None:

@@ -43,7 +43,7 @@ def record(predictions: list[Prediction], metrics: dict[str, float], **changes: 
         "run_id": "abc", "name": "a <run>", "started": datetime(2026, 1, 2, tzinfo=UTC),
         "metrics": {**measured, **metrics}, "tags": {"leaking": "false"}, "params": {"model.name": "gpt2"},
         "curves": {"train/loss": [(1, 3.0), (2, 2.0)], "val/loss": [(2, 2.1)]}, "predictions": predictions,
-        "config": "seed: 42\nevil: <b>\n", "audit": None,
+        "questions": len(predictions), "config": "seed: 42\nevil: <b>\n", "audit": None,
     }  # fmt: skip
     return RunRecord(**{**values, **changes})  # type: ignore[arg-type]
 

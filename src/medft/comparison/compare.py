@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from medft.comparison.metrics import (
+    AS_CHEAP,
     EXACT_COSTS,
     RatiosByVariant,
     average_costs,
@@ -14,7 +15,7 @@ from medft.comparison.metrics import (
     find_front,
     is_lower_better,
 )
-from medft.comparison.remarks import describe_margin, describe_power, list_warnings
+from medft.comparison.remarks import describe_margin, describe_power, describe_versions, list_warnings
 from medft.comparison.significance import (
     Comparer,
     Result,
@@ -95,6 +96,7 @@ class Comparison:
         costs: by variant, means over seeds.
         front_cost: the cost that the front is of; empty where not all variants have counted it.
         front: names of the variants on it, see `find_front`, of those that have a score and saw no test question.
+        cheapest: those of them that cost least.
         reliable: by metric that is a judge's score: whether its controls call it reliable.
         warnings, notes: what to know before reading, in sentences.
     """
@@ -107,6 +109,7 @@ class Comparison:
     costs: dict[str, dict[str, float]]
     front_cost: str
     front: list[str]
+    cheapest: list[str]
     questions: list[ComparedQuestion]
     reliable: dict[str, bool | None] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -165,17 +168,18 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     too_few = explain_too_few_groups(results)
     trained = [each for each in variants if not each.is_baseline]
     own = {each.name: results[primary][each.name] for each in trained if each.name in results[primary]}
-    power = describe_power(own, count_p_values(results), primary)
-    warnings = [shared_note, *list_warnings(variants)]
+    power = "" if too_few else describe_power(own, count_p_values(results), primary)
+    warnings, versions = [shared_note, *list_warnings(variants)], describe_versions(variants)
     diverged = {name for row in results.values() for name, each in row.items() if not math.isfinite(each.value.value)}
     if diverged:
         warnings.append(f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(diverged))}")
     costs = {variant.name: average_costs(variant) for variant in variants}
-    front_cost, front = _find_front(variants, metrics[primary], costs, is_lower_better(primary))
+    front_cost, front, cheapest = _find_front(variants, reference, metrics[primary], results[primary], primary)
     fair = [each for each in trained if not each.is_leaking]
     within = describe_margin(fair, reference, results[primary], primary, options.margin) if options.margin else ()
     of_answers = primary in METRICS and METRICS[primary].measure and METRICS[primary].better == "higher"
     shown_by = primary if of_answers else ANSWER_RANK
+    notes += [baseline_note, *metric_notes, *judge_notes, too_few, power, *within, versions]
     return Comparison(
         variants=variants,
         reference=reference,
@@ -185,27 +189,42 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         costs=costs,
         front_cost=front_cost,
         front=front,
+        cheapest=cheapest,
         questions=_select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
         reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
         warnings=[warning for warning in warnings if warning],
-        notes=[note for note in (*notes, baseline_note, *metric_notes, *judge_notes, too_few, power, *within) if note],
+        notes=[note for note in notes if note],
     )
 
 
 def _find_front(
-    variants: Sequence[Variant], ratios: RatiosByVariant, costs: Mapping[str, Mapping[str, float]], lower: bool
-) -> tuple[str, list[str]]:
-    fair = [each.name for each in variants if not each.is_leaking and not each.is_baseline and each.name in ratios]
-    fair = [name for name in fair if all(math.isfinite(run.value) for run in ratios[name])]
-    counted = [cost for cost in EXACT_COSTS if all(cost in costs[name] for name in fair)]
-    if not counted or not fair:
-        return "", []
-    own = {name: costs[name][counted[0]] for name in fair}
-    comparer = Comparer(variants, ratios)
-    by_name = comparer.variants
-    return counted[0], find_front(
-        own, lambda one, other: is_shown_better(comparer, by_name[one], by_name[other], lower)
-    )
+    variants: Sequence[Variant], reference: Variant, ratios: RatiosByVariant, results: Mapping[str, Result], metric: str
+) -> tuple[str, list[str], list[str]]:
+    """The cost, the variants that are worth it, and those of them that cost least; over the seeds that all have, where
+    there are any, since a seed may draw longer rows.
+    """
+    measured = {name for name, runs in ratios.items() if all(math.isfinite(run.value) for run in runs)}
+    fair = {v.name: v for v in variants if v.name in measured and not v.is_leaking and not v.is_baseline}
+    if not fair:
+        return "", [], []
+    seeds = set.intersection(*({run.seed for run in each.runs} for each in fair.values()))
+    costs = {name: average_costs(each, seeds) for name, each in fair.items()}
+    counted = next((cost for cost in EXACT_COSTS if all(cost in costs[name] for name in fair)), "")
+    if not counted:
+        return "", [], []
+    lower, comparer = is_lower_better(metric), Comparer(variants, ratios)
+
+    def is_better(one: str, other: str) -> bool:
+        if reference.name not in (one, other):
+            return is_shown_better(comparer, fair[one], fair[other], lower, len(fair) - 1)
+        result = results[one if other == reference.name else other]  # there is a verdict on these two
+        assert result.difference
+        is_lower = (result.difference.value < 0) is (other == reference.name)
+        return result.is_finding and is_lower is lower
+
+    own = {name: costs[name][counted] for name in fair}
+    front, least = find_front(own, is_better), min(own.values()) * (1 + AS_CHEAP)
+    return counted, front, [name for name in front if own[name] <= least]
 
 
 def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> dict[str, RatiosByVariant]:

@@ -1,6 +1,6 @@
 """What is compared of each variant: metrics and judges' scores, question by question on the same rows, and costs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -20,7 +20,7 @@ COSTS = ("train_tflop", "train_seconds", "train_tokens", "tokens_per_second", "p
 TRAIN_SECONDS = COSTS[1]
 # what does not depend on the machine and on what else it did; runs of earlier versions have not counted operations
 EXACT_COSTS = ("train_tflop", "train_tokens")
-_AS_CHEAP = 1e-3  # relative: costs no further apart are equal
+AS_CHEAP = 1e-3  # relative: costs no further apart are equal
 
 # one metric of several variants: by variant's name, the metric of each of its runs, all on the same rows and counts
 RatiosByVariant = dict[str, list[Ratio]]
@@ -136,12 +136,15 @@ def _collect_judge(variants: Sequence[Variant], name: str) -> tuple[ComparedJudg
     return ComparedJudge(name, by_run, reliability), notes
 
 
-def average_costs(variant: Variant) -> dict[str, float]:
-    """Means over the seeds, of what all runs have logged; nothing for the model before fine-tuning."""
+def average_costs(variant: Variant, seeds: Collection[str] = ()) -> dict[str, float]:
+    """Means over the seeds, or over some of them, of what all runs have logged; nothing for the model before
+    fine-tuning.
+    """
+    runs = [run for run in variant.runs if not seeds or run.seed in seeds]
     if variant.is_baseline:
         return {}
-    logged = [name for name in COSTS if all(name in run.costs for run in variant.runs)]
-    return {name: fmean(run.costs[name] for run in variant.runs) for name in logged}
+    logged = [name for name in COSTS if all(name in run.costs for run in runs)]
+    return {name: fmean(run.costs[name] for run in runs) for name in logged}
 
 
 def find_front(costs: Mapping[str, float], is_better: Callable[[str, str], bool]) -> list[str]:
@@ -153,8 +156,8 @@ def find_front(costs: Mapping[str, float], is_better: Callable[[str, str], bool]
     """
     front = []
     for name, cost in costs.items():
-        cheaper = [other for other, least in costs.items() if least < cost * (1 - _AS_CHEAP)]
-        as_cheap = [other for other, least in costs.items() if abs(least - cost) <= cost * _AS_CHEAP and other != name]
+        cheaper = [other for other, least in costs.items() if least < cost * (1 - AS_CHEAP)]
+        as_cheap = [other for other, least in costs.items() if abs(least - cost) <= cost * AS_CHEAP and other != name]
         is_worth_it = all(is_better(name, other) for other in cheaper)
         if is_worth_it and not any(is_better(other, name) for other in as_cheap):
             front.append(name)

@@ -7,6 +7,7 @@ from medft.comparison.metrics import is_lower_better
 from medft.comparison.significance import Result, compare_within, estimate_detectable
 from medft.comparison.variants import Variant
 from medft.config.roles import changes_measurement
+from medft.runs.state import CODE, GIT_COMMIT
 
 
 def list_warnings(variants: Sequence[Variant]) -> list[str]:
@@ -35,12 +36,21 @@ def list_warnings(variants: Sequence[Variant]) -> list[str]:
     devices = sorted({run.tags["device"] for run in runs if "device" in run.tags})
     if len(devices) > 1:
         warnings.append(f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare")
-    counts = sorted({len(variant.runs) for variant in variants if not variant.is_baseline})
-    if len(counts) > 1:
+    if len({frozenset(run.seed for run in variant.runs) for variant in variants if not variant.is_baseline}) > 1:
         warnings.append(
-            f"variants have from {counts[0]} to {counts[-1]} seeds: those with few depend more on the luck of the seed"
+            "variants have different seeds: a value is over all of its own, a difference over those that both have"
         )
     return warnings
+
+
+def describe_versions(variants: Sequence[Variant]) -> str:
+    """That runs were made by different code, which may have measured otherwise; empty where it was the same."""
+    tags = [run.tags for variant in variants for run in variant.runs if CODE in run.tags]
+    codes = {each[CODE] for each in tags}
+    if len(codes) < 2:
+        return ""
+    commits = ", ".join(sorted({each.get(GIT_COMMIT, "?")[:10] for each in tags}))
+    return f"the runs were made by {len(codes)} versions of medft's code (commits: {commits})"
 
 
 def describe_power(results: Mapping[str, Result], family: int, metric: str) -> str:
@@ -53,7 +63,8 @@ def describe_power(results: Mapping[str, Result], family: int, metric: str) -> s
     if kind == "models":
         return (
             f"a difference of {least} in {metric} between these trained models would be found four times in five (80% "
-            f"power), with twice the questions {by_questions}; with one seed of each, nothing is said of settings"
+            f"power), with twice the questions {by_questions}; with fewer than two seeds in common, nothing is said of "
+            "settings"
         )
     return (
         f"a difference of {least} in {metric} between two settings would be found four times in five (80% power), with "

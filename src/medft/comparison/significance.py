@@ -22,11 +22,12 @@ from medft.comparison.settings import (
     pool_seeds,
     tabulate_groups,
 )
-from medft.comparison.variants import Variant
+from medft.comparison.variants import BASELINE, Variant
 from medft.console import track
 from medft.metrics.statistics import Bounds, Difference, Estimate, Floats, Ratio, compute_smallest_p
 
 LEVEL = 0.05  # corrected p-values below it are called findings
+_NO_SPREAD = 1e-12  # relative: a standard error that is nothing but rounding
 Kind = Literal["settings", "models"]  # what a difference is between
 
 
@@ -39,7 +40,7 @@ class Result:
             interval includes them.
         difference: to the reference, paired by question; None for the reference itself and where there is none.
         kind: what the difference is between: settings where both have two seeds in common or more, else the models.
-        spread: of the difference between settings, or between models over questions alone.
+        spread_of_difference: between settings, or between models over questions alone; None where all agree.
         p, p_holm: of no difference, plain and corrected; None with fewer than two groups.
         by_run: the metric of each run.
         questions, groups: that it is made of.
@@ -57,8 +58,9 @@ class Result:
 
     @property
     def spread(self) -> tuple[float, float] | None:
-        """The least and the greatest over seeds; None of a single run."""
-        return (min(self.by_run), max(self.by_run)) if len(self.by_run) > 1 else None
+        """The least and the greatest over seeds; None of a single run, and where one is not a number."""
+        has_several = len(self.by_run) > 1 and all(map(math.isfinite, self.by_run))
+        return (min(self.by_run), max(self.by_run)) if has_several else None
 
     @property
     def is_finding(self) -> bool:
@@ -80,13 +82,7 @@ class Comparer:
     def __init__(self, variants: Sequence[Variant], metric: RatiosByVariant) -> None:
         self.variants = {variant.name: variant for variant in variants if variant.name in metric}
         self.metric = metric
-        trained = [each for each in self.variants.values() if not each.is_baseline and not each.is_leaking]
-        seeds = set.intersection(*({run.seed for run in each.runs} for each in trained)) if trained else set()
-        values = [[run.value for run in self._select(each, seeds)] for each in trained]
-        can_pool = len(trained) > 2 and len(seeds) > 1 and np.isfinite(values).all()
-        self._pool = pool_seeds(np.array(values)) if can_pool else None
-        apart = self._pool.is_apart if self._pool else np.zeros(len(trained), np.bool_)
-        self._apart = {each.name for each, is_apart in zip(trained, apart, strict=True) if is_apart}
+        self._pools: dict[frozenset[str], tuple[list[str], Pool | None]] = {}
 
     def estimate(self, variant: Variant) -> Estimate:
         """The metric of a variant, with an interval that includes its seeds where it has several."""
@@ -96,17 +92,22 @@ class Comparer:
             return Estimate(math.nan)
         if len(runs) < 2 or len(set(own.groups)) < 2 or variant.is_baseline:
             return own.estimate()
-        reach = float(estimate_spread(*tabulate_groups(runs)).compute_reach(LEVEL))
+        spread = estimate_spread(*tabulate_groups(runs))
+        if _is_nothing(spread, own.value):
+            return own.estimate()
+        reach = float(spread.compute_reach(LEVEL))
         return Estimate(own.value, *_clip(own.value - reach, own.value + reach, own.bounds))
 
     def compare(self, variant: Variant, other: Variant) -> tuple[Difference, Kind, Spread | None] | None:
-        """The difference between two variants, paired by question; None where one of the two is not a number: a
-        training that diverged.
+        """The difference between two variants, paired by question, over the seeds that both have if there are any; None
+        where one of the two is not a number: a training that diverged.
         """
-        own, others = (average_runs(self.metric[each.name]) for each in (variant, other))
-        if not (math.isfinite(own.value) and math.isfinite(others.value)):
+        pair = (variant, other)
+        if not all(math.isfinite(run.value) for each in pair for run in self.metric[each.name]):
             return None
-        seeds = {run.seed for run in variant.runs} & {run.seed for run in other.runs}
+        seeds = frozenset({run.seed for run in variant.runs} & {run.seed for run in other.runs})
+        runs, runs_before = (self._select(each, seeds) if seeds else self.metric[each.name] for each in pair)
+        own, others = average_runs(runs), average_runs(runs_before)
         if len(set(own.groups)) < 2:
             return own.subtract(others), "models", None
         if len(seeds) < 2:
@@ -114,24 +115,45 @@ class Comparer:
             apart = (table - tabulate_groups([others])[0])[0]
             variance = estimate_group_variance(apart, shares)
             spread = Spread(*map(np.asarray, (0.0, variance, 0.0, 1.0, len(apart) - 1.0)))
-            return own.subtract(others), "models", spread
-        (table, shares), (before, _) = (tabulate_groups(self._select(each, seeds)) for each in (variant, other))
-        spread = estimate_spread(table - before, shares, self._pool_of(variant, other))
+            return own.subtract(others), "models", None if _is_nothing(spread, own.value) else spread
+        (table, shares), (before, _) = tabulate_groups(runs), tabulate_groups(runs_before)
+        spread = estimate_spread(table - before, shares, self._pool_of(seeds, variant, other))
         value, (low, high) = float((table - before).sum(1).mean()), own.bounds
+        if _is_nothing(spread, value):  # a constant; of zeros there may be others elsewhere
+            constant = Difference(value, value, value, 0.0)
+            return constant if abs(value) > _NO_SPREAD else own.subtract(others), "settings", None
         reach, p = float(spread.compute_reach(LEVEL)), float(spread.compute_p(np.asarray(value)))
         ends = _clip(value - reach, value + reach, (low - high, high - low))
         return Difference(value, *ends, p), "settings", spread
 
-    def _pool_of(self, *pair: Variant) -> Pool | None:
-        """What all variants tell of the seeds of these two; None where one of them was not trained."""
-        if self._pool is None or any(each.is_baseline for each in pair):
+    def _pool_of(self, seeds: frozenset[str], *pair: Variant) -> Pool | None:
+        """What all variants that have these seeds tell of them; None where one of the two is not among them."""
+        if seeds not in self._pools:
+            self._pools[seeds] = self._pool_seeds(seeds)
+        names, pool = self._pools[seeds]
+        if pool is None or any(each.name not in names for each in pair):
             return None
-        return replace(self._pool, is_apart=np.asarray(any(each.name in self._apart for each in pair)))
+        return replace(pool, is_apart=np.asarray(any(pool.is_apart[names.index(each.name)] for each in pair)))
+
+    def _pool_seeds(self, seeds: frozenset[str]) -> tuple[list[str], Pool | None]:
+        """The variants that were trained with all these seeds, without a leak, and what they tell of them."""
+        values = {
+            each.name: [run.value for run in self._select(each, seeds)]
+            for each in self.variants.values()
+            if not each.is_baseline and not each.is_leaking and seeds <= {run.seed for run in each.runs}
+        }
+        values = {name: own for name, own in values.items() if np.isfinite(own).all()}
+        return list(values), pool_seeds(np.array(list(values.values()))) if len(values) > 2 else None
 
     def _select(self, variant: Variant, seeds: Collection[str]) -> list[Ratio]:
         """The runs of these seeds, in the order of the seeds."""
         runs = {run.seed: ratio for run, ratio in zip(variant.runs, self.metric[variant.name], strict=True)}
         return [runs[seed] for seed in sorted(seeds)]
+
+
+def _is_nothing(spread: Spread, value: float) -> bool:
+    """Whether all seeds and groups agree, so that their variance says nothing of others."""
+    return bool(spread.error <= _NO_SPREAD * max(1.0, abs(value)))
 
 
 def _clip(low: float, high: float, bounds: Bounds) -> Bounds:
@@ -142,18 +164,25 @@ def compute_results(
     variants: Sequence[Variant], reference: Variant, metrics: Mapping[str, RatiosByVariant], tested: Collection[str]
 ) -> Results:
     """All of `metrics` for all variants that have them; those of `tested` with p-values, which are corrected over all
-    of them together (Holm).
+    of them together (Holm). Whether fine-tuning has done anything is another question than which setting is better:
+    the p-values of the model before it are a family of their own.
     """
     results: Results = {name: {} for name in metrics}
     comparers = {name: Comparer(variants, metric) for name, metric in metrics.items()}
     pairs = [(name, variant) for name, each in comparers.items() for variant in each.variants.values()]
     for name, variant in track(pairs, "error bars", len(pairs)):
         results[name][variant.name] = _compute_result(comparers[name], variant, reference, name in tested)
-    places = [(name, own) for name, row in results.items() for own, each in row.items() if each.p is not None]
-    corrected = correct_holm([results[name][own].p or 0.0 for name, own in places])
-    for (name, own), p in zip(places, corrected, strict=True):
-        results[name][own] = replace(results[name][own], p_holm=float(p))
+    for family in (_list_family(results), _list_family(results, of_baseline=True)):
+        corrected = correct_holm([results[name][own].p or 0.0 for name, own in family])
+        for (name, own), p in zip(family, corrected, strict=True):
+            results[name][own] = replace(results[name][own], p_holm=float(p))
     return results
+
+
+def _list_family(results: Results, of_baseline: bool = False) -> list[tuple[str, str]]:
+    """The metric and variant of each p-value that is corrected together with the others."""
+    places = [(name, own) for name, row in results.items() for own, each in row.items() if each.p is not None]
+    return [(name, own) for name, own in places if (own == BASELINE) is of_baseline]
 
 
 def correct_holm(p_values: ArrayLike) -> Floats:
@@ -174,12 +203,12 @@ def correct_holm(p_values: ArrayLike) -> Floats:
     return corrected
 
 
-def is_shown_better(comparer: Comparer, one: Variant, other: Variant, lower_is_better: bool) -> bool:
-    """Whether the interval of the difference between two variants is on one side of 0."""
+def is_shown_better(comparer: Comparer, one: Variant, other: Variant, lower_is_better: bool, family: int) -> bool:
+    """Whether one variant is better than another one by a p-value that is a finding among `family` (Bonferroni)."""
     found = comparer.compare(one, other)
-    if found is None or found[0].low is None or found[0].high is None:
+    if found is None or found[0].p is None or found[0].p * max(1, family) >= LEVEL:
         return False
-    return found[0].high < 0 if lower_is_better else found[0].low > 0
+    return (found[0].value < 0) is lower_is_better
 
 
 def compare_within(
@@ -222,8 +251,8 @@ def estimate_detectable(results: Mapping[str, Result], family: int) -> tuple[Kin
 
 
 def count_p_values(results: Results) -> int:
-    """How many p-values there are: the family that Holm's correction is over."""
-    return sum(each.p is not None for row in results.values() for each in row.values())
+    """How many p-values there are of trained variants: the family that Holm's correction is over."""
+    return len(_list_family(results))
 
 
 def count_tested_metrics(results: Results) -> int:
@@ -234,7 +263,7 @@ def count_tested_metrics(results: Results) -> int:
 def explain_too_few_groups(results: Results) -> str:
     """Why no p-value could be small enough, where models are tested on questions of too few groups; else empty."""
     family = count_p_values(results)
-    tested = [each for row in results.values() for each in row.values() if each.p is not None]
+    tested = [results[name][own] for name, own in _list_family(results)]
     if any(each.kind == "settings" for each in tested):
         return ""
     groups = max((each.groups for each in tested), default=0)

@@ -11,7 +11,7 @@ from medft.comparison.compare import JUDGE, Comparison
 from medft.comparison.labels import differing_keys, format_value
 from medft.comparison.metrics import COSTS, TRAIN_SECONDS
 from medft.comparison.significance import Result, count_tested_metrics
-from medft.comparison.variants import Variant
+from medft.comparison.variants import BASELINE, Variant
 from medft.console import say, warn
 from medft.metrics.registry import HEADLINES, METRICS
 from medft.report.html import mark_differences, render_page
@@ -30,11 +30,13 @@ from medft.report.table import (
     format_signed,
     keep_together,
 )
+from medft.runs.state import GIT_COMMIT
 
 COMPARED_INTERVALS = (
-    f"{INTERVALS} Variants of several seeds are averaged question by question first, and their intervals include the "
-    "luck of the seed. Intervals are not corrected for how many there are, as p-values are: one may leave 0 out where "
-    "its p-value is no finding. Below 20 groups they may be a little short."
+    f"{INTERVALS} Variants of several seeds are averaged question by question first; their intervals are of the "
+    "variances of seeds and groups, and so include the luck of the seed. Intervals are not corrected for how many "
+    "there are, as p-values are: one may leave 0 out where its p-value is no finding. Below 20 groups they may be a "
+    "little short."
 )
 _TESTS = {
     "settings": "between settings (of: settings) as seeds and questions are both drawn, by their variances and t",
@@ -114,7 +116,7 @@ def _make_settings_table(comparison: Comparison) -> Table:
 def _make_runs_table(comparison: Comparison) -> Table:
     rows = [
         [variant.name, run.seed, run.run_id, run.started.strftime("%Y-%m-%d %H:%M"),
-         run.tags.get("version.medft", "-"), run.tags.get("git.commit", "-")[:10], run.tags.get("device", "-")]
+         run.tags.get("version.medft", "-"), run.tags.get(GIT_COMMIT, "-")[:10], run.tags.get("device", "-")]
         for variant in comparison.trained for run in variant.runs
     ]  # fmt: skip
     return Table("Runs", ("variant", "seed", "MLflow run", "started (UTC)", "medft", "commit", "device"), rows)
@@ -154,17 +156,21 @@ def describe_questions(comparison: Comparison) -> str:
 
 def describe_family(comparison: Comparison) -> str:
     """Which p-values are corrected together."""
-    if not comparison.family:
-        return "No p-values: there is nothing to compare with, or only one group."
     tested = {name: each for row in comparison.results.values() for name, each in row.items() if each.p is not None}
+    if not tested:
+        return "No p-values: there is nothing to compare with, or only one group."
     kinds = {each.kind for each in tested.values()}
-    tests = [text for kind, text in _TESTS.items() if kind in kinds]
-    return (
-        f"p: of no difference to the reference, {', and '.join(tests)}; corrected by Holm over the "
-        f"{format_count(comparison.family, 'p-value', 'p-values')} here "
-        f"({format_count(len(tested), 'variant', 'variants')}, "
-        f"{format_count(count_tested_metrics(comparison.results), 'metric', 'metrics')})."
-    )
+    told = [f"p: of no difference to the reference, {', and '.join(t for k, t in _TESTS.items() if k in kinds)}"]
+    if comparison.family:
+        trained = len(tested.keys() - {BASELINE})
+        told.append(
+            f"corrected by Holm over the {format_count(comparison.family, 'p-value', 'p-values')} here "
+            f"({format_count(trained, 'variant', 'variants')}, "
+            f"{format_count(count_tested_metrics(comparison.results), 'metric', 'metrics')})"
+        )
+    if BASELINE in tested:
+        told.append("whether fine-tuning has done anything is another question, whose p-value stands alone")
+    return f"{'; '.join(told)}."
 
 
 def render_comparison(comparison: Comparison) -> str:

@@ -10,8 +10,9 @@ from medft.comparison.metrics import COSTS
 from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
 from medft.errors import InputError
-from medft.runs.metric_names import flatten_estimate
+from medft.runs.metric_names import flatten_estimate, read_estimate
 from medft.runs.record import RunRecord
+from medft.runs.state import GIT_COMMIT
 
 COMPARE_COLUMNS = ("variant", "metric", "value", "low", "high", "difference", "difference_low", "difference_high",
                    "difference_of", "p", "p_holm", "seed_min", "seed_max", "questions", "groups", "runs", "reference",
@@ -100,7 +101,8 @@ def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) ->
     for name, result in run.results.items():
         numbers |= flatten_estimate(f"test/{name}", result.after)
     for judge in run.judges:
-        numbers |= flatten_estimate(f"{JUDGE}{judge.name}/score", judge.score.after)
+        score = f"{JUDGE}{judge.name}/score"
+        numbers |= flatten_estimate(score, read_estimate(run.metrics, score))
     numbers |= {f"cost/{name}": run.costs[name] for name in COSTS if name in run.costs}
     return {
         _ID: run.run_id,
@@ -109,8 +111,8 @@ def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) ->
         "seed": run.params.get("seed", ""),
         "date": run.started.strftime("%Y-%m-%d %H:%M:%S"),
         **{key: repr(value) for key, value in numbers.items()},
-        "questions": str(len(run.predictions)),
+        "questions": str(run.questions),
         **{key: run.tags.get(key, "") for key in ("leaking", "device", "config_hash")},
         "dataset_fingerprint": run.tags.get("dataset.fingerprint", ""),
-        "git_commit": run.tags.get("git.commit", ""),
+        "git_commit": run.tags.get(GIT_COMMIT, ""),
     }

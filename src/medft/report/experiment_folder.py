@@ -26,6 +26,7 @@ from medft.report.table import (
     format_signed,
     to_bullets,
 )
+from medft.runs.state import GIT_COMMIT
 from medft.runs.sweeps import SweepRecord
 
 Scored = list[tuple[Variant, Result]]
@@ -102,7 +103,7 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison, command: st
     lines = [
         f"Date: {sweep.started:%Y-%m-%d}{took}; MLflow run {sweep.run_id}",
         f"Machine: {', '.join([*machine, _join_values(run_tags, 'device')])}",
-        f"Versions: {', '.join(versions)}; commit {sweep.tags.get('git.commit', '?')}{dirty}",
+        f"Versions: {', '.join(versions)}; commit {_join_values(run_tags, GIT_COMMIT)}{dirty}",
         f"Model: {_join_values(params, 'model.name')}; data: {_join_values(params, 'dataset.name')}, "
         f"{_join_values(params, 'dataset.size_used')} rows, "
         f"fingerprint {_join_values(run_tags, 'dataset.fingerprint', 16)}",
@@ -153,7 +154,11 @@ def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
         sentences.append(f"The reference {reference.name} was itself trained on test questions.")
     untested = [variant.name for variant, result in fair if result.p_holm is None]
     if untested:
-        why = "the test questions are of one group" if comparison.groups < 2 else "a value is not a number"
+        why = "a value is not a number"
+        if comparison.groups < 2:
+            why = "the test questions are of one group"
+        elif reference.name not in comparison.results[comparison.primary]:
+            why = f"that has no {comparison.primary}"
         sentences.append(f"Not tested against {reference.name}, since {why}: {'; '.join(untested)}.")
     return sentences
 
@@ -204,12 +209,13 @@ def _describe_front(comparison: Comparison) -> str:
     unit = COST_LABELS[comparison.front_cost][1]
     costs = {name: comparison.costs[name][comparison.front_cost] for name in comparison.front}
     named = {name: f"{name} ({format_number(cost, 0)} {unit})" for name, cost in costs.items()}
-    least = min(costs.values())
-    cheapest = "; ".join(named[name] for name, cost in costs.items() if cost == least)
-    bought = "; ".join(named[name] for name, cost in costs.items() if cost > least)
+    cheapest = "; ".join(named[name] for name in comparison.cheapest)
+    bought = "; ".join(words for name, words in named.items() if name not in comparison.cheapest)
+    kinds = {each.kind for each in comparison.results[comparison.primary].values() if each.difference}
+    of = "Of these trained models, on these questions: " if "models" in kinds else ""
     if not bought:
-        return f"Nothing that costs more than {cheapest} is shown to be better."
-    return f"Shown to be better than all that costs less: {bought}. The cheapest is {cheapest}."
+        return capitalize(f"{of}nothing is shown to be better than all that cost less; the cheapest: {cheapest}")
+    return capitalize(f"{of}shown to be better than all that cost less: {bought}; the cheapest: {cheapest}")
 
 
 def _describe_seeds(comparison: Comparison, scored: Scored) -> list[str]:

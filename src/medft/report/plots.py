@@ -124,9 +124,10 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
 
 
 def describe_intervals(comparison: Comparison, metric: str) -> str:
-    """What the intervals of a figure are over: where all variants have several seeds, they are of settings."""
-    have_seeds = all(len(variant.runs) > 1 for variant in comparison.trained)
-    return f"{metric} with 95% intervals over {'seeds and groups' if have_seeds else 'groups, of these trained models'}"
+    """What the intervals of a figure are over: those of variants with several seeds are of settings."""
+    have_seeds = {len(variant.runs) > 1 for variant in comparison.trained}
+    over = "seeds and groups" if True in have_seeds else "groups, of these trained models"
+    return f"{metric} with 95% intervals over {over}{'; of one seed over groups' if len(have_seeds) > 1 else ''}"
 
 
 def plot_score_by_cost(comparison: Comparison) -> Any | None:

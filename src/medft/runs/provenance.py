@@ -16,7 +16,7 @@ from medft.config import roles
 from medft.config.paths import PACKAGE, checkout_root
 from medft.config.section import Role
 from medft.files import json_digest
-from medft.runs.state import CODE
+from medft.runs.state import CODE, GIT_COMMIT
 from medft.secrets import hide_passwords
 
 _PACKAGES = ("medft", "torch", "transformers", "pytorch-lightning", "peft", "tiktoken", "mlflow", "hydra-core")
@@ -48,7 +48,7 @@ def collect_code_tags() -> dict[str, str]:
     tags[CODE] = _digest_source()
     tags |= {"version.python": platform.python_version(), "machine": _describe_machine()}
     if checkout_root() and (commit := _git("rev-parse", "HEAD")):
-        tags["git.commit"] = commit
+        tags[GIT_COMMIT] = commit
         tags["git.dirty"] = str(bool(_git("status", "--porcelain"))).lower()
     return tags
 

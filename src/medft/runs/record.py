@@ -55,6 +55,7 @@ class RunRecord:
         metrics: the last value of each, under its MLflow name.
         params: the settings, by dotted key.
         curves: `train/loss` and `val/loss`, as (optimizer step, value).
+        questions: that it was tested on; a comparison may have only some of their predictions.
         config: as it was logged, as YAML.
         audit: what audit.json says.
         marks: by people.
@@ -68,6 +69,7 @@ class RunRecord:
     params: dict[str, str]
     curves: dict[str, Curve]
     predictions: Sequence[Prediction]
+    questions: int
     config: str
     audit: dict[str, Any] | None
     marks: Sequence[Mark] = ()
@@ -140,6 +142,7 @@ def read_record(run: StoredRun, predictions: Sequence[Prediction] | None = None)
     except InputError:
         audit = None
     state = run.state
+    rows = read_predictions(run) if predictions is None else predictions
     return RunRecord(
         run_id=run.run_id,
         name=state.name,
@@ -148,7 +151,8 @@ def read_record(run: StoredRun, predictions: Sequence[Prediction] | None = None)
         tags=dict(state.tags),
         params=dict(state.params),
         curves={name: run.history(name) for name in LOSS_CURVES},
-        predictions=read_predictions(run) if predictions is None else predictions,
+        predictions=rows,
+        questions=len(rows),
         config=run.artifact("config.yaml").read_text(encoding="utf-8"),
         audit=audit,
         marks=read_human_marks(run),

@@ -14,7 +14,7 @@ from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, hold_folder, read_local_run
 from medft.runs.provenance import collect_code_tags, config_hash
 from medft.runs.splits import read_splits
-from medft.runs.state import CODE, FINISHED, PRECISION, UNFINISHED, RunState
+from medft.runs.state import CODE, FINISHED, GIT_COMMIT, PRECISION, UNFINISHED, RunState
 from medft.runs.status import RESERVE, is_finished_run, is_same_job
 from medft.runs.sweeps import find_job_run
 from medft.training.checkpoints import find_checkpoint, has_checkpoint, require_checkpoint
@@ -179,7 +179,7 @@ def find_finished_runs(configs: Sequence[Config]) -> dict[str, RunState]:
 
 
 def _warn_of_other_code(state: RunState, code: Mapping[str, str]) -> None:
-    if state.tags.get("git.commit") != code.get("git.commit"):
+    if state.tags.get(GIT_COMMIT) != code.get(GIT_COMMIT):
         warn(f"{state.label}: begun with other code (commit {state.tags.get('git.commit', 'unknown')[:10]})")
 
 

@@ -21,6 +21,7 @@ POOL = "dataset.pool"  # with dataset.train_seed: fingerprint of what the traini
 SUPERSEDED = "superseded_by"  # a later run of the same job replaces it
 LABEL = "sweep.label"
 CODE = "code"  # digest of medft's own source
+GIT_COMMIT = "git.commit"  # of the checkout that it is from
 PRECISION = "precision"  # what trainer.precision=auto has become
 NOTE = "mlflow.note.content"
 ERROR, EXIT_CODE = "error", "exit_code"
