@@ -72,5 +72,8 @@ def test_what_is_set_stays_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> N
     assert os.environ["NO_PROXY"] == "*" and "no_proxy" not in os.environ
 
 
-def test_which_addresses_are_of_this_machine() -> None:
+def test_which_addresses_are_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", PROXY)
+    bypass_proxies()
+    assert {"0.0.0.0", "::", "127.0.0.1"} <= set(os.environ["NO_PROXY"].split(",")), "a server's own way to say here"
     assert is_loopback("::1") and is_loopback("localhost") and not is_loopback("0.0.0.0")

@@ -4,6 +4,7 @@ import os
 from urllib.request import getproxies_environment
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_ALL = frozenset({"0.0.0.0", "::"})  # noqa: S104 - as a server's own address has it; clients find this machine there
 
 
 def is_loopback(host: str) -> bool:
@@ -20,6 +21,6 @@ def bypass_proxies() -> None:
     given = getproxies_environment()
     exempt = given.pop("no", "")
     if given and exempt.strip() != "*":
-        missing = sorted(LOOPBACK - {name.strip() for name in exempt.split(",")})
+        missing = sorted((LOOPBACK | _ALL) - {name.strip() for name in exempt.split(",")})
         for name in ("NO_PROXY", "no_proxy"):  # clients differ in which one they read first
             os.environ[name] = ",".join(filter(None, [exempt, *missing]))

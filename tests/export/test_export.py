@@ -10,13 +10,16 @@ import httpx
 import pytest
 
 import medft
-from medft.cli.export import read_address
+from medft.cli.export import choose_name, read_address
 from medft.cli.main import main
 from medft.config.schema import Config
 from medft.errors import ModelError
 from medft.export import export as exporting
 from medft.export.hf_folder import write_folder
 from medft.export.modelfile import Modelfile, make_modelfile
+from medft.export.readers import TransformersReader
+from medft.export.verify import Limits, verify
+from tests.comparison.helpers import row
 from tests.composed import TINY
 from tests.export.small import make_model
 from tests.finished import Finished
@@ -58,6 +61,49 @@ def test_another_folder_is_left_alone(run: Finished, tmp_path: Path, capsys: pyt
     assert (tmp_path / "thesis" / "README.md").read_text() == "mine"
 
 
+def test_what_was_put_beside_an_export_is_not_deleted(
+    run: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    command = ["export", f"run={run.run_id}", "to=hf", f"folder={folder}", "verify=false"]
+    assert main(command) == 0
+    (folder / "notes").mkdir()
+    assert main(command) == 2
+    assert "there is something else, too (notes); name another folder" in capsys.readouterr().err
+    (folder / "notes").rmdir()
+    (folder / "config.json").unlink()
+    assert main(command) == 0 and (folder / "config.json").is_file()
+
+
+def test_a_name_of_no_plain_letter(run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [choose_name(name, "0123456789abcdef") for name in ("GPT-2 (тест)", "тест", "..", "a.b_c")] == [
+        "gpt-2", "run-01234567", "run-01234567", "a.b_c"
+    ]  # fmt: skip
+    for name in (".", "..", "/"):
+        assert main(["export", f"run={run.run_id}", "to=hf", "verify=false", f"name={name}"]) == 2
+        assert f"name={name}: must have a letter or a digit" in capsys.readouterr().err
+
+
+def test_questions_that_leave_no_room_are_not_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = make_model("gpt2", tmp_path / "own")
+    questions = [row(place, "g", instruction="pain " * count) for place, count in enumerate((5, 205, 300))]
+    asked = exporting._choose_questions(model, questions, 50)
+    assert [each.id for each in asked] == ["id0", "id1"]
+    assert (
+        "1 of 3 test questions leave no room for an answer of 12 tokens: they are not asked" in capsys.readouterr().err
+    )
+    assert [each.id for each in exporting._choose_questions(model, questions, 1)] == ["id0"]
+
+
+def test_in_a_chat_the_input_is_what_the_user_says(tmp_path: Path) -> None:
+    model = make_model("llama", tmp_path / "own", "chat")
+    write_folder(model, tmp_path / "folder")
+    asked = exporting._choose_questions(model, [row(0, "g", input="My toe hurts."), row(1, "g")], 2)
+    reader = TransformersReader(tmp_path / "folder")
+    found = verify(model, reader.network, reader, asked, Limits())
+    assert found.equal + found.near_ties == 2
+
+
 def test_what_is_refused_leaves_what_was_there(
     run: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +141,8 @@ def test_adapters_alone(compose: Callable[..., Config], tmp_path: Path, capsys: 
     assert {each.name for each in folder.glob("*.safetensors")} == {"adapter_model.safetensors"}
     told = json.loads((folder / "adapter_config.json").read_text())
     assert told["base_model_name_or_path"] == str(tmp_path / "base")
+    card = (folder / "README.md").read_text()
+    assert f"The base model is {tmp_path / 'base'}; `medft fetch model=gpt2` says in which folder it is:" in card
     assert main(["export", f"run={made.id}", "to=gguf", "merged=false", f"folder={tmp_path / 'x'}"]) == 2
     assert "merged=false: adapters alone are for to=hf" in capsys.readouterr().err
 
@@ -118,6 +166,7 @@ def test_wrong_words(run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
         ("127.0.0.1", "http://127.0.0.1:11434"),
         ("gpu:8000", "http://gpu:8000"),
         ("gpu:0", "http://gpu:0"),
+        (":8000", "http://127.0.0.1:8000"),
         ("[::1]", "http://[::1]:11434"),
         ("https://ollama.example", "https://ollama.example"),
     ],

@@ -1,6 +1,8 @@
 """GGUF files: weights come back as they were, llama.cpp's server computes what transformers does."""
 
+import contextlib
 import importlib.util
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from medft.export.readers import start_llama
 from medft.export.verify import LIMITS, Limits, NotVerified, verify
 from medft.model.sources.gguf import convert
 from medft.runs.trained_model import TrainedModel
+from tests.composed import composed
 from tests.export.small import SHAPES, make_model
 
 QUESTIONS = [
@@ -92,6 +95,20 @@ def test_a_number_that_f16_cannot_hold_is_refused(tmp_path: Path) -> None:
         model.network.model.layers[1].mlp.up_proj.weight[3, 4] = 7e4
     with pytest.raises(ModelError, match=r"type=f16: blk\.1\.ffn_up\.weight has 70000, and f16 ends at 65504"):
         write(model, tmp_path, "f16")
+
+
+def test_code_beside_a_file_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model("llama", tmp_path / "own")
+    file = write(model, tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"})
+    )
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # transformers would ask
+    settings = composed("model=smollm2-135m", f"model.source={file}", "model.sha256=null").model
+    with contextlib.suppress(ModelError):
+        convert(file, settings, tmp_path / "cache")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_what_llama_has_not_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from medft.errors import InputError
 from medft.runs.local_run import LocalRun
 from medft.runs.open import FinishedRun
 from medft.runs.trained_model import TrainedModel, load_model
-from medft.serving.chat import Chat
+from medft.serving.chat import Chat, _read_piped
 from tests.data.test_template import make_tokenizer
 from tests.finished import Finished
 
@@ -79,6 +79,32 @@ def test_what_is_typed_wrong_is_said(
     assert told in capsys.readouterr().err
     assert chat.generation == before
     assert not chat.exchanges
+
+
+def test_no_error_ends_a_chat(
+    model: TrainedModel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chat = Chat(model, "a run")
+    chat.take("/settings do_sample=true temperature=1.0e-320")
+    assert chat.take("What is gout?") and "error: probability tensor" in capsys.readouterr().err
+    chat.take("/settings do_sample=false temperature=1")
+    chat.take("What is gout?")
+    assert capsys.readouterr().out.strip()
+    for place, told in (("~nosuchuser/x.md", "error: Could not determine home"), ("x" * 300, "File name too long")):
+        assert chat.take(f"/save {place}")
+        assert told in capsys.readouterr().err
+    chat.take("/save a.md")
+    chat.take("/new")
+    chat.take("Why?")
+    capsys.readouterr()
+    chat.take("/save a.md")
+    assert "error: a.md: exists already; name another" in capsys.readouterr().err, "of the conversation before"
+    assert "What is gout?" in (tmp_path / "a.md").read_text(encoding="utf-8")
+
+
+def test_a_piped_text_may_begin_with_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf/help\n")))
+    assert _read_piped() == "/help\n"
 
 
 def test_a_chat_template_is_asked_with_what_was_said_before(

@@ -212,6 +212,8 @@ def test_the_address_is_looked_for_before_models_are_loaded(capsys: pytest.Captu
     with pytest.raises(InputError, match="port=70000: must be a number from 0 to 65535"):
         _bind("127.0.0.1", 70_000)
     assert main(["serve", f"run={run}", "port=no"]) == 2
+    with _bind("127.0.0.1", 0) as bound, pytest.raises(InputError, match="Address already in use"):
+        _bind("127.0.0.1", bound.getsockname()[1])  # which nobody has asked yet
 
 
 def test_hosts() -> None:

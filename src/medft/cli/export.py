@@ -24,7 +24,9 @@ def export(arguments: Arguments) -> int:
     run = open_run(asked["run"], arguments.overrides)
     from medft.export.export import Options, default_folder, export
 
-    name = asked["name"] or re.sub(r"[^a-z0-9._-]+", "-", run.stored.state.name.lower()).strip("-.")
+    name = asked["name"] or choose_name(run.stored.state.name, run.stored.run_id)
+    if not name.strip("./:"):
+        raise InputError(f"name={name}: must have a letter or a digit")
     if not asked["merged"] and asked["to"] != "hf":
         raise InputError(f"merged=false: adapters alone are for to=hf, and to={asked['to']} has them merged")
     folder = Path(asked["folder"]) if asked["folder"] else default_folder(run.config, name, asked["to"], asked["type"])
@@ -38,12 +40,22 @@ def export(arguments: Arguments) -> int:
     return 0
 
 
+def choose_name(run_name: str, run_id: str) -> str:
+    """What an export is called: as the run, in letters that all readers take; by its id where it has none of them."""
+    plain = re.sub(r"[^a-z0-9._-]+", "-", run_name.lower()).strip("-._")
+    return plain or f"run-{run_id[:8]}"
+
+
 def read_address(host: str) -> str:
-    """The URL of an Ollama server, as `ollama` itself reads OLLAMA_HOST: without a scheme it is on Ollama's port."""
+    """The URL of an Ollama server, as `ollama` itself reads OLLAMA_HOST: without a scheme it is on Ollama's port, and
+    without a name on this machine.
+    """
     if "://" in host:
         return host
     try:
-        return f"http://{host}" if urlsplit(f"//{host}").port is not None else f"http://{host}:{_PORT}"
+        address = urlsplit(f"//{host}")
+        host = host if address.hostname else f"{_OLLAMA}{host}"
+        return f"http://{host}" if address.port is not None else f"http://{host}:{_PORT}"
     except ValueError:
         raise InputError(f"host={host}: must be an address such as 127.0.0.1:{_PORT}") from None
 

@@ -49,10 +49,14 @@ def format_alpaca_prompt(example: Example) -> str:
 def encode_prompts(examples: Sequence[Example], tokenizer: Tokenizer, style: str) -> list[list[int]]:
     """Encode everything before the answers, in style `alpaca` or `chat`."""
     if style == "chat":
-        turns = [f"{each.instruction}\n\n{each.input}" if each.input else each.instruction for each in examples]
-        return tokenizer.encode_chats(turns)
+        return tokenizer.encode_chats([format_turn(each) for each in examples])
     prompts = tokenizer.encode_batch([format_alpaca_prompt(example) for example in examples])
     return [[*tokenizer.beginning, *prompt] for prompt in prompts]
+
+
+def format_turn(example: Example) -> str:
+    """What the user says in a chat."""
+    return f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
 
 
 def decode_answer(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:

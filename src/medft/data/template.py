@@ -2,10 +2,10 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 
 from medft.errors import ModelError
+from medft.interpreter import make_command
 
 _SECONDS = 20.0  # of which starting the process takes one
 _MEMORY = 512 * 2**20  # bytes, above what the process has when it begins
@@ -22,7 +22,7 @@ def render_chat(template: str, special_tokens: Mapping[str, str], turns: Sequenc
     asked = json.dumps([template, dict(special_tokens), [dict(turn) for turn in turns]])
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, str(_MEMORY), str(_LONGEST)],
+            make_command("-c", _PROGRAM, str(_MEMORY), str(_LONGEST)),
             input=asked, capture_output=True, text=True, encoding="utf-8", timeout=_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

@@ -39,6 +39,7 @@ def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[s
     }
     leak = ["**Its test questions were trained on: these figures say nothing about new questions.**"]
     rows = [(name, *format_before_after(result)) for name, result in record.results.items()]
+    written = "sampled" if params.get("generation.do_sample", "").lower() == "true" else "written greedily"
     parts = [
         "---\n" + "\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items()) + "\n---",
         f"# {record.name}",
@@ -55,8 +56,8 @@ def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[s
         "**Not verified**: nobody has compared its answers with those of the training (verify=false).",
         "## Limits",
         "The figures are of questions like the test questions, in their language. Answers are limited to "
-        f"{params.get('generation.max_new_tokens')} tokens there, and written greedily. What the data do not say, "
-        "the model makes up.",
+        f"{params.get('generation.max_new_tokens')} tokens there, and {written}. What the data do not say, the model "
+        "makes up.",
         "## Licences",
         "What holds for these holds for the weights that were made of them:",
         Table("", ("of", "licence"), list(licences.items())).to_markdown(),

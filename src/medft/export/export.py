@@ -1,17 +1,18 @@
 """Exports: writes a run's model for others, checks it on what reads it, and only then puts it in its place."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from medft.config.paths import ADAPTERS
 from medft.config.schema import Config, FullConfig
-from medft.console import say, say_stage, warn
-from medft.data.encode import encode_prompts
+from medft.console import note, say, say_stage, warn
+from medft.data.encode import encode_prompts, format_turn
 from medft.data.example import Example
 from medft.errors import InputError, MedftError
 from medft.evaluation.predictions import Prediction
@@ -23,6 +24,7 @@ from medft.export.ollama import create_model, delete_model
 from medft.export.readers import OllamaReader, Reader, TransformersReader, start_llama
 from medft.export.verify import LIMITS, Limits, Verification, verify
 from medft.files import apply_umask
+from medft.model.build import get_context_length
 from medft.model.sources.resolve import resolve
 from medft.runs.open import FinishedRun
 from medft.runs.record import read_predictions, read_record
@@ -34,7 +36,7 @@ _CARD = "README.md"
 Opened = tuple[Any, Reader]
 OpenExport = Callable[[Sequence[Example]], AbstractContextManager[Opened]]
 _UNVERIFIED = "-unverified"  # on an Ollama server, after a model's name
-_MARK = "<!-- exported by medft -->"  # in the card: such a folder may be replaced
+_MARK = "<!-- exported by medft: {} -->"  # in the card, with the files beside it: such a folder may be replaced
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
     say_stage("loading the model")
     model = load_model(run)
     rows = read_predictions(run.stored)
-    asked = [_to_example(row) for row in rows[: options.questions]]
+    asked = _choose_questions(model, rows, options.questions)
     folder = options.folder.resolve()  # where a link leads
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as place:
@@ -107,8 +109,9 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
         for check, result in checks.items():
             say(f"verified:      {check}: {result}")
         facts = {"exported": f"to={options.to}{f', type={options.kind}' if options.to != 'hf' else ''}"}
-        card = write_card(read_record(run.stored, rows), checks, facts, _explain_use(options))
-        (built / _CARD).write_text(f"{card}\n{_MARK}\n", encoding="utf-8")
+        card = write_card(read_record(run.stored, rows), checks, facts, _explain_use(run.config, options))
+        files = sorted({each.name for each in built.iterdir()} - {_CARD})
+        (built / _CARD).write_text(f"{card}\n{_MARK.format(json.dumps(files))}\n", encoding="utf-8")
         apply_umask(built)
         written.publish()
         if folder.exists():
@@ -186,23 +189,41 @@ def _write_file(model: TrainedModel, built: Path, options: Options) -> tuple[Pat
     return file, modelfile
 
 
-def _to_example(row: Prediction) -> Example:
-    return Example(row.id, row.group, row.instruction, row.input, row.expected)
+def _choose_questions(model: TrainedModel, rows: Sequence[Prediction], count: int) -> list[Example]:
+    """The first questions that leave room for a whole answer: readers do otherwise where the context is full."""
+    style, most = model.config.dataset.prompt, model.config.generation.max_new_tokens
+    examples = [Example(row.id, row.group, row.instruction, row.input, row.expected) for row in rows]
+    if style == "chat":  # there an input is a part of what the user says
+        examples = [replace(each, instruction=format_turn(each), input="") for each in examples]
+    prompts = encode_prompts(examples, model.tokenizer, style)
+    room = get_context_length(model.network) - most
+    fitting = [each for each, prompt in zip(examples, prompts, strict=True) if len(prompt) <= room]
+    if count and len(fitting) < len(examples):
+        note(f"{len(examples) - len(fitting)} of {len(examples)} test questions leave no room for an answer of {most} "
+             "tokens: they are not asked")  # fmt: skip
+    return fitting[:count]
 
 
 def _check_folder(folder: Path) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     card = folder / _CARD
-    if not (card.is_file() and card.read_text(encoding="utf-8", errors="replace").rstrip().endswith(_MARK)):
+    before, after = _MARK.split("{}")
+    last = card.read_text(encoding="utf-8", errors="replace").rstrip().rsplit("\n", 1)[-1] if card.is_file() else ""
+    if not (last.startswith(before) and last.endswith(after)):
         raise InputError(f"folder={folder}: there is something else; name another folder")
+    others = {each.name for each in folder.iterdir()} - {_CARD, *json.loads(last[len(before) : -len(after)])}
+    if others:
+        raise InputError(f"folder={folder}: there is something else, too ({min(others)}); name another folder")
 
 
-def _explain_use(options: Options) -> str:
+def _explain_use(config: Config, options: Options) -> str:
     if not options.merged:
         return (
-            "```python\nfrom peft import AutoPeftModelForCausalLM\n\n"
-            f'model = AutoPeftModelForCausalLM.from_pretrained("{options.folder.name}")\n```'
+            f"The base model is {config.model.source}; `medft fetch model={config.model.name}` says in which folder it "
+            "is:\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+            'base = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
+            f'model = PeftModel.from_pretrained(base, "{options.folder.name}")\n```'
         )
     if options.to == "hf":
         return (

@@ -2,7 +2,6 @@
 
 import copy
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 
 from medft.data.example import Example
 from medft.errors import InputError, MedftError
+from medft.interpreter import make_command
 
 _SECONDS = 600.0  # for one answer
 _TOGETHER = 16  # questions that transformers answers at once
@@ -132,7 +132,7 @@ def start_llama(file: Path, tokens: int, most: int) -> Iterator[LlamaReader]:
         InputError: the server's package is not installed.
         MedftError: llama.cpp does not load the file.
     """
-    command = [sys.executable, "-m", "medft.export.llama_server", str(file), str(tokens)]
+    command = make_command("-m", "medft.export.llama_server", str(file), str(tokens))
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,

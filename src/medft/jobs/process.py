@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from medft.config.environment import SECRETS
 from medft.config.schema import Config
 from medft.errors import describe_signal
+from medft.interpreter import make_command
 from medft.jobs.plan import load_frozen
 from medft.jobs.worker import RESULT
 from medft.runs.status import is_finished_run, record_end
@@ -74,7 +74,7 @@ class JobProcess:
         self._stopped_at, self._why = 0.0, ""
         with (folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "medft.jobs.worker", str(folder)],
+                make_command("-m", "medft.jobs.worker", str(folder)),
                 stdin=subprocess.PIPE,  # closed when this process ends, however it ends
                 stdout=log,
                 stderr=log,

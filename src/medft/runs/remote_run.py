@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from medft.config.schema import Config
-from medft.errors import InputError
+from medft.errors import InputError, explain
 from medft.evaluation.judging.human import MARKS
 from medft.files import write_json
 from medft.runs.index import DELIVERED
@@ -65,8 +65,11 @@ class RemoteRun:
             return place
         here = tempfile.mkdtemp(dir=_downloads())
         try:
-            path: Any = mlflow.artifacts.download_artifacts(run_id=self.mlflow_id, artifact_path=name, dst_path=here)
-        except (OSError, mlflow.exceptions.MlflowException):
+            # not by the run's id: that way MLflow takes whatever goes wrong for a file that is not there
+            path: Any = mlflow.artifacts.download_artifacts(artifact_uri=f"{self._uri}/{name}", dst_path=here)
+        except (OSError, mlflow.exceptions.MlflowException) as error:
+            if explain(error) is not error:  # a full disk
+                raise
             raise InputError(f"{key}={self.run_id}: it logged no {name}") from None
         return Path(path)
 

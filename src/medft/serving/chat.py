@@ -14,7 +14,7 @@ import yaml
 
 from medft.config.schema import GenerationConfig
 from medft.console import note, say
-from medft.errors import InputError, MedftError, ModelError
+from medft.errors import InputError, ModelError, explain
 from medft.evaluation.streaming import Written
 from medft.runs.trained_model import TrainedModel, change_settings, check_length
 from medft.serving.writing import explain_limit
@@ -80,8 +80,8 @@ class Chat:
                 raise InputError(f"no command {name}; there are {', '.join(self._commands)}, /quit")
             elif line:
                 self._ask(line)
-        except MedftError as error:
-            note(f"error: {error}")
+        except Exception as error:  # what was said so far can still be saved
+            note(f"error: {str(explain(error)) or type(error).__name__}")
         return True
 
     def _ask(self, question: str) -> None:
@@ -157,6 +157,7 @@ class Chat:
 
     def _forget(self, _: str) -> None:
         self.exchanges.clear()
+        self._saved.clear()
         note("what was said so far is forgotten")
 
 
@@ -192,7 +193,7 @@ def _read_piped() -> str:
     line = sys.stdin.buffer.readline()
     if not line:
         raise EOFError
-    return line.decode(errors="replace")
+    return line.decode(errors="replace").removeprefix("\ufeff")  # Windows marks a text as Unicode so
 
 
 def _show(value: object) -> str:

@@ -277,6 +277,7 @@ def _bind(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen()  # or a second server would find out only when its models are loaded
     except (OSError, OverflowError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"host={host} port={port}: cannot be had ({why}); port=0 takes a free one") from None

@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -26,6 +25,7 @@ from typing_extensions import override
 from medft.config.schema import Config
 from medft.console import warn
 from medft.errors import MedftError, describe_signal
+from medft.interpreter import make_command
 
 _FOLDER = "MEDFT_PROCESSES"  # where the processes of a run meet; only the further ones have it
 _PATIENCE = 30.0  # seconds to hear of a dead process from the library that waits for it, and for others to end
@@ -90,7 +90,7 @@ class _Others:
 
     def _start(self, rank: int, settings: dict[str, Any]) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
-            [sys.executable, "-m", "medft.cli.ddp_worker"],
+            make_command("-m", "medft.cli.ddp_worker"),
             stdin=subprocess.PIPE,
             env={**os.environ, "LOCAL_RANK": str(rank), _FOLDER: str(self._folder)},
         )

