@@ -155,6 +155,8 @@ def test_with_one_seed_the_models_are_compared() -> None:
     assert comparison.warnings == [
         "variants have different seeds: a value is over all of its own, a difference over those that both have"
     ]
+    apart = compare([two_variants()[0], two_variants()[3]], Options(metric="loss"))
+    assert apart.warnings == comparison.warnings, "one seed each, and not the same"
     several = compare(two_variants(), Options(metric="loss")).notes[-1]
     assert "between two settings would be found four times in five (80% power), with twice the seeds" in several
 

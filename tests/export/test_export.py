@@ -99,6 +99,7 @@ def test_in_a_chat_the_input_is_what_the_user_says(tmp_path: Path) -> None:
     model = make_model("llama", tmp_path / "own", "chat")
     write_folder(model, tmp_path / "folder")
     asked = exporting._choose_questions(model, [row(0, "g", input="My toe hurts."), row(1, "g")], 2)
+    assert asked[0].instruction.endswith("\n\nMy toe hurts.")
     reader = TransformersReader(tmp_path / "folder")
     found = verify(model, reader.network, reader, asked, Limits())
     assert found.equal + found.near_ties == 2

@@ -181,6 +181,9 @@ def test_what_costs_more_is_worth_it_by_the_same_p_values() -> None:
     said = words(*close, runs_of(256, [nats(-0.1, 0.1), nats(-0.17, 0.1)], MANY))
     assert said.startswith("Cannot be told apart from max_length=64: max_length=128 ("), "0.029, corrected over two"
     assert "Nothing is shown to be better than all that cost less; the cheapest: max_length=64 (64 tokens)." in said
+    said = words(*close, runs_of(256, [nats(-0.3, 0.1), nats(-0.37, 0.1)], MANY))
+    assert said.startswith("max_length=128 is better than max_length=64: "), "the second of Holm's steps"
+    assert "Shown to be better than all that cost less: max_length=128 (128 tokens); the cheapest: max_len" in said
     noisy = runs_of(128, [nats(-0.4, 4), nats(-0.4, 4)], MANY)
     said = words(close[0], noisy, runs_of(256, [nats(-1), nats(-1.01)], MANY))
     assert said.startswith("max_length=256 is better than max_length=64")
