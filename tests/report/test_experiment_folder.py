@@ -132,7 +132,7 @@ def test_a_number_gets_a_line(
     if labels is None:
         assert figure is None
         assert plot_variants(comparison, "bits_per_byte").axes[0].get_xlabel() == (
-            "bits_per_byte with 95% intervals over groups, of these trained models"
+            "bits_per_byte\nwith 95% intervals over groups, of these trained models"
         )
         return
     axes = figure.axes[0]

@@ -107,7 +107,7 @@ def plot_variants(comparison: Comparison, metric: str, width: float = NARROW[0])
     """
     variants = comparison.trained if len(comparison.trained) > _FEW else comparison.variants
     shown = [(variant, result) for variant in variants if (result := comparison.result(metric, variant))]
-    label = describe_intervals(comparison, metric)
+    label = describe_intervals(comparison, metric).replace(" with ", "\nwith ")  # wider than a narrow figure
     figure, axes = _make_figure((width, 0.8 + 0.36 * len(shown)), label, grid="x")
     for place, (variant, result) in enumerate(reversed(shown)):
         colour = _choose_colour(comparison, variant)
