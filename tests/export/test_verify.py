@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from medft.data.encode import encode_prompts
 from medft.data.template import render_chat
 from medft.export.hf_folder import TEMPLATE, make_alpaca_template, write_folder
 from medft.export.readers import Reply, TransformersReader
@@ -16,6 +17,7 @@ from medft.export.verify import (
     Verification,
     _find_difference,
     _find_text_difference,
+    _measure_gap,
     _strip_end,
     verify,
 )
@@ -122,6 +124,22 @@ def test_near_ties_are_counted_and_others_refused(model: TrainedModel, exported:
         verify(model, reader.network, other, QUESTIONS, Limits())  # type: ignore[arg-type]
     found = verify(model, reader.network, other, QUESTIONS, Limits(near_tie=1e9))  # type: ignore[arg-type]
     assert (found.equal, found.near_ties) == (0, len(QUESTIONS)) and found.largest_gap > 0.05
+
+
+def test_a_near_tie_is_of_the_token_that_was_written(model: TrainedModel, exported: Path) -> None:
+    reader = TransformersReader(exported)
+    prompt = encode_prompts(QUESTIONS[:1], model.tokenizer, "alpaca")[0]
+    logits = reader.network(input_ids=torch.tensor([prompt])).logits[0, -1].detach()
+    best = logits.topk(3)
+    gaps = [float(best.values[0] - value) for value in best.values]
+    told = [_measure_gap(reader.network, prompt, token) for token in (*best.indices.tolist(), None)]
+    assert told == pytest.approx([gaps[1], gaps[1], gaps[2], gaps[1]])
+    for token, gap in zip(best.indices[1:].tolist(), gaps[1:], strict=True):
+        other = Other(reader, lambda ids, token=token: [token, *ids[1:]])  # type: ignore[misc]
+        found = verify(model, reader.network, other, QUESTIONS[:1], Limits(near_tie=gap + 1e-3))  # type: ignore[arg-type]
+        assert found.largest_gap == pytest.approx(gap, abs=1e-4)
+    with pytest.raises(NotVerified, match="by "):  # the third, where only the second is as good as the best
+        verify(model, reader.network, other, QUESTIONS[:1], Limits(near_tie=(gaps[1] + gaps[2]) / 2))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

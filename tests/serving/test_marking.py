@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,30 @@ def open_book(made: Finished) -> MarkBook:
     return MarkBook(run, made.config, read_jsonl(run.folder / "predictions.jsonl"))
 
 
+def count_pairs(made: Finished) -> int:
+    """Of a small model some answers are the same before and after."""
+    rows = read_jsonl(made.config.paths.output / "predictions.jsonl")
+    return sum(row.test.answer != row.scores("baseline").answer for row in rows)
+
+
+def test_equal_answers_are_not_dealt(made: Finished) -> None:
+    run = LocalRun(made.config.paths.output)
+    rows = read_jsonl(run.folder / "predictions.jsonl")
+    for row in rows[1:]:
+        assert row.baseline is not None
+        row.baseline = replace(row.baseline, answer=f"{row.test.answer}\n")
+    assert rows[0].baseline is not None
+    rows[0].baseline = replace(rows[0].baseline, answer=f"{rows[0].test.answer}!")
+    book = MarkBook(run, made.config, rows)
+    pair = book.deal("Ana")
+    assert pair is not None and (pair.row.id, book.count("Ana")) == (rows[0].id, (0, 1))
+    book.mark(pair.token, "Ana", "left")
+    assert book.deal("Ana") is None
+    book.close()
+    with pytest.raises(InputError, match="all answers are the same before and after fine-tuning"):
+        MarkBook(run, made.config, rows[1:])
+
+
 def test_ten_blind_marks_go_to_the_run_its_report_and_mlflow(made: Finished) -> None:
     book, folder = open_book(made), made.config.paths.output
     given = Counter[str]()
@@ -44,7 +69,7 @@ def test_ten_blind_marks_go_to_the_run_its_report_and_mlflow(made: Finished) -> 
         marks = read_marks(LocalRun(folder).artifact(MARKS))  # at once, and as the journal knows it
         assert (len(marks), marks[-1].id, marks[-1].choice, marks[-1].who) == (place + 1, pair.row.id, wanted, "Ana")
         assert marks[-1].at.endswith("+00:00")
-    assert book.count("Ana") == (10, 30)
+    assert book.count("Ana") == (10, count_pairs(made))
     assert {dealt.left for _ in range(60) if (dealt := book.deal("Ana"))} == {"before", "after"}
     logged = LocalRun(folder).state.metrics
     assert {choice: logged[f"human/{choice}"] for choice in given} == {key: count / 10 for key, count in given.items()}
@@ -74,7 +99,7 @@ def test_a_pair_is_dealt_until_it_is_marked_and_a_second_mark_replaces_the_first
         assert pair.row.id not in seen
         seen.add(pair.row.id)
         book.mark(pair.token, "Ana", "equal")
-    assert len(seen) == 30
+    assert len(seen) == count_pairs(made)
     assert book.deal("Cy") is not None
     book.close()
     again = open_book(made)  # the server, started again
@@ -114,7 +139,6 @@ def test_a_judge_that_comes_later_is_compared_with_the_people(made: Finished, tm
     book.mark(pair.token, "Ana", "left" if pair.left == "after" else "right")
     book.close()
     answers = (pair.row.test.answer, pair.row.scores("baseline").answer)
-    assert answers[0] != answers[1]
     with server(lambda _, request: scored(80 if answers[0] in request["messages"][0]["content"] else 20)) as served:
         judged = ["judge", f"run={made.run_id}", "judge=ollama", "judge.model=m", f"judge.host={served.host}"]
         assert main([*judged, "judge.controls=0"]) == 0

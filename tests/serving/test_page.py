@@ -99,12 +99,12 @@ def test_a_question_is_asked_and_ten_answers_are_marked_blind(
     for place in range(10):
         page.wait_for_selector("[data-better=left]:not([disabled])")
         page.click(f"[data-better={('left', 'right', 'equal')[place % 3]}]")
-        page.wait_for_selector(f"text={place + 1} of 30 marked by you")
+        page.wait_for_selector(f"text=/^{place + 1} of \\d+ marked by you/")
     page.wait_for_selector("#back:not([disabled])")
     page.click("#back")
     page.click("[data-better=equal]")
     page.wait_for_selector("[data-better=left]:not([disabled])")
-    assert page.locator("#mark-status").inner_text() == "10 of 30 marked by you"
+    assert re.fullmatch(r"10 of \d+ marked by you", page.locator("#mark-status").inner_text())
     marks = read_marks(made.config.paths.output / MARKS)
     assert [mark.who for mark in marks] == ["黄医生"] * 10
     assert sum(mark.choice == "equal" for mark in marks) == 4

@@ -148,11 +148,11 @@ def test_weights_that_have_changed_since_are_not_shown_as_the_model_before(run: 
 
 def test_marks_go_through_the_page(client: TestClient, run: FinishedRun) -> None:
     pair = client.post("/pair", json={"who": "Ana"}).json()
-    assert (pair["marked"], pair["of"]) == (0, 7)
+    assert pair["marked"] == 0 and 0 < pair["of"] <= 7
     assert {"token", "left", "right", "question", "expected"} <= pair.keys()
     assert not {"before", "after", "id"} & pair.keys(), "which is which stays here"
     told = client.post("/mark", json={"who": "Ana", "token": pair["token"], "better": "equal"}).json()
-    assert told == {"marked": 1, "of": 7}
+    assert told == {"marked": 1, "of": pair["of"]}
     assert client.post("/mark", json={"who": "Ana", "token": pair["token"], "better": "best"}).status_code == 400
     client.__exit__()  # the server ends
     assert "Marked by people" in (run.config.paths.output / "report.html").read_text(encoding="utf-8")

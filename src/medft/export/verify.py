@@ -108,14 +108,17 @@ def verify(
         for row, mine, question, reply in zip(encoded, own, questions, reader.answer(questions), strict=True):
             advance("", 1)
             _check_prompt(reader, model, question, row.prompt, reply)
+            wrote = None
             if reply.answer is None:
                 first = _find_text_difference(model.tokenizer, mine.token_ids, reply.text, reply.is_cut)
             else:
-                first = _find_difference(_strip_end(mine.token_ids, end), _strip_end(reply.answer, end))
+                answer = _strip_end(reply.answer, end)
+                first = _find_difference(_strip_end(mine.token_ids, end), answer)
+                wrote = None if first is None else [*answer, end][first]
             if first is None:
                 equal, cut = equal + 1, cut + reply.is_cut
                 continue
-            gap = _measure_gap(exported, row.prompt + mine.token_ids[:first])
+            gap = _measure_gap(exported, row.prompt + mine.token_ids[:first], wrote)
             if gap > limits.near_tie:
                 told = _describe_difference(model, question, mine.token_ids, reply, first)
                 raise NotVerified(f"{reader.name} {told}, by {gap:.3f} of a logit (rounding: {limits.near_tie})")
@@ -177,11 +180,14 @@ def _find_text_difference(tokenizer: Tokenizer, own: Sequence[int], text: str, i
 
 
 @torch.inference_mode()
-def _measure_gap(network: Any, ids: Sequence[int]) -> float:
-    """By how much the best logit of the next token is above the second best."""
+def _measure_gap(network: Any, ids: Sequence[int], wrote: int | None) -> float:
+    """By how much the best logit of the next token is above that of the token that the reader wrote. Where that is not
+    known, or is the best, as of one that goes on after its end, above the second best.
+    """
     logits = network(input_ids=torch.tensor([list(ids)], device=network.device)).logits[0, -1].float()
-    best = logits.topk(2).values
-    return float(best[0] - best[1])
+    best = logits.topk(2)
+    other = best.values[1] if wrote is None or wrote == int(best.indices[0]) else logits[wrote]
+    return float(best.values[0] - other)
 
 
 def _describe_difference(model: TrainedModel, question: Example, own: Sequence[int], reply: Reply, first: int) -> str:

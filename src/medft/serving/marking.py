@@ -52,13 +52,17 @@ class MarkBook:
     and MLflow gets them, when nobody has given one for some seconds, and at the end.
 
     Raises:
-        InputError: the run has no pairs of answers.
+        InputError: the run has no pairs of answers that differ.
     """
 
     def __init__(self, run: LocalRun, config: Config, predictions: Sequence[Prediction]) -> None:
-        self._rows = [row for row in predictions if row.test.is_written and row.baseline and row.baseline.is_written]
-        if not self._rows:
+        pairs = [row for row in predictions if row.test.is_written and row.baseline and row.baseline.is_written]
+        if not pairs:
             raise InputError("the run has no answers from before fine-tuning (evaluation.baseline, generation)")
+        # nobody can say which of two equal texts is better
+        self._rows = [row for row in pairs if row.baseline and row.baseline.answer.strip() != row.test.answer.strip()]
+        if not self._rows:
+            raise InputError("all answers are the same before and after fine-tuning: there is nothing to choose from")
         self._run, self._config, self._predictions = run, config, predictions
         self._lock, self._dealt, self._marks = threading.Lock(), dict[str, Pair](), read_human_marks(run)
         self._given, self._came, self._closing = 0, threading.Event(), threading.Event()
