@@ -105,8 +105,8 @@ def test_what_is_waited_for_is_shown_in_a_terminal_and_nowhere_else(
 
 
 def test_times_and_sizes_have_one_unit() -> None:
-    times = [format_roughly(seconds) for seconds in (0, 59.4, 59.6, 89, 3569, 3571, 47 * 3600, 48 * 3600, 1e6)]
-    assert times == ["0 s", "59 s", "1 min", "1 min", "59 min", "1 h", "47 h", "2 d", "12 d"]
+    times = [format_roughly(seconds) for seconds in (0, 59.4, 59.6, 89, 4680, 5969, 5971, 47 * 3600, 48 * 3600, 1e6)]
+    assert times == ["0 s", "59 s", "1 min", "1 min", "78 min", "99 min", "2 h", "47 h", "2 d", "12 d"]
     sizes = [format_size(size) for size in (0, 999, 1000, 99_400, 99_600, 999_499, 999_600, 1.2e9, 3.4e12)]
     assert sizes == ["0 B", "999 B", "1.0 kB", "99.4 kB", "100 kB", "999 kB", "1.0 MB", "1.2 GB", "3,400.0 GB"]
 

@@ -153,8 +153,8 @@ def progress(description: str, total: int) -> Iterator[Callable[[str, int], None
 
 
 def format_roughly(seconds: float) -> str:
-    """A time in one unit: `40 s`, `3 min`, `5 h`, `2 d`."""
-    for unit, length, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
+    """A time in one unit: `40 s`, `78 min`, `5 h`, `2 d`."""
+    for unit, length, most in (("s", 1, 60), ("min", 60, 100), ("h", 3600, 48)):
         if round(seconds / length) < most:
             return f"{max(0, round(seconds / length))} {unit}"
     return f"{round(seconds / 86400)} d"
