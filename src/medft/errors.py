@@ -101,6 +101,11 @@ def explain(error: BaseException) -> BaseException:
     return error
 
 
+def describe(error: BaseException) -> str:
+    """What a user is to read of any error while the process goes on."""
+    return str(explain(error)) or type(error).__name__
+
+
 def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error, then those that it came from."""
     while error:

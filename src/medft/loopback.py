@@ -4,7 +4,8 @@ import os
 from urllib.request import getproxies_environment
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_ALL = frozenset({"0.0.0.0", "::"})  # noqa: S104 - as a server's own address has it; clients find this machine there
+# as a server's own address has it; clients find this machine there
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing is bound here
 
 
 def is_loopback(host: str) -> bool:
@@ -21,6 +22,6 @@ def bypass_proxies() -> None:
     given = getproxies_environment()
     exempt = given.pop("no", "")
     if given and exempt.strip() != "*":
-        missing = sorted((LOOPBACK | _ALL) - {name.strip() for name in exempt.split(",")})
+        missing = sorted((LOOPBACK | EVERYWHERE) - {name.strip() for name in exempt.split(",")})
         for name in ("NO_PROXY", "no_proxy"):  # clients differ in which one they read first
             os.environ[name] = ",".join(filter(None, [exempt, *missing]))

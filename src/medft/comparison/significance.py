@@ -262,8 +262,8 @@ def count_tested_metrics(results: Results) -> int:
 
 def explain_too_few_groups(results: Results) -> str:
     """Why no p-value could be small enough, where models are tested on questions of too few groups; else empty."""
-    family = count_p_values(results)
     tested = [results[name][own] for name, own in _list_family(results)]
+    family = len(tested)
     if any(each.kind == "settings" for each in tested):
         return ""
     groups = max((each.groups for each in tested), default=0)

@@ -191,6 +191,8 @@ def _write_file(model: TrainedModel, built: Path, options: Options) -> tuple[Pat
 
 def _choose_questions(model: TrainedModel, rows: Sequence[Prediction], count: int) -> list[Example]:
     """The first questions that leave room for a whole answer: readers do otherwise where the context is full."""
+    if not count:
+        return []
     style, most = model.config.dataset.prompt, model.config.generation.max_new_tokens
     examples = [Example(row.id, row.group, row.instruction, row.input, row.expected) for row in rows]
     if style == "chat":  # there an input is a part of what the user says
@@ -198,7 +200,7 @@ def _choose_questions(model: TrainedModel, rows: Sequence[Prediction], count: in
     prompts = encode_prompts(examples, model.tokenizer, style)
     room = get_context_length(model.network) - most
     fitting = [each for each, prompt in zip(examples, prompts, strict=True) if len(prompt) <= room]
-    if count and len(fitting) < len(examples):
+    if len(fitting) < len(examples):
         note(f"{len(examples) - len(fitting)} of {len(examples)} test questions leave no room for an answer of {most} "
              "tokens: they are not asked")  # fmt: skip
     return fitting[:count]

@@ -58,10 +58,11 @@ class RemoteRun:
         import mlflow
         from mlflow.utils.file_utils import local_file_uri_to_path
 
+        missing = InputError(f"{key}={self.run_id}: it logged no {name}")
         if urlsplit(self._uri).scheme in ("", "file"):  # MLflow would copy it, and leave the copy behind
             place = Path(local_file_uri_to_path(self._uri)) / name
             if not place.exists():
-                raise InputError(f"{key}={self.run_id}: it logged no {name}")
+                raise missing
             return place
         here = tempfile.mkdtemp(dir=_downloads())
         try:
@@ -70,7 +71,7 @@ class RemoteRun:
         except (OSError, mlflow.exceptions.MlflowException) as error:
             if explain(error) is not error:  # a full disk
                 raise
-            raise InputError(f"{key}={self.run_id}: it logged no {name}") from None
+            raise missing from None
         return Path(path)
 
 

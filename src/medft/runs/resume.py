@@ -180,7 +180,7 @@ def find_finished_runs(configs: Sequence[Config]) -> dict[str, RunState]:
 
 def _warn_of_other_code(state: RunState, code: Mapping[str, str]) -> None:
     if state.tags.get(GIT_COMMIT) != code.get(GIT_COMMIT):
-        warn(f"{state.label}: begun with other code (commit {state.tags.get('git.commit', 'unknown')[:10]})")
+        warn(f"{state.label}: begun with other code (commit {state.tags.get(GIT_COMMIT, 'unknown')[:10]})")
 
 
 def _find_run_of_checkpoint(config: Config, checkpoint: str, splits: Splits) -> tuple[Config, LocalRun]:

@@ -14,7 +14,7 @@ import yaml
 
 from medft.config.schema import GenerationConfig
 from medft.console import note, say
-from medft.errors import InputError, ModelError, explain
+from medft.errors import InputError, ModelError, describe
 from medft.evaluation.streaming import Written
 from medft.runs.trained_model import TrainedModel, change_settings, check_length
 from medft.serving.writing import explain_limit
@@ -81,7 +81,7 @@ class Chat:
             elif line:
                 self._ask(line)
         except Exception as error:  # what was said so far can still be saved
-            note(f"error: {str(explain(error)) or type(error).__name__}")
+            note(f"error: {describe(error)}")
         return True
 
     def _ask(self, question: str) -> None:

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from medft.loopback import LOOPBACK, is_loopback
+from medft.loopback import EVERYWHERE, LOOPBACK, is_loopback
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -30,7 +30,7 @@ def list_host_names(host: str) -> set[str]:
     if not is_loopback(host):
         names |= {socket.gethostname(), socket.getfqdn()}
         names |= {each.address.split("%")[0] for card in psutil.net_if_addrs().values() for each in card}
-    return {name.lower() for name in names} - {"0.0.0.0", "::", "", "*"}  # noqa: S104 - nothing is bound here
+    return {name.lower() for name in names} - {*EVERYWHERE, "", "*"}
 
 
 class SecureHeaders:

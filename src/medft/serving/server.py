@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from medft.config.schema import GenerationConfig
 from medft.console import note, say, warn
-from medft.errors import InputError, MedftError, ModelError, explain
+from medft.errors import InputError, MedftError, ModelError, describe
 from medft.evaluation.predictions import Prediction
 from medft.loopback import is_loopback
 from medft.report.talk_page import read_asset, render_talk
@@ -190,7 +190,7 @@ class _Site:
                 while event := await run_in_threadpool(next, events, None):
                     yield _as_line(event)
         except Exception as error:  # too late for a status
-            yield _as_line({"kind": "error", "error": str(explain(error)) or type(error).__name__})
+            yield _as_line({"kind": "error", "error": describe(error)})
         finally:
             self._line.leave(place)
 

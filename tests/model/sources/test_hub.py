@@ -108,6 +108,8 @@ def test_the_cache_is_listed(home: Path, capsys: pytest.CaptureFixture[str]) -> 
     encoder = fill_hub_cache(home.parent, "org/encoder", {FIRST: 4}, FIRST) / "snapshots" / FIRST / "config.json"
     encoder.write_text('{"architectures": ["BertModel"]}')
     (fill_hub_cache(home.parent, "org/broken", {FIRST: 4}, FIRST) / "snapshots" / FIRST / "config.json").write_text("[")
+    half = fill_hub_cache(home.parent, "org/half", {FIRST: 4}, FIRST) / "snapshots" / FIRST
+    (half / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-2-of-2.safetensors"}}))
     cached = hub.list_cached()
     assert list(cached) == ["openai-community/gpt2", "org/tiny"]
     assert all(size > 3e6 for size in cached.values())

@@ -61,7 +61,7 @@ def _is_whole(folder: Path) -> bool:
     """Whether all weights are there: a download of several files may have been broken off."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        weights = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        weights = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
         return all((folder / name).is_file() for name in set(weights.values()))
     return any(folder.glob("*.safetensors"))
 
@@ -100,5 +100,5 @@ def _is_causal_model(folder: Path) -> bool:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         names = config.get("architectures") if isinstance(config, dict) else None
         is_causal = any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names or ())
-        return is_causal and any(folder.glob("*.safetensors"))
+        return is_causal and _is_whole(folder)
     return False
