@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from medft.data.words import lacks_spaces, split_words
 from medft.metrics.metric import Better, Metric
 from medft.metrics.statistics import Bounds
-from medft.metrics.words import lacks_spaces, split_words
 
 _SHARE = (0.0, 1.0)
 
