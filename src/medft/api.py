@@ -49,7 +49,9 @@ class Run:
     @cached_property
     def folder(self) -> Path | None:
         """The folder of its files, where it lies on this machine."""
-        folder = Path(self._opened.stored.state.tags.get("output_dir", ""))
+        from medft.runs.state import OUTPUT_DIR
+
+        folder = Path(self._opened.stored.state.tags.get(OUTPUT_DIR, ""))
         return folder if folder.is_absolute() and folder.is_dir() else None
 
     @property

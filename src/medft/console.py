@@ -106,24 +106,19 @@ class _Count:
             self._heartbeat.tell(f"{self._what}: {of}{f' ({note})' if note else ''}", self._done)
 
 
-def track(
-    items: Iterable[T], description: str, total: float | None = None, size: Callable[[T], int] | None = None
-) -> Iterator[T]:
+def track(items: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
     """Yield the items and show a progress bar on stderr, if that is a terminal; in a file lines of what takes long.
 
     Args:
         total: of the items; None = their length, if they have one.
-        size: how much an item counts, in the lines; None = 1.
     """
-    known = list(items) if size else items
-    whole = sum(map(size, known)) if size else len(known) if isinstance(known, Sized) else None
-    count = _Count(description, total or whole)
+    count = _Count(description, total or (len(items) if isinstance(items, Sized) else None))
     shown = rich_track(
-        known, description, total=total, console=errors_console, transient=True, disable=not errors_console.is_terminal
+        items, description, total=total, console=errors_console, transient=True, disable=not errors_console.is_terminal
     )
     for item in shown:
         yield item
-        count.add(size(item) if size else 1)
+        count.add(1)
 
 
 @contextmanager

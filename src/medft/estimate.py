@@ -33,7 +33,7 @@ from medft.training.callbacks import PeakMemory
 from medft.training.fit import ready_to_train
 from medft.training.precision import choose_device, settle_precision
 from medft.training.settling import settle_model
-from medft.training.space import NUMBER, list_needs
+from medft.training.space import BYTES_PER_NUMBER, list_needs
 
 _SECONDS = 5.0  # of each probe that repeats something
 _TOKENS = (2, 8)  # answers of two lengths, whose difference is what a token takes
@@ -141,7 +141,7 @@ def _estimate_training(config: Config, network: Any, data: MedicalQA, device: st
     total = min(settings.max_steps or steps * settings.max_epochs, steps * settings.max_epochs)
     checked = float(validation.lengths.sum()) * settings.val_checks_per_epoch * total / steps
     learned = float(samples.lengths.sum()) * total / steps
-    best = count_parameters(tuned)["trainable"] * NUMBER  # kept beside those that are trained
+    best = count_parameters(tuned)["trainable"] * BYTES_PER_NUMBER  # kept beside those that are trained
     return memory.mib * 2**20 + best, learned * token + checked * token_read + total * step
 
 

@@ -108,8 +108,8 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
             tuned = evaluate(fitted.network.to(device), tokenizer, test, encoded, config, tell)
             cuts = [answer.cut for answer in tuned.answers]
             say(
-                f"test: {sum(cut > 0 for cut in cuts)} of {len(cuts)} answers cut at "
-                f"evaluation.max_length={config.evaluation.max_length} ({sum(cuts)} answer tokens not scored)"
+                f"test: {sum(cut > 0 for cut in cuts)} of {len(cuts)} answers cut at {data.measured_length} tokens "
+                f"(evaluation.max_length or the model's context; {sum(cuts)} answer tokens not scored)"
             )
             predictions = make_predictions(test, baseline.answers if baseline else None, tuned.answers)
             groups = list_groups(predictions)

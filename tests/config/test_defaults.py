@@ -28,7 +28,8 @@ from medft.jobs.plan import plan
          "learning rate: 0.001, as optimizer.lr says; the default is 0.0005, 10 times the 5e-05 of pretrained"),
         (["model.source=path/to/weights", "optimizer.lr=2e-3"], 2e-3, "0.002, as optimizer.lr says; the default is 5"),
         (["experiment=notebook"], 5e-5, "learning rate: 5e-05, that of pretrained weights"),
-        (["optimizer=sgd", "optimizer.lr=0.05"], 0.05, "learning rate: 0.05, as optimizer.lr says"),
+        (["optimizer=sgd"], 0.05, "learning rate: 0.05, as optimizer.lr says"),
+        (["model=gpt2", "optimizer=sgd", "finetune=lora"], 0.05, "learning rate: 0.05, as optimizer.lr says"),
     ],
 )  # fmt: skip
 def test_the_rate_follows_from_what_is_trained_and_is_said(overrides: list[str], rate: float, line: str) -> None:
@@ -46,6 +47,8 @@ def test_a_wrong_rate_is_an_error_of_its_own_key() -> None:
     for wrong in ("model.lr=fast", "model.lr=-1", "optimizer.lr=0", "optimizer.lr=automatic"):
         with pytest.raises(InputError, match=f"^{wrong.partition('=')[0]}: must be"):
             compose_config([wrong])
+    with pytest.raises(InputError, match=r"^optimizer.lr: must be a valid number \(got 'auto'\)$"):
+        compose_config(["optimizer=sgd", "optimizer.lr=auto"])
     with pytest.raises(InputError, match=r"^finetune.lr_factor: must be a valid number \(got 'x'\)$"):
         compose_config(["model=gpt2", "finetune=lora", "finetune.lr_factor=x"])
 

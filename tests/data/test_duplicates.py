@@ -113,3 +113,12 @@ def test_rows_of_one_template_do_not_take_forever(tmp_path: Path) -> None:
     overlap = Overlap(parts, compose_config().audit, 0.8)
     assert overlap.compare("train", "test").near == 500
     assert overlap.count_duplicates("train") == (0, 1999)
+
+
+def test_one_changed_character_leaves_a_near_duplicate_in_scripts_without_spaces() -> None:
+    sentences = (
+        "痛风是一种关节疾病，由血液中尿酸过多引起，患者常在夜间突然感到剧痛，脚趾红肿发热，医生建议多喝水并少吃红肉。"
+    )
+    one = sentences * 2
+    index = NearDuplicates([make_example("什么是痛风？", text) for text in (one, one.replace("红肉", "白肉", 1))], 0.8)
+    assert index.find_nearest(1, range(1)) == 0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def test_loss_is_that_of_transformers(tiny: Callable[..., Config]) -> None:
         assert found.nats / found.tokens == pytest.approx(
             float(model(input_ids=ids, labels=labels).loss.detach()), rel=1e-5
         )
+
+
+def test_an_answer_is_as_long_as_its_words_are_many_in_every_script(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    rows = [replace(read_splits(config).test[0], output=text) for text in ("Gout hurts, often.", "痛风是一种疾病。")]
+    encoded = encode_examples(rows, TOKENIZER, config.dataset.prompt)
+    measured = evaluate(network(config), TOKENIZER, rows, encoded, config)
+    assert [answer.expected_words for answer in measured.answers] == [3, 7]
 
 
 def test_tokens_beyond_the_limit_are_counted(tiny: Callable[..., Config]) -> None:

@@ -13,12 +13,16 @@ import medft
 from medft.cli.export import choose_name, read_address
 from medft.cli.main import main
 from medft.config.schema import Config
-from medft.errors import ModelError
+from medft.errors import InputError, ModelError
 from medft.export import export as exporting
+from medft.export.card import write_card
 from medft.export.hf_folder import write_folder
 from medft.export.modelfile import Modelfile, make_modelfile
 from medft.export.readers import TransformersReader
 from medft.export.verify import Limits, verify
+from medft.runs.open import open_run
+from medft.runs.record import read_record
+from medft.runs.state import WEIGHTS
 from tests.comparison.helpers import row
 from tests.composed import TINY
 from tests.export.small import make_model
@@ -93,6 +97,28 @@ def test_questions_that_leave_no_room_are_not_asked(tmp_path: Path, capsys: pyte
         "1 of 3 test questions leave no room for an answer of 12 tokens: they are not asked" in capsys.readouterr().err
     )
     assert [each.id for each in exporting._choose_questions(model, questions, 1)] == ["id0"]
+
+
+def test_an_export_is_never_unverified_unless_that_was_asked_for(tmp_path: Path) -> None:
+    model = make_model("gpt2", tmp_path / "own")
+    with pytest.raises(InputError, match="^generation.max_new_tokens=12: none of the 1 test questions leaves room"):
+        exporting._choose_questions(model, [row(0, "g", instruction="pain " * 300)], 50)
+
+
+def test_a_run_that_wrote_no_answers_is_told_to_say_how_long_they_may_be(
+    run: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", f"run={run.run_id}", "to=hf", f"folder={tmp_path / 'mine'}"]
+    assert main([*command, "generation.max_new_tokens=0"]) == 2
+    assert "say how long one may be, generation.max_new_tokens=256" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_directory_is_no_model_of_the_hub(run: Finished) -> None:
+    record = replace(read_record(open_run(run.run_id, []).stored), params={"model.source": "gpt2/355M"})
+    assert 'base_model: "gpt2/355M"' in write_card(record, {}, {}, "")
+    local = replace(record, tags={**record.tags, WEIGHTS: "0123"})
+    assert "base_model" not in write_card(local, {}, {}, "") and "355M" in write_card(local, {}, {}, "")
 
 
 def test_in_a_chat_the_input_is_what_the_user_says(tmp_path: Path) -> None:

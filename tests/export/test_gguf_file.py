@@ -5,7 +5,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gguf
 import pytest
@@ -18,7 +18,7 @@ from medft.data.pre_tokenizers import PRE_TOKENIZERS, name_pre_tokenizer
 from medft.data.tokenizer import OwnTokenizer
 from medft.errors import ModelError
 from medft.export import gguf_tensors
-from medft.export.gguf_file import NUMBER_TYPES, NumberType, read_back, write_gguf
+from medft.export.gguf_file import NumberType, read_back, write_gguf
 from medft.export.gguf_tensors import ARCHITECTURES, Architecture, find_architecture
 from medft.export.hf_folder import write_folder
 from medft.export.readers import start_llama
@@ -67,7 +67,7 @@ def test_weights_come_back(kind: str, tmp_path: Path) -> None:
     ("kind", "prompt", "numbers"),
     [
         ("gpt2", "alpaca", ("f32", "f16")),
-        ("llama", "chat", NUMBER_TYPES),
+        ("llama", "chat", get_args(NumberType)),
         ("qwen2", "alpaca", ("f32", "q8_0")),
         ("qwen3", "chat", ("f32", "q8_0")),
         ("gpt_neox", "alpaca", ("f32", "q8_0")),

@@ -116,3 +116,18 @@ def test_a_sweep_that_runs_is_not_run_twice_and_every_job_is_frozen_before_the_f
     config = plan(TINY, False).configs[0]
     with lock_sweep(config, "a"), lock_sweep(config, "b"), lock_sweep(config, "a", "search"):
         pass
+
+
+def test_an_interrupt_while_a_sweep_begins_waits_for_nothing(
+    sweep: Callable[..., tuple[int, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> dict[str, str]:
+        raise KeyboardInterrupt
+
+    def wait(*_: object) -> bool:
+        raise AssertionError("for a courier that was never started")
+
+    monkeypatch.setattr("medft.runs.sweeps.collect_code_tags", interrupt)
+    monkeypatch.setattr("medft.runs.sweeps.Courier.close", wait)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(["seed=1,2"])

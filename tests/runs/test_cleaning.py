@@ -12,8 +12,19 @@ import pytest
 from medft.cli.main import main
 from medft.config.schema import Config
 from medft.runs import cleaning
-from medft.runs.cleaning import ARTIFACTS, CACHE, DOWNLOADS, FAILED_RUNS, RESTS, STARTS, Unneeded, find_unneeded, remove
-from medft.runs.index import RunIndex
+from medft.runs.cleaning import (
+    ARTIFACTS,
+    CACHE,
+    COPIES,
+    DOWNLOADS,
+    FAILED_RUNS,
+    RESTS,
+    STARTS,
+    Unneeded,
+    find_unneeded,
+    remove,
+)
+from medft.runs.index import Entry, RunIndex
 from medft.runs.local_run import LocalRun, hold_folder
 from medft.runs.state import SUPERSEDED
 
@@ -34,7 +45,7 @@ def add(config: Config, folder: Path, status: str = "FAILED", pending: bool = Fa
     run.set_status(status)
     (run.folder / "run.lock").touch()
     if not pending:
-        run.index.mark_delivered(run.run_id)
+        run.index.mark_delivered(run.make_entry())
     return run
 
 
@@ -103,7 +114,8 @@ def test_only_runs_that_came_to_nothing_go(config: Config, root: Path) -> None:
     earlier = add(config, root / DAY / "twice", **{"medft.parent": "p"})
     newer = add(config, root / DAY / "twice", "FINISHED", **{"medft.parent": "p"})
     moved = newer.folder / "earlier" / earlier.run_id[:8]
-    RunIndex(root).mark_delivered(earlier.run_id)
+    index = RunIndex(root)
+    index.mark_delivered(next(entry for entry in index.list_entries() if entry.run_id == earlier.run_id))
     with hold_folder(held.folder):
         assert found(config) == {FAILED_RUNS: {*gone, moved}}
     assert LocalRun(moved).state.tags[SUPERSEDED] == newer.run_id
@@ -214,3 +226,19 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(
     told = capsys.readouterr()
     assert told.err == f"warning: {root / DAY / '1'}: cannot be removed (Permission denied)\n"
     assert told.out.endswith("removed:       1 of 2, 100 B are free again\n")
+
+
+def test_copies_of_runs_go_when_mlflow_has_them_and_what_a_killed_export_has_left(config: Config) -> None:
+    root = Path(config.paths.root_dir)
+    make(root / "outputs" / "copies" / "new" / "journal.jsonl")
+    copies = [make(root / "outputs" / "copies" / name / "journal.jsonl", age=90000).parent for name in ("one", "two")]
+    index = RunIndex(root)
+    index.mark_pending(Entry("0123", str(copies[1]), "a run", 1.0))
+    export = make(root / "outputs" / "export" / ".export-abc" / "model.safetensors", age=90000).parent
+    make(root / "outputs" / "export" / "mine" / "model.safetensors", age=90000)
+    assert found(config) == {COPIES: {copies[0]}, RESTS: {export}}
+    [copy] = [each for each in find_unneeded(config) if each.kind == COPIES]
+    index.mark_pending(Entry("4567", str(copies[0]), "a run", 1.0))  # marked, after it was found
+    assert not remove(copy, root) and copies[0].exists()
+    index.mark_delivered(Entry("4567", str(copies[0]), "a run", 1.0))
+    assert remove(copy, root) and not copies[0].exists()

@@ -114,3 +114,11 @@ def test_two_hundred_runs_are_listed_at_once_without_torch(config: Config, root:
     seconds, *loaded = out.splitlines()[-1].split()
     assert loaded == ["False", "False"]
     assert float(seconds) < 3  # on a busy machine; half of it is the config
+
+
+def test_a_job_that_diverged_has_finished(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = add(config, "rates", **{"medft.kind": "sweep"})
+    for name, score in (("one", 2.5), ("two", float("nan"))):
+        add(config, name, score=score, **{"medft.parent": sweep.run_id})
+    assert main(["runs"]) == 0
+    assert "rates (sweep, 2 of 2 jobs finished)" in " ".join(capsys.readouterr().out.split())

@@ -172,3 +172,13 @@ def test_a_store_that_is_not_there_is_not_made_to_look_into_it(
             with pytest.raises(InputError, match="no finished|no such run"):
                 getattr(store, look)(name)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_last_interrupted_run_is_one_that_can_go_on(config: Config, root: Path) -> None:
+    interrupted = LocalRun.create(config, root / "outputs" / "one", "interrupted", {})
+    failed = LocalRun.create(config, root / "outputs" / "two", "failed at its first step", {})
+    failed.set_status("FAILED")
+    assert RunStore(config).find_interrupted("last", "resume").run_id == interrupted.run_id
+    (failed.folder / "checkpoints").mkdir()
+    (failed.folder / "checkpoints" / "last.ckpt").touch()
+    assert RunStore(config).find_interrupted("last", "resume").run_id == failed.run_id

@@ -7,6 +7,7 @@ import torch
 
 from medft.config.schema import Config
 from medft.errors import InputError
+from medft.inputs import check_machine
 from medft.model.hardware import has_bfloat16
 from medft.training.precision import check_devices, choose_precision, settle_precision
 from medft.training.settling import list_possible
@@ -17,6 +18,13 @@ def test_a_gpu_that_is_not_there_is_named(tiny: Callable[..., Config]) -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(InputError, match="this machine has 0 NVIDIA"):
         check_devices(tiny("trainer=gpu").trainer)
+
+
+def test_a_gpu_of_apples_that_is_not_there_is_named_before_a_run_is_opened(tiny: Callable[..., Config]) -> None:
+    if torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(InputError, match="^trainer.accelerator=mps: this machine has no GPU of Apple's"):
+        check_machine([tiny("trainer.accelerator=mps")])
 
 
 def test_float16_is_refused_without_a_gpu(tiny: Callable[..., Config]) -> None:

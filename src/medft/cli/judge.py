@@ -34,8 +34,8 @@ def judge(arguments: Arguments) -> int:
     if ready is None:
         raise JudgeUnavailable("nothing was judged")
     _check_name(ready, run, predictions)
+    local = open_for_writing(run)  # before hours are spent on verdicts that could go nowhere
     results = judge_predictions(ready, predictions, run.config.paths.cache)
-    local = open_for_writing(run)
     print_judge(ready.name, _log(ready, local, run.config, predictions, results))
     say(f"read:          {local.folder / 'report.html'}")
     say(f"results:       {local.folder / 'predictions.jsonl'} (run {run_id})")

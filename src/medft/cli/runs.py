@@ -52,9 +52,11 @@ def list_runs(arguments: Arguments) -> int:
 
 def _make_rows(run: "ListedRun", short: Mapping[str, str], jobs: str, indent: str = "") -> Iterator[Sequence[str]]:
     """A run's line, and under it those of its jobs: `all`, `none`, or the `bad` ones."""
+    from medft.runs.state import DIVERGED, FINISHED
+
     name = f"{indent}{run.name}"
     if run.kind:
-        finished = sum(job.status == "FINISHED" for job in run.jobs)
+        finished = sum(job.status in (FINISHED, DIVERGED) for job in run.jobs)
         name += f" ({run.kind}, {finished} of {len(run.jobs)} jobs finished)"
     score = "" if run.score is None else f"{run.score:.3f}"
     why = " ".join(run.why.split())

@@ -32,7 +32,6 @@ from medft.inputs import check_inputs, check_machine, fetch_data
 from medft.jobs.plan import plan
 from medft.secrets import fill_passwords, hide, hide_passwords
 
-_NAMES_A_RUN = ("resume=", "run=")
 _SEARCH_HELP = """\
 medft search [search=NAME-or-FILE] [KEY=VALUE ...]
 
@@ -69,7 +68,7 @@ def train(argv: list[str]) -> int:
         overrides.append(f"hydra.searchpath=['file://{Path(asked.config_dir).resolve()}']")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
     for each in overrides:
-        if each.startswith(_NAMES_A_RUN) and not each.endswith(("=auto", "=never")):
+        if each.startswith("resume=") and not each.endswith(("=auto", "=never")):
             return _resume(each, [other for other in overrides if other != each])
     planned = plan(overrides, asked.multirun)
     if asked.cfg:
@@ -93,6 +92,7 @@ def _resume(named: str, overrides: Sequence[str]) -> int:
     """
     from medft.runs.open import read_logged
     from medft.runs.query import PLACES, RunStore
+    from medft.runs.state import COMMAND
 
     places = [each for each in overrides if each.startswith(PLACES)]
     if len(places) < len(overrides):
@@ -100,7 +100,7 @@ def _resume(named: str, overrides: Sequence[str]) -> int:
     key, _, name = named.partition("=")
     store = RunStore(compose_config(places))
     run = store.find_interrupted(name, key)
-    command = run.state.tags.get("command", "")
+    command = run.state.tags.get(COMMAND, "")
     note(f"{key}={name}: {run.state.kind or 'run'} {run.run_id} ({run.state.name}): {command}")
     addresses = list_addresses(store.config.tracking.uri)
     if run.state.kind:  # its jobs follow from its command

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from medft.config.roles import SEEDS, is_setting, role_of
+from medft.runs.state import FINGERPRINT
 
 Params = Mapping[str, str]
 
@@ -20,7 +21,7 @@ _GROUPS = {
 def select_settings(params: Params, fingerprint: str) -> dict[str, str]:
     """What a run learned and how it was measured, by dotted key; of the data the fingerprint counts, not the path."""
     kept = {key: value for key, value in params.items() if is_setting(key, params) or _is_derived(key)}
-    return kept | {"dataset.fingerprint": fingerprint}
+    return kept | {FINGERPRINT: fingerprint}
 
 
 def differing_keys(runs: Sequence[Params]) -> list[str]:

@@ -7,7 +7,7 @@ from medft.comparison.metrics import is_lower_better
 from medft.comparison.significance import Result, compare_within, estimate_detectable
 from medft.comparison.variants import Variant
 from medft.config.roles import changes_measurement
-from medft.runs.state import CODE, GIT_COMMIT
+from medft.runs.state import CODE, DEVICE, GIT_COMMIT
 
 
 def list_warnings(variants: Sequence[Variant]) -> list[str]:
@@ -33,7 +33,7 @@ def list_warnings(variants: Sequence[Variant]) -> list[str]:
             f"{named}; what is better there may be remembered"
             f"{' (dataset.dedup=near takes duplicates away)' if kept else ''}"
         )
-    devices = sorted({run.tags["device"] for run in runs if "device" in run.tags})
+    devices = sorted({run.tags[DEVICE] for run in runs if DEVICE in run.tags})
     if len(devices) > 1:
         warnings.append(f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare")
     if len({frozenset(run.seed for run in variant.runs) for variant in variants if not variant.is_baseline}) > 1:

@@ -16,7 +16,7 @@ from medft.errors import InputError
 from medft.evaluation.predictions import Prediction, Side, collect_baseline
 from medft.metrics.metric import AnswerScores
 from medft.runs.record import RunRecord
-from medft.runs.state import COMMIT, POOL, WEIGHTS
+from medft.runs.state import COMMIT, FINGERPRINT, POOL, WEIGHTS
 
 BASELINE = "before fine-tuning"
 _OVERLAPS = ("exact", "near", "questions", "answers", "near_answers")  # of `Shared`, each row in one of them
@@ -106,7 +106,7 @@ def make_variants(
     """
     groups: dict[object, tuple[dict[str, str], list[RunRecord]]] = {}
     for run in runs:
-        data = run.tags.get("dataset.fingerprint", "?")
+        data = run.tags.get(FINGERPRINT, "?")
         own = select_settings(run.params, data if seeds_apart else run.tags.get(POOL, data))
         for tag in (WEIGHTS, COMMIT):  # others in the same place are another model
             if tag in run.tags:

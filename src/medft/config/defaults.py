@@ -10,7 +10,8 @@ from typing import Any
 from medft.config.schema import Config
 
 AUTO = "auto"
-# Peak rates of AdamW. From scratch: GPT-2's shape at 10 M parameters; pretrained: as the notebook has it.
+_ADAMW = "adamw"
+# Its peak rates. From scratch: GPT-2's shape at 10 M parameters; pretrained: as the notebook has it.
 _FROM_SCRATCH, _PRETRAINED = 2e-3, 5e-5
 
 
@@ -25,7 +26,7 @@ def fill_in(resolved: dict[str, Any]) -> dict[str, Any]:
         model["name"] = Path(source.partition("==")[0]).name.removesuffix(".gguf") or source
     if model.get("lr") == AUTO:
         model["lr"] = _FROM_SCRATCH if source is None else _PRETRAINED
-    if optimizer.get("lr") == AUTO:
+    if optimizer.get("lr") == AUTO and optimizer.get("name") == _ADAMW:
         optimizer["lr"] = _multiply(model.get("lr"), finetune.get("lr_factor", 1))
     return {**resolved, "model": model, "optimizer": optimizer}
 
@@ -33,6 +34,8 @@ def fill_in(resolved: dict[str, Any]) -> dict[str, Any]:
 def describe_rate(config: Config) -> str:
     """Which learning rate a run has, and why, in a line."""
     model, factor, rate = config.model, getattr(config.finetune, "lr_factor", 1.0), config.optimizer.lr
+    if config.optimizer.name != _ADAMW:
+        return f"learning rate: {rate:g}, as optimizer.lr says"
     usual = _multiply(model.lr, factor)
     kind = "a model from scratch" if model.source is None else "pretrained weights"
     why = f"that of {kind}" if factor == 1 else f"{factor:g} times the {model.lr:g} of {kind}, as for adapters"

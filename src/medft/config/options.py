@@ -27,14 +27,13 @@ class Preset:
 
     Attributes:
         parameters: such as `124 M`.
-        source, revision, sha256: as in its file; no source = made from scratch, ??? = to be named.
+        source, sha256: as in its file; no source = made from scratch, ??? = to be named.
     """
 
     name: str
     parameters: str
     licence: str
     source: str | None
-    revision: str | None
     sha256: str | None
 
 
@@ -43,7 +42,7 @@ def list_presets() -> list[Preset]:
     presets = []
     for name, node in list_options("model").items():
         size = re.search(r"([\d,.]+ [MB]) parameters", _read_head("model", name))
-        own = (node.get(key) for key in ("source", "revision", "sha256"))
+        own = (node.get(key) for key in ("source", "sha256"))
         presets.append(Preset(name, size[1] if size else "", find_licence("model", name), *own))
     return presets
 

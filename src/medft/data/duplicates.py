@@ -5,7 +5,6 @@ Broder, "On the resemblance and containment of documents", SEQUENCES 1997.
 """
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -15,12 +14,12 @@ from numpy.typing import NDArray
 from medft.console import track
 from medft.data.example import Example
 from medft.data.rows import Indices, Rows
+from medft.data.words import split_words
 
 Keys = NDArray[np.uint64]
 Hashes = NDArray[np.uint32]
 _ORDER = ("test", "validation", "train")  # of splits that have the same row, the first keeps it
 
-_WORD = re.compile(r"\w+")
 _TRIPLE = 3  # words of a shingle
 # 21 bands of 6: 99.8% of the pairs that share 0.8 of their triples are compared, and 93% of those that share 0.7. The
 # comparison is exact, so there are no false positives.
@@ -149,7 +148,7 @@ class _Band:
 
 def _hash_triples(text: str) -> Hashes:
     """Hash each distinct triple of words to 32 bits, sorted."""
-    words = _WORD.findall(normalize_text(text))
+    words = split_words(text)
     shingles = {" ".join(words[start : start + _TRIPLE]) for start in range(max(1, len(words) - _TRIPLE + 1))}
     digests = b"".join(hashlib.blake2b(shingle.encode(), digest_size=4).digest() for shingle in shingles)
     return np.unique(np.frombuffer(digests, np.uint32))

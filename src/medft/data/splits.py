@@ -25,7 +25,7 @@ from medft.errors import DataError, InputError
 from medft.files import write_atomically
 
 Frozen = Mapping[str, Sequence[str]]  # ids by split, as in a run's split.json
-SIDES = ("train", "validation", "test")
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
     sizes = {name: len(pool) for name, pool in kept.items()}
     wanted = config.size or len(rows)
     if not frozen:
-        for name in SIDES[1:]:
+        for name in PARTS[1:]:
             asked = getattr(config.split, name)
             if isinstance(asked, float):  # a share of all, or where all rows are used, whatever the side has
                 asked = sizes[name] if wanted == len(rows) else max(1, round(asked * wanted))
@@ -98,12 +98,12 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
     sizes["train"] = min(left, sizes["train"])
     pool = ""
     if config.train_seed is not None:
-        drawn_from = "".join(Rows(rows.table, kept[name]).fingerprint for name in SIDES)
+        drawn_from = "".join(Rows(rows.table, kept[name]).fingerprint for name in PARTS)
         pool = hashlib.sha256(f"{drawn_from}{sizes}".encode()).hexdigest()
         kept["train"] = _draw(rows, kept["train"], config.train_seed)
-    train, validation, test = (Rows(rows.table, kept[name][: sizes[name]]) for name in SIDES)
+    train, validation, test = (Rows(rows.table, kept[name][: sizes[name]]) for name in PARTS)
     used = sum(sizes.values())
-    surplus = sum(len(kept[name]) - sizes[name] for name in SIDES[1:])
+    surplus = sum(len(kept[name]) - sizes[name] for name in PARTS[1:])
     return Splits(
         train=train + validation + test if config.split.train_on_all else train,
         validation=validation,
@@ -114,7 +114,7 @@ def split(rows: Rows, config: DatasetConfig, frozen: Frozen | None = None, skipp
         leaking=config.split.train_on_all,
         pool=pool,
         train_left=len(kept["train"]) - sizes["train"],
-        duplicates=sum(len(pools[name]) - len(kept[name]) for name in SIDES),
+        duplicates=sum(len(pools[name]) - len(kept[name]) for name in PARTS),
         skipped=skipped or Skipped(),
     )
 
@@ -150,27 +150,27 @@ def _select_frozen(rows: Rows, frozen: Frozen, config: SplitConfig) -> dict[str,
     """Select the rows that another run's `split.json` names, in its order."""
     wanted = {each for ids in frozen.values() for each in ids}
     numbers = {id: number for number, id in enumerate(iterate_column(rows.table, "id")) if id in wanted}
-    missing = [each for name in SIDES for each in frozen[name] if each not in numbers]
+    missing = [each for name in PARTS for each in frozen[name] if each not in numbers]
     if missing:
         raise InputError(
             f"dataset.split.from_run={config.from_run}: {len(missing)} of its {len(wanted)} rows are not in this data "
             f"(the first: {missing[0]!r}); give the data that run had"
         )
     held_out = {*frozen["validation"], *frozen["test"]}  # a run with train_on_all names them under train too
-    ids = {name: [each for each in frozen[name] if name != "train" or each not in held_out] for name in SIDES}
-    return {name: np.array([numbers[each] for each in ids[name]], np.int32) for name in SIDES}
+    ids = {name: [each for each in frozen[name] if name != "train" or each not in held_out] for name in PARTS}
+    return {name: np.array([numbers[each] for each in ids[name]], np.int32) for name in PARTS}
 
 
 def _assign_sides(rows: Rows, config: SplitConfig) -> dict[str, Indices]:
     """Put each row on a side, in the side's fixed order."""
     groups = _hash_to_places(iterate_column(rows.table, "group"), len(rows), config.seed)
     low, high = _find_borders(groups, config)
-    sides = np.where(groups <= low, SIDES.index("test"), np.where(groups >= high, SIDES.index("validation"), 0))
+    sides = np.where(groups <= low, PARTS.index("test"), np.where(groups >= high, PARTS.index("validation"), 0))
     sides = sides.astype(np.int8)
     del groups  # at a million rows each array counts
     order = _hash_to_places((f"row:{id}" for id in iterate_column(rows.table, "id")), len(rows), config.seed)
     ordered = np.argsort(order, kind="stable").astype(np.int32)
-    return {name: ordered[sides[ordered] == number] for number, name in enumerate(SIDES)}
+    return {name: ordered[sides[ordered] == number] for number, name in enumerate(PARTS)}
 
 
 def _find_borders(groups: NDArray[np.uint64], config: SplitConfig) -> tuple[np.uint64, np.uint64]:

@@ -23,6 +23,7 @@ from medft.data.encode import Encoded, decode_answer, encode_prompts
 from medft.data.example import Example
 from medft.data.samples import Sample
 from medft.data.tokenizer import Tokenizer
+from medft.data.words import split_words
 from medft.errors import DamagedFile
 from medft.evaluation.generation import NEAR_TIE, Generated, generate
 from medft.evaluation.probes import load_probes
@@ -83,7 +84,7 @@ def evaluate(
             answer=text, hit_limit=writes and generated[place].hit_limit,
             nats=loss.nats, tokens=loss.tokens, cut=loss.cut,
             bytes=count_bytes_read(row.output, encoded[place], loss, tokenizer),
-            words=len(text.split()), expected_words=len(row.output.split()),
+            words=len(split_words(text)), expected_words=len(split_words(row.output)),
             values=values[place],
         )  # fmt: skip
         answers.append(scores)

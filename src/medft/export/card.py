@@ -6,11 +6,11 @@ from pathlib import Path
 
 from medft.config.options import find_licence, list_presets
 from medft.export.verify import Verification
-from medft.report.table import Table, format_before_after
+from medft.report.table import BEFORE_AFTER, Table, format_before_after
 from medft.runs.record import RunRecord
+from medft.runs.state import WEIGHTS
 
 _RANDOM = "random weights"
-_COLUMNS = ("metric", "before", "after", "difference", "p")
 _WARNING = (
     "**Not medical advice.** A small language model that was fine-tuned on questions and answers writes texts that "
     "sound right and may be wrong. Nobody's health may depend on what it says."
@@ -50,7 +50,7 @@ def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[s
         "## How good it is",
         f"On {len(record.predictions)} test questions, before and after fine-tuning, with 95% intervals:",
         *(leak if record.is_leaking else []),
-        Table("", _COLUMNS, rows).to_markdown(),
+        Table("", BEFORE_AFTER, rows).to_markdown(),
         "## Whether it was exported whole",
         Table("", ("check", "result"), list(checks.items())).to_markdown() if checks else
         "**Not verified**: nobody has compared its answers with those of the training (verify=false).",
@@ -70,7 +70,7 @@ def _describe_base(record: RunRecord) -> tuple[str, str]:
     named = record.params.get("model.source") or "None"
     if named == "None":
         return _RANDOM, ""
-    is_hub = named.count("/") == 1 and not named.startswith((".", "~", "/"))
+    is_hub = WEIGHTS not in record.tags and named.count("/") == 1 and not named.startswith((".", "~", "/"))
     # a path says more about somebody's machine than about the weights
     return named if is_hub or ":" in named else Path(named).name, _find_licence(record, "model")
 

@@ -28,7 +28,7 @@ from medft.model.build import get_context_length
 from medft.model.sources.resolve import resolve
 from medft.runs.open import FinishedRun
 from medft.runs.record import read_predictions, read_record
-from medft.runs.trained_model import TrainedModel, load_model
+from medft.runs.trained_model import TrainedModel, check_length, load_model
 
 Target = Literal["hf", "gguf", "ollama"]
 _CARD = "README.md"
@@ -84,10 +84,12 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
     """Export the model of a run to `options.folder`; None if it was not to be verified.
 
     Raises:
-        InputError: the run has kept no model, it cannot be said in that format, or the folder has something else.
+        InputError: the run has kept no model, it cannot be said in that format, nothing says how long an answer may be,
+            no test question can be asked, or the folder has something else.
         NotVerified: what reads it makes something else of it; the folder and the Ollama server are as they were.
     """
     _check_folder(options.folder)
+    check_length(run.config.generation)
     say_stage("loading the model")
     model = load_model(run)
     rows = read_predictions(run.stored)
@@ -203,6 +205,11 @@ def _choose_questions(model: TrainedModel, rows: Sequence[Prediction], count: in
     if len(fitting) < len(examples):
         note(f"{len(examples) - len(fitting)} of {len(examples)} test questions leave no room for an answer of {most} "
              "tokens: they are not asked")  # fmt: skip
+    if not fitting:
+        raise InputError(
+            f"generation.max_new_tokens={most}: none of the {len(examples)} test questions leaves room for so long an "
+            "answer; ask for fewer tokens, or export with verify=false"
+        )
     return fitting[:count]
 
 

@@ -25,7 +25,7 @@ def write_folder(model: TrainedModel, folder: Path) -> None:
     sampling = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
     generation = GenerationConfig(
         do_sample=settings.do_sample,
-        max_new_tokens=settings.max_new_tokens or None,
+        max_new_tokens=settings.max_new_tokens,
         repetition_penalty=settings.repetition_penalty,
         **ends,
         **(sampling if settings.do_sample else {}),

@@ -53,9 +53,8 @@ def make_modelfile(model: TrainedModel, folder: Path, license: str) -> Modelfile
         "temperature": 0.0,
         "top_k": 1,
         "repeat_penalty": 1.0,  # Ollama's own default is 1.1
+        "num_predict": model.config.generation.max_new_tokens,
     }
-    if most := model.config.generation.max_new_tokens:
-        parameters["num_predict"] = most
     return Modelfile(template, parameters, license)
 
 

@@ -20,6 +20,7 @@ from medft.errors import describe_signal
 from medft.interpreter import make_command
 from medft.jobs.plan import load_frozen
 from medft.jobs.worker import RESULT
+from medft.runs.state import FAILED, KILLED
 from medft.runs.status import is_finished_run, record_end
 from medft.runs.sweeps import find_job_run
 
@@ -54,7 +55,7 @@ def settle(config: Config, outcome: Outcome, started: float) -> Outcome:
             return Outcome("finished", outcome.seconds, metrics=run.state.metrics)  # killed after its last log
         if outcome.status == run.state.status.lower() == "failed":
             return replace(outcome, why=run.state.error)
-    record_end(config, started, "KILLED" if outcome.status == "killed" else "FAILED", outcome.why)
+    record_end(config, started, KILLED if outcome.status == "killed" else FAILED, outcome.why)
     return outcome
 
 

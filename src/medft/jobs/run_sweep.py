@@ -17,6 +17,7 @@ from medft.jobs.scheduler import JobSource, Scheduler, SweepProgress
 from medft.report.sweep_summary import describe_sweep, print_summary
 from medft.runs.provenance import command_line
 from medft.runs.resume import find_finished_runs
+from medft.runs.state import EXIT_CODE, FAILED, FINISHED, KILLED
 from medft.runs.status import record_lost
 from medft.runs.sweeps import Sweep, open_sweep
 
@@ -34,11 +35,11 @@ def run_sweep(plan: Plan, argv: Sequence[str]) -> int:
         sweep = open_sweep(config, plan.identity, folder.resolve())
         name = config.sweep.name or " x ".join(shorten_keys(plan.keys).values()) or "sweep"
         jobs = plan.make_jobs(sweep.run_id, sweep.folder)
-        status = "KILLED"
+        sweep.begin(name, plan.keys, command_line("medft train", argv))
+        status = KILLED
         try:
-            sweep.begin(name, plan.keys, command_line("medft train", argv))
             _run_jobs(sweep, jobs, executor)
-            status = "FINISHED"
+            status = FINISHED
         finally:
             code = _close(sweep, jobs, status)
     return code
@@ -81,12 +82,12 @@ def _close(sweep: Sweep, jobs: Sequence[Job], status: str) -> int:
     record_lost(sweep)
     known = sweep.list_job_runs()
     runs = {job.label: known.get(job.label) for job in jobs}
-    bad = [run for run in runs.values() if run is None or run.status != "FINISHED"]
-    if status == "FINISHED" and bad:
-        status = "FAILED"
+    bad = [run for run in runs.values() if run is None or run.status != FINISHED]
+    if status == FINISHED and bad:
+        status = FAILED
     link = sweep.format_link()
     table = f"[All jobs as a table, the best first]({link})\n\n" if link else ""
     sweep.close(status, f"{table}{describe_sweep(sweep.config, runs)}")
     commands = {job.label: job.config.job.command for job in jobs}
     print_summary(sweep.config, sweep.run_id, sweep.folder, runs, commands)
-    return next((int(run.tags.get("exit_code", "1")) if run else 1 for run in bad), 0)
+    return next((int(run.tags.get(EXIT_CODE, "1")) if run else 1 for run in bad), 0)

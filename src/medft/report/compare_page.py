@@ -30,7 +30,7 @@ from medft.report.table import (
     format_signed,
     keep_together,
 )
-from medft.runs.state import GIT_COMMIT
+from medft.runs.state import DEVICE, GIT_COMMIT
 
 COMPARED_INTERVALS = (
     f"{INTERVALS} Variants of several seeds are averaged question by question first; their intervals are of the "
@@ -116,7 +116,7 @@ def _make_settings_table(comparison: Comparison) -> Table:
 def _make_runs_table(comparison: Comparison) -> Table:
     rows = [
         [variant.name, run.seed, run.run_id, run.started.strftime("%Y-%m-%d %H:%M"),
-         run.tags.get("version.medft", "-"), run.tags.get(GIT_COMMIT, "-")[:10], run.tags.get("device", "-")]
+         run.tags.get("version.medft", "-"), run.tags.get(GIT_COMMIT, "-")[:10], run.tags.get(DEVICE, "-")]
         for variant in comparison.trained for run in variant.runs
     ]  # fmt: skip
     return Table("Runs", ("variant", "seed", "MLflow run", "started (UTC)", "medft", "commit", "device"), rows)

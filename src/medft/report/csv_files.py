@@ -12,7 +12,7 @@ from medft.comparison.variants import Variant
 from medft.errors import InputError
 from medft.runs.metric_names import flatten_estimate, read_estimate
 from medft.runs.record import RunRecord
-from medft.runs.state import GIT_COMMIT
+from medft.runs.state import DEVICE, FINGERPRINT, GIT_COMMIT, LEAKING
 
 COMPARE_COLUMNS = ("variant", "metric", "value", "low", "high", "difference", "difference_low", "difference_high",
                    "difference_of", "p", "p_holm", "seed_min", "seed_max", "questions", "groups", "runs", "reference",
@@ -112,7 +112,7 @@ def _make_run_line(variant: Variant, run: RunRecord, settings: Sequence[str]) ->
         "date": run.started.strftime("%Y-%m-%d %H:%M:%S"),
         **{key: repr(value) for key, value in numbers.items()},
         "questions": str(run.questions),
-        **{key: run.tags.get(key, "") for key in ("leaking", "device", "config_hash")},
-        "dataset_fingerprint": run.tags.get("dataset.fingerprint", ""),
+        **{key: run.tags.get(key, "") for key in (LEAKING, DEVICE, "config_hash")},
+        "dataset_fingerprint": run.tags.get(FINGERPRINT, ""),
         "git_commit": run.tags.get(GIT_COMMIT, ""),
     }

@@ -15,6 +15,7 @@ from medft.metrics.statistics import Difference
 from medft.report.html import Marked, mark_differences, render_page
 from medft.report.plots import NARROW, plot_losses, plot_score_by_length, plot_scores, render_svg
 from medft.report.table import (
+    BEFORE_AFTER,
     COST_LABELS,
     INTERVALS,
     Table,
@@ -32,7 +33,6 @@ from medft.runs.record import RunRecord, read_record
 from medft.runs.state import Curve
 from medft.runs.store import medft_command, ui_command
 
-_COLUMNS = ("metric", "before", "after", "difference", "p")
 _ANSWERS = 3
 _CHARACTERS = 240  # of each answer shown; predictions.jsonl has them whole
 _SHOWN = 5  # worst and best answers each
@@ -68,7 +68,7 @@ def print_summary(record: RunRecord) -> None:
     rows += [_make_judge_row(judge, with_counts=True) for judge in record.judges]
     rows.append(("reference/unigram_loss", "", format_estimate(record.unigram_loss), "", ""))
     rows += [(f"cost/{name}", "", format_number(value), "", "") for name, value in record.costs.items()]
-    Table(f"test questions (n={len(predictions)}), with 95% intervals", _COLUMNS, rows).print()
+    Table(f"test questions (n={len(predictions)}), with 95% intervals", BEFORE_AFTER, rows).print()
     if not all(row.test.is_written for row in predictions):
         return
     shown = list({row.group: row for row in predictions}.values())[:_ANSWERS]  # of different subjects
@@ -137,7 +137,7 @@ def describe_run(record: RunRecord) -> str:
         lines.append("**Test questions were trained on**: these figures say nothing about new questions.")
     rows = [(name, *format_before_after(record.results[name])) for name in HEADLINES if name in record.results]
     rows += [_make_judge_row(judge) for judge in record.judges]
-    lines.append(Table("", _COLUMNS, rows).to_markdown())
+    lines.append(Table("", BEFORE_AFTER, rows).to_markdown())
     lines.append("`report.html` under Artifacts has the rest: curves, judges, answers, the audit of the data.")
     return "\n\n".join(lines)
 

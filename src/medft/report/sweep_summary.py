@@ -8,7 +8,7 @@ from medft.config.schema import Config
 from medft.console import say
 from medft.report.table import Table
 from medft.runs.index import RunIndex
-from medft.runs.state import DIVERGED, RunState
+from medft.runs.state import DIVERGED, FINISHED, RUNNING, RunState
 from medft.runs.store import medft_command, ui_command
 
 Jobs = Mapping[str, RunState | None]
@@ -20,7 +20,7 @@ def print_summary(config: Config, parent: str, folder: Path, jobs: Jobs, command
     job, `commands` what runs the job alone, by label.
     """
     _table(f"{len(jobs)} jobs", jobs, config.sweep.metric).print()
-    bad = {label: child for label, child in jobs.items() if child is None or child.status != "FINISHED"}
+    bad = {label: child for label, child in jobs.items() if child is None or child.status != FINISHED}
     for label, child in bad.items():
         say(f"{child.status if child else _NEVER}: {label}: {_why(child)}")
         if child:
@@ -57,7 +57,7 @@ def _table(title: str, jobs: Jobs, metric: str) -> Table:
 def _why(child: RunState | None) -> str:
     if child is None:
         return "had not begun when this command ended"
-    return "runs on without this command" if child.status == "RUNNING" else child.error
+    return "runs on without this command" if child.status == RUNNING else child.error
 
 
 def _rank(child: RunState | None, config: Config) -> float:

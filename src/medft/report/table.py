@@ -90,6 +90,9 @@ def format_count(number: int, one: str, several: str) -> str:
     return f"{number:,} {one if number == 1 else several}"
 
 
+BEFORE_AFTER = ("metric", "before", "after", "difference", "p")
+
+
 def format_before_after(result: BeforeAfter) -> tuple[str, str, str, str]:
     """A line of a run's results: before, after and difference with their intervals, and the p-value."""
     p = format_p(result.difference.p) if result.difference else ""

@@ -31,6 +31,7 @@ from medft.training.checkpoints import has_checkpoint
 
 CACHE = "cache: rows, tokens, baselines, converted models"
 STARTS = "starts that failed: an error and nothing else"
+COPIES = "copies of runs of other machines"
 ARTIFACTS = "files of runs that were deleted in MLflow"
 RESTS = "rests of processes that were killed"
 FAILED_RUNS = "failed and killed runs with nothing to go on from"
@@ -66,7 +67,7 @@ def find_unneeded(config: Config) -> list[Unneeded]:
     root, cache = Path(config.paths.root_dir).resolve(), config.paths.cache.resolve()
     index = RunIndex(root)
     found = [*_find_starts(root), *_find_failed_runs(root, index), *_find_artifacts(config, index)]
-    found += _find_rests(root, cache)
+    found += [*_find_copies(index), *_find_rests(root, cache)]
     if not any(is_held(Path(entry.folder)) for entry in index.list_pending()):
         for kind, patterns in ((CACHE, _MADE_ANEW), (DOWNLOADS, _DOWNLOADED)):
             found += _find_cached(cache, kind, patterns)
@@ -177,11 +178,23 @@ def _read_mlflow_id(folder: Path) -> str | None:
         return None
 
 
+def _find_copies(index: RunIndex) -> Iterator[Unneeded]:
+    for folder in index.copies.glob("*"):
+        if _is_delivered(folder, index):
+            yield Unneeded(COPIES, folder, _measure(folder), partial(_is_delivered, folder, index))
+
+
+def _is_delivered(folder: Path, index: RunIndex) -> bool:
+    """Whether MLflow has all of a copy, and nobody has written to it for a day."""
+    return _is_older(folder, _DAY) and folder not in [Path(entry.folder) for entry in index.list_pending()]
+
+
 def _find_rests(root: Path, cache: Path) -> Iterator[Unneeded]:
     """Files that were being written, and what an earlier cleaning has left."""
     places = (root / "mlruns", root / "outputs", cache)
     rests = [path for place in places for path in place.rglob("*.[pr]*") if _REST.fullmatch(path.name)]
     rests += [path for name in ("models", "gguf") for path in (cache / name).glob("tmp????????")]
+    rests += (root / "outputs" / "export").glob(".export-*")
     rests = [path for path in rests if not path.is_symlink() and _is_rest(path)]
     opened = _list_open_files() if rests else set()
     for path in rests:

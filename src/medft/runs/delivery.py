@@ -56,7 +56,7 @@ def deliver(run: LocalRun, client: Any) -> int:
             done["end"] = group[-1].end
             write_json(run.folder / DELIVERED, done)
         if run.state.status != RUNNING and not run.journal.read(done["end"]):
-            run.index.mark_delivered(run.run_id)
+            run.index.mark_delivered(run.make_entry())
     return len(events)
 
 

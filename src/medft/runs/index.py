@@ -1,6 +1,7 @@
 """Which runs there are under a root, and in which folders: a small file for each under `mlruns/runs`.
 
-A second file, under `mlruns/pending`, stands for each run that MLflow does not have whole yet.
+A second file, under `mlruns/pending`, stands for each run that MLflow does not have whole yet. Copies of runs that were
+made elsewhere, in `outputs/copies`, have only such files: the run itself is not here.
 """
 
 import json
@@ -39,12 +40,13 @@ class RunIndex:
 
     def __init__(self, root: Path) -> None:
         self._runs, self._pending = root / "mlruns" / "runs", root / "mlruns" / "pending"
+        self.copies = root / "outputs" / "copies"
 
     def add(self, entry: Entry) -> None:
         """Add a run that MLflow has not yet, or say that it lies elsewhere now."""
         with write_atomically(self._runs / f"{entry.run_id}.json") as partial:
             partial.write_text(json.dumps(asdict(entry), ensure_ascii=False), encoding="utf-8")
-        self.mark_pending(entry.run_id)
+        self.mark_pending(entry)
 
     def get(self, run_id: str) -> Entry | None:
         """The entry of a run whose folder is there."""
@@ -79,25 +81,41 @@ class RunIndex:
         """Forget a run whose folder goes."""
         (self._runs / f"{run_id}.json").unlink(missing_ok=True)
 
-    def mark_pending(self, run_id: str) -> None:
-        """Say that MLflow has not all of a run."""
+    def mark_pending(self, entry: Entry) -> None:
+        """Say that MLflow has not all of a run, or of a copy of one."""
         self._pending.mkdir(parents=True, exist_ok=True)
-        (self._pending / run_id).touch()
+        if self._is_copy(Path(entry.folder)):
+            self._name_mark(entry).write_text(json.dumps(asdict(entry), ensure_ascii=False), encoding="utf-8")
+        else:
+            self._name_mark(entry).touch()
 
-    def mark_delivered(self, run_id: str) -> None:
-        """Say that MLflow has a run whole."""
-        (self._pending / run_id).unlink(missing_ok=True)
+    def mark_delivered(self, entry: Entry) -> None:
+        """Say that MLflow has it whole."""
+        self._name_mark(entry).unlink(missing_ok=True)
 
     def mark_all_undelivered(self) -> None:
         """Have all runs delivered anew: their database had to be set aside."""
         for entry in self.list_entries():
             (Path(entry.folder) / DELIVERED).unlink(missing_ok=True)
-            self.mark_pending(entry.run_id)
+            self.mark_pending(entry)
 
     def list_pending(self) -> list[Entry]:
-        """The runs that MLflow has not whole, the oldest first."""
-        entries = (self.get(file.name) for file in self._pending.glob("*"))
+        """The runs, and copies of runs, that MLflow has not whole, the oldest first."""
+        marks = list(self._pending.glob("*"))
+        entries = [self.get(mark.name) or next(self._read(mark), None) for mark in marks]
         return sorted((entry for entry in entries if entry), key=lambda entry: entry.started)
+
+    def find_pending_copy(self, run_id: str) -> Path | None:
+        """The folder of a copy with what MLflow has not of a run."""
+        folders = [Path(entry.folder) for entry in self.list_pending() if entry.run_id == run_id]
+        return next(filter(self._is_copy, folders), None)
+
+    def _is_copy(self, folder: Path) -> bool:
+        return folder.parent.resolve() == self.copies.resolve()
+
+    def _name_mark(self, entry: Entry) -> Path:
+        copy = f"-{Path(entry.folder).name}" if self._is_copy(Path(entry.folder)) else ""
+        return self._pending / f"{entry.run_id}{copy}"
 
     def _read(self, file: Path) -> Iterator[Entry]:
         if (entry := _parse(file)) and Path(entry.folder).is_dir():

@@ -10,8 +10,7 @@ from medft.errors import MedftError
 from medft.metrics.registry import METRICS, PRIMARY
 from medft.runs.index import Entry, RunIndex
 from medft.runs.local_run import read_local_run
-from medft.runs.state import DIVERGED, FAILED, FINISHED, KILLED, RUNNING, SUPERSEDED
-from medft.training.checkpoints import has_checkpoint
+from medft.runs.state import DIVERGED, FINISHED, RUNNING, SUPERSEDED
 
 INTERRUPTED, DAMAGED = "INTERRUPTED", "DAMAGED"  # its process is gone without a word; it cannot be read
 
@@ -81,7 +80,6 @@ def _read(entry: Entry, jobs: Sequence[ListedRun] = ()) -> ListedRun | None:
     if SUPERSEDED in state.tags:
         return None
     status = INTERRUPTED if is_dead else state.outcome
-    goes_on = status in (KILLED, INTERRUPTED) or (status == FAILED and (bool(entry.kind) or has_checkpoint(run.folder)))
     scores = [job.score for job in jobs if job.score is not None and math.isfinite(job.score)]
     best = min if METRICS[PRIMARY].better == "lower" else max
     data = sorted({each.data for each in jobs if each.data}) or [state.params.get("dataset.name", "")]
@@ -91,5 +89,5 @@ def _read(entry: Entry, jobs: Sequence[ListedRun] = ()) -> ListedRun | None:
         data=", ".join(data),
         score=best(scores, default=state.metrics.get(f"test/{PRIMARY}")),
         why="" if status in (FINISHED, DIVERGED, RUNNING) else "its process is gone" if is_dead else state.error,
-        can_go_on=goes_on and not entry.parent,
+        can_go_on=run.can_go_on() and not entry.parent,
     )

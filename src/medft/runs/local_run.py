@@ -17,9 +17,23 @@ from medft.errors import NOT_AS_WRITTEN, DamagedFile, InputError
 from medft.files import exclusive_lock, file_digest, is_locked, read_json, write_atomically, write_json
 from medft.runs.index import Entry, RunIndex
 from medft.runs.journal import JOURNAL, Journal, Kind
-from medft.runs.state import ID, IDENTITY, NOTE, PARENT, RUNNING, SUPERSEDED, Curve, RunState
+from medft.runs.state import (
+    FAILED,
+    FINISHED,
+    ID,
+    IDENTITY,
+    NOTE,
+    OUTPUT_DIR,
+    PARENT,
+    RUNNING,
+    SUPERSEDED,
+    SWEEP_NAME,
+    Curve,
+    RunState,
+)
 from medft.runs.store import shown_uri
 from medft.secrets import hide_passwords
+from medft.training.checkpoints import has_checkpoint
 
 RUN_JSON = "run.json"
 EARLIER = "earlier"  # folder, in a run's folder, of runs that were there before
@@ -88,12 +102,19 @@ class LocalRun:
         """What it is looked up by."""
         state = self.state
         parent, identity = state.tags.get(PARENT, ""), state.tags.get(IDENTITY, "")
-        name = state.tags.get("sweep.name", state.name)
+        name = state.tags.get(SWEEP_NAME, state.name)
         return Entry(self.run_id, str(self.folder), name, state.started, state.kind or "", parent, identity)
 
     def is_alive(self) -> bool:
         """Whether a process writes to it, on any machine that shares its folder."""
         return is_held(self.folder)
+
+    def can_go_on(self) -> bool:
+        """Whether a later start goes on with it: it was interrupted, or has failed with something to go on from."""
+        state = self.state
+        if state.status == FINISHED or self.is_alive():
+            return False
+        return state.status != FAILED or state.kind is not None or has_checkpoint(self.folder)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log values under their exact names.
@@ -196,7 +217,7 @@ class LocalRun:
         if data:
             self.journal.append(kind, data, step)
             if kind == "status" or self.state.status != RUNNING:  # MLflow had it whole, perhaps
-                self.index.mark_pending(self.run_id)
+                self.index.mark_pending(self.make_entry())
 
 
 def is_held(folder: Path) -> bool:
@@ -254,6 +275,6 @@ def _set_aside(folder: Path) -> LocalRun | None:
     write_json(home / RUN_JSON, {**card, "output_dir": str(home)})
     (folder / RUN_JSON).unlink()
     moved = LocalRun(home)
-    moved.set_tags({"output_dir": str(home)})
+    moved.set_tags({OUTPUT_DIR: str(home)})
     moved.index.add(moved.make_entry())
     return moved

@@ -16,6 +16,7 @@ from medft.config.paths import conf_dir
 from medft.config.schema import Config
 from medft.errors import InputError
 from medft.runs.delivery import find_mlflow_id
+from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun
 from medft.runs.query import LAST, PLACES, SPLIT_RUN, RunStore
 from medft.runs.remote_run import RemoteRun, StoredRun, adopt
@@ -61,21 +62,29 @@ def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
     if isinstance(run, LocalRun) and store.knows(run):
         logged = reveal(logged, addresses, strict=False)
     else:
-        if isinstance(run, LocalRun):  # somebody else's folder does not say where our keys and passwords are sent
-            logged |= {key: own.resolved[key] for key in ("tracking", "judge", "paths")}
+        # the folders of another machine are not here, nor does somebody else's folder say where our passwords are sent
+        ours = ("tracking", "judge", "paths") if isinstance(run, LocalRun) else ("tracking", "paths")
+        logged |= {key: own.resolved[key] for key in ours}
         logged = map_texts(lambda text: fill_passwords(text, addresses), logged)
     return FinishedRun(check(override_config(OmegaConf.create(guard(logged)), overrides)), run)
 
 
 def open_for_writing(run: FinishedRun) -> LocalRun:
-    """The run itself, or a copy in a folder of its own where it was made elsewhere or by somebody else."""
+    """The run itself, or a copy in a folder of its own where it was made elsewhere or by somebody else.
+
+    A copy that has what MLflow has not yet is gone on with.
+    """
     stored = run.stored
+    if isinstance(stored, LocalRun) and os.access(stored.folder, os.W_OK):
+        return stored
+    index = RunIndex(Path(run.config.paths.root_dir))
+    if copy := index.find_pending_copy(stored.run_id):
+        return LocalRun(copy)
     if isinstance(stored, LocalRun):
-        if os.access(stored.folder, os.W_OK):
-            return stored
         client = connect(run.config)
         stored = RemoteRun(client, client.get_run(find_mlflow_id(stored, client)))
-    return adopt(stored, run.config, Path(tempfile.mkdtemp(prefix="medft-run-")))
+    index.copies.mkdir(parents=True, exist_ok=True)
+    return adopt(stored, run.config, Path(tempfile.mkdtemp(prefix=f"{run.stored.run_id[:8]}-", dir=index.copies)))
 
 
 def read_logged(run: StoredRun) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from medft.errors import DamagedFile, InputError
 from medft.runs.index import Entry, RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.remote_run import RemoteRun, StoredRun
-from medft.runs.state import FINISHED, ID, KIND, PARENT, SUPERSEDED, RunState
+from medft.runs.state import FINISHED, ID, KIND, PARENT, SUPERSEDED, SWEEP_NAME, RunState
 from medft.runs.store import connect, list_runs, shown_uri, tracking_uri
 from medft.runs.sweeps import SWEEP
 
@@ -59,7 +59,7 @@ class RunStore:
         return self._find(name, key, "run", _is_single_run)
 
     def find_interrupted(self, name: str, key: str) -> LocalRun:
-        """A run or a sweep in a folder here that has not finished and that no process runs; `last` is the newest.
+        """A run or a sweep in a folder here that has not finished; `last` is the newest that can go on.
 
         Raises:
             InputError: there is none.
@@ -74,7 +74,7 @@ class RunStore:
                 raise InputError(f"{key}={name}: it is a job of a sweep, which goes on with {key}={parent}")
             return run
         for run in self._open(reversed([each for each in self._index.list_entries() if not each.parent])):
-            if run.state.status != FINISHED and SUPERSEDED not in run.state.tags and not run.is_alive():
+            if SUPERSEDED not in run.state.tags and run.can_go_on():
                 return run
         raise InputError(f"{key}={LAST}: no run here was interrupted")
 
@@ -142,9 +142,9 @@ class RunStore:
         if named := [entry for entry in entries if entry.name == name]:
             return LocalRun(Path(named[-1].folder))
         sweeps = self._search(f"tags.`{KIND}` = '{SWEEP}'")
-        if there := [run for run in sweeps if run.state.tags.get("sweep.name") == name]:
+        if there := [run for run in sweeps if run.state.tags.get(SWEEP_NAME) == name]:
             return there[-1]
-        known = {entry.name for entry in entries} | {run.state.tags.get("sweep.name", "?") for run in sweeps}
+        known = {entry.name for entry in entries} | {run.state.tags.get(SWEEP_NAME, "?") for run in sweeps}
         raise InputError(
             f"experiment={name}: no sweep of that name in {self.uri} (there are: {', '.join(sorted(known)) or 'none'})"
         )

@@ -41,7 +41,7 @@ from medft.runs.metric_names import (
 from medft.runs.pyfunc import describe_model
 from medft.runs.query import RunStore
 from medft.runs.remote_run import StoredRun
-from medft.runs.state import FINISHED, Curve
+from medft.runs.state import FINISHED, LEAKING, Curve
 
 IDENTITY = "identity"  # the tag judge.<name>.identity tells two judges of one name apart
 _RELIABLE = {True: "reliable", False: "unreliable", None: "unknown"}
@@ -102,7 +102,7 @@ class RunRecord:
     @property
     def is_leaking(self) -> bool:
         """Whether it was trained on its test questions."""
-        return self.tags.get("leaking") == "true"
+        return self.tags.get(LEAKING) == "true"
 
     @property
     def seed(self) -> str:

@@ -18,7 +18,21 @@ from medft.model.sources.resolve import digest_local, find_commit
 from medft.runs.delivery import Courier
 from medft.runs.local_run import LocalRun
 from medft.runs.provenance import collect_code_tags, command_line, config_hash, make_identity_tags
-from medft.runs.state import COMMIT, ERROR, EXIT_CODE, FINISHED, POOL, PRECISION, RUNNING, WEIGHTS
+from medft.runs.state import (
+    COMMAND,
+    COMMIT,
+    DEVICE,
+    ERROR,
+    EXIT_CODE,
+    FINGERPRINT,
+    FINISHED,
+    LEAKING,
+    OUTPUT_DIR,
+    POOL,
+    PRECISION,
+    RUNNING,
+    WEIGHTS,
+)
 from medft.runs.status import RESERVE, close_lost, record_error
 from medft.runs.store import check_reachable
 from medft.runs.sweeps import make_job_tags
@@ -80,7 +94,7 @@ def _end_delivery(courier: Courier, config: Config, run: LocalRun) -> None:
 def _open(config: Config, splits: Splits) -> LocalRun:
     size = config.dataset.size or "all"
     name = f"{config.model.name}-{config.dataset.name}-n{size}-len{config.dataset.max_length}"
-    identity = {**make_identity_tags(config.resolved), "dataset.fingerprint": splits.fingerprint}
+    identity = {**make_identity_tags(config.resolved), FINGERPRINT: splits.fingerprint}
     identity |= {POOL: splits.pool, WEIGHTS: digest_local(config.model), COMMIT: find_commit(config.model)}
     identity = {key: value for key, value in identity.items() if value}
     return LocalRun.create(
@@ -99,11 +113,11 @@ def _open(config: Config, splits: Splits) -> LocalRun:
 def _log_setup(run: LocalRun, config: Config, splits: Splits, device: str) -> None:
     """Log what is known before training: config, tags, data. What an interrupted run has logged of it stays."""
     tags = {
-        "device": device,
+        DEVICE: device,
         PRECISION: choose_precision(config.trainer),
-        "leaking": str(splits.leaking).lower(),
-        "output_dir": str(run.folder),
-        "command": config.job.command or command_line("medft train", sys.argv[1:]),
+        LEAKING: str(splits.leaking).lower(),
+        OUTPUT_DIR: str(run.folder),
+        COMMAND: config.job.command or command_line("medft train", sys.argv[1:]),
     }
     own = {key: str(value) for key, value in config.logged["tracking"]["tags"].items()}
     run.set_tags({**collect_code_tags(), **tags, **own})

@@ -18,7 +18,7 @@ from medft.runs.index import DELIVERED
 from medft.runs.journal import Journal
 from medft.runs.local_run import LocalRun, write_card
 from medft.runs.metric_names import LOSS_CURVES
-from medft.runs.state import ID, Curve, RunState
+from medft.runs.state import ID, RUNNING, Curve, RunState
 from medft.runs.store import read_history
 
 
@@ -33,7 +33,7 @@ class RemoteRun:
         self._client, self.mlflow_id = client, str(run.info.run_id)
         self.run_id = str(run.data.tags.get(ID, self.mlflow_id))
         self._uri = str(run.info.artifact_uri)
-        is_open = run.info.end_time is None or run.info.status == "RUNNING"  # MLflow keeps an old end of a resumed run
+        is_open = run.info.end_time is None or run.info.status == RUNNING  # MLflow keeps an old end of a resumed run
         self.state = RunState(
             run_id=self.run_id,
             name=run.info.run_name,

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from medft.config.defaults import AUTO
 from medft.config.schema import Config
 from medft.console import say, warn
 from medft.data.splits import Splits
@@ -14,15 +15,14 @@ from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, hold_folder, read_local_run
 from medft.runs.provenance import collect_code_tags, config_hash
 from medft.runs.splits import read_splits
-from medft.runs.state import CODE, FINISHED, GIT_COMMIT, PRECISION, UNFINISHED, RunState
+from medft.runs.state import CODE, FINGERPRINT, FINISHED, GIT_COMMIT, PRECISION, UNFINISHED, RunState
 from medft.runs.status import RESERVE, is_finished_run, is_same_job
 from medft.runs.sweeps import find_job_run
 from medft.training.checkpoints import find_checkpoint, has_checkpoint, require_checkpoint
 from medft.training.precision import settle_precision
 from medft.training.settling import list_possible
 
-AUTO, NEVER = "auto", "never"  # of the key `resume`; else it is the id of a run
-FINGERPRINT = "dataset.fingerprint"
+NEVER = "never"  # of the key `resume`, which is AUTO, or the id of a run else
 
 
 @dataclass(frozen=True)

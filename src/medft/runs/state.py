@@ -17,6 +17,7 @@ PARENT = "medft.parent"
 IDENTITY = "sweep.identity"  # of a sweep: the same command finds it again
 WEIGHTS = "model.weights"  # digest of the weights that were fine-tuned, where they lie on this machine
 COMMIT = "model.commit"  # the same of a model of the hub: its commit, where it is known
+FINGERPRINT = "dataset.fingerprint"  # of the rows of its splits
 POOL = "dataset.pool"  # with dataset.train_seed: fingerprint of what the training rows were drawn from
 SUPERSEDED = "superseded_by"  # a later run of the same job replaces it
 LABEL = "sweep.label"
@@ -24,6 +25,9 @@ CODE = "code"  # digest of medft's own source
 GIT_COMMIT = "git.commit"  # of the checkout that it is from
 PRECISION = "precision"  # what trainer.precision=auto has become
 NOTE = "mlflow.note.content"
+SWEEP_NAME = "sweep.name"
+COMMAND, OUTPUT_DIR = "command", "output_dir"
+DEVICE, LEAKING = "device", "leaking"
 ERROR, EXIT_CODE = "error", "exit_code"
 
 Curve = list[tuple[int, float]]  # (optimizer step, value)

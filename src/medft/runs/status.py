@@ -11,7 +11,20 @@ from medft.model.sources.resolve import NOT_PINNED, digest_local, find_commit
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.provenance import collect_code_tags, make_identity_tags
-from medft.runs.state import COMMIT, ERROR, EXIT_CODE, FAILED, FINISHED, KILLED, RUNNING, UNFINISHED, WEIGHTS, RunState
+from medft.runs.state import (
+    COMMAND,
+    COMMIT,
+    ERROR,
+    EXIT_CODE,
+    FAILED,
+    FINISHED,
+    KILLED,
+    OUTPUT_DIR,
+    RUNNING,
+    UNFINISHED,
+    WEIGHTS,
+    RunState,
+)
 from medft.runs.sweeps import Sweep, find_job_run, make_job_tags
 from medft.secrets import hide
 from medft.training.settling import list_possible
@@ -52,7 +65,7 @@ def record_end(config: Config, since: float, status: str, why: str, trace: str =
         return
     if run is None or not (run.state.status in UNFINISHED or (run.state.status == FAILED and run.state.ended >= since)):
         # it ended before it could open a run
-        tags = {"command": config.job.command, "output_dir": str(config.paths.output), **collect_code_tags()}
+        tags = {COMMAND: config.job.command, OUTPUT_DIR: str(config.paths.output), **collect_code_tags()}
         run = LocalRun.create(config, config.paths.output, config.job.label, {**make_job_tags(config), **tags})
     _log_reason(run, why, trace, exit_code)
     if run.state.status == RUNNING:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from medft.config.defaults import AUTO
 from medft.config.schema import Config
 from medft.console import warn
 from medft.errors import InputError
@@ -20,23 +21,28 @@ from medft.runs.index import DELIVERED, RunIndex
 from medft.runs.local_run import EARLIER, RUN_JSON, LocalRun, hold_folder, read_local_run
 from medft.runs.provenance import collect_code_tags
 from medft.runs.state import (
+    COMMAND,
+    DEVICE,
     ERROR,
     EXIT_CODE,
     IDENTITY,
     KILLED,
     KIND,
     LABEL,
+    LEAKING,
+    OUTPUT_DIR,
     PARENT,
     PRECISION,
     RUNNING,
     SUPERSEDED,
+    SWEEP_NAME,
     RunState,
-)  # fmt: skip
-from medft.training.precision import AUTO, settle_precision
+)
+from medft.training.precision import settle_precision
 
 SWEEP = "sweep"
 _RESERVED = {
-    "leaking", "device", "command", "output_dir", "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE, PRECISION
+    LEAKING, DEVICE, COMMAND, OUTPUT_DIR, "config_hash", "judge_hash", "parameters", ERROR, EXIT_CODE, PRECISION
 }  # fmt: skip
 _A_MOMENT = 3.0  # seconds
 _NOTE_LIMIT = 8000  # characters of a tag that MLflow keeps
@@ -71,12 +77,12 @@ class Sweep:
         texts = {"question": sweep.question, "reference": sweep.reference, "limits": sweep.limits}
         tags = {
             "mlflow.runName": name,
-            "sweep.name": name,
+            SWEEP_NAME: name,
             "sweep.keys": json.dumps(list(keys)),
             "sweep.metric": sweep.metric,
             "sweep.direction": sweep.direction,
             **{f"sweep.{key}": text or "" for key, text in texts.items()},
-            "command": command,
+            COMMAND: command,
         }
         self.run.set_tags({**tags, **collect_code_tags()})
         self.run.index.add(self.run.make_entry())  # it may have another name than in an earlier launch
@@ -151,7 +157,7 @@ def open_sweep(config: Config, identity: str, folder: Path, kind: str = SWEEP) -
         for run in (*old.list_runs(), old.run):
             if run.state.status == RUNNING:
                 run.set_status(KILLED)
-    tags = {KIND: kind, IDENTITY: identity, "output_dir": str(folder)}
+    tags = {KIND: kind, IDENTITY: identity, OUTPUT_DIR: str(folder)}
     return Sweep(config, LocalRun.create(config, folder, config.sweep.name or kind, tags))
 
 
@@ -224,13 +230,13 @@ def read_sweep(state: RunState) -> SweepRecord:
         raise InputError(f"parent={state.run_id}: its tag sweep.keys is not a JSON list") from None
     return SweepRecord(
         run_id=state.run_id,
-        name=tags.get("sweep.name") or state.name,
+        name=tags.get(SWEEP_NAME) or state.name,
         keys=keys,
         question=tags.get("sweep.question", ""),
         reference=tags.get("sweep.reference", ""),
         limits=tags.get("sweep.limits", ""),
         metric=tags.get("sweep.metric", f"test/{PRIMARY}"),
-        command=tags.get("command", ""),
+        command=tags.get(COMMAND, ""),
         started=state.started_at,
         tags=tags,
         seconds=None if math.isinf(state.ended) else state.ended - state.started,

@@ -18,7 +18,7 @@ from medft.evaluation.streaming import Written, stream_answer
 from medft.model.build import build_model, get_context_length
 from medft.model.sources.resolve import digest_local, resolve
 from medft.runs.open import FinishedRun
-from medft.runs.state import FINISHED, PARENT, WEIGHTS
+from medft.runs.state import COMMAND, FINISHED, PARENT, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ class TrainedModel:
         return earlier
 
     def _encode(self, question: str, input: str) -> list[int]:
-        example = Example("ask", "ask", question, input, "")
-        return encode_prompts([example], self.tokenizer, self.config.dataset.prompt)[0]
+        return _encode_question(self.tokenizer, self.config.dataset.prompt, question, input)
 
 
 def write_answer(
@@ -100,8 +99,8 @@ def write_answer(
     given = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
     generation = settings.generation.model_copy(update=given)
     check_length(generation)
-    prompts = encode_prompts([Example("ask", "ask", question, input, "")], tokenizer, settings.prompt)
-    written = generate(network, prompts, generation, 1, settings.seed)[0]
+    prompt = _encode_question(tokenizer, settings.prompt, question, input)
+    written = generate(network, [prompt], generation, 1, settings.seed)[0]
     if written.hit_limit:
         warn(f"the answer ran into generation.max_new_tokens={generation.max_new_tokens}")
     return decode_answer(written.token_ids, tokenizer)
@@ -165,6 +164,10 @@ def change_settings(generation: GenerationConfig, changes: Mapping[str, Any]) ->
     return changed
 
 
+def _encode_question(tokenizer: Tokenizer, prompt: str, question: str, input: str) -> list[int]:
+    return encode_prompts([Example("ask", "ask", question, input, "")], tokenizer, prompt)[0]
+
+
 def _explain_missing(run: FinishedRun) -> str:
     """Why a run has no model, and what to do."""
     tags = run.stored.state.tags
@@ -172,5 +175,5 @@ def _explain_missing(run: FinishedRun) -> str:
         return f"it is {run.stored.state.status} and has kept no model yet"
     if PARENT not in tags:
         return "it kept no model (tracking.save_model=none); train it with tracking.save_model=best"
-    alone = f"; alone it keeps one: {command}" if (command := tags.get("command")) else ""
+    alone = f"; alone it keeps one: {command}" if (command := tags.get(COMMAND)) else ""
     return f"it kept no model: jobs of a sweep or a search do with tracking.save_model=best only{alone}"

@@ -16,7 +16,7 @@ from medft.jobs.scheduler import Scheduler, SweepProgress
 from medft.report.plots import plot_trials
 from medft.report.table import Table
 from medft.runs.provenance import command_line
-from medft.runs.state import RunState
+from medft.runs.state import EXIT_CODE, FAILED, FINISHED, KILLED, RunState
 from medft.runs.status import record_lost
 from medft.runs.store import ui_command
 from medft.runs.sweeps import Sweep, open_sweep
@@ -48,12 +48,12 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
         name = config.sweep.name or f"search {' x '.join(shorten_keys(list(plan.ranges)).values())}"
         sweep.begin(name, list(plan.ranges), command_line("medft search", shown))
-        status, study = "KILLED", None
+        status, study = KILLED, None
         try:
             study_name = f"medft-{plan.identity}-{sweep.run_id[:8]}"  # `sweep.fresh`: another parent, another study
             study = SearchStudy(storage, study_name, plan)
             _run_trials(study, sweep, executor)
-            status = "FINISHED" if study.list_trials(COMPLETE) else "FAILED"
+            status = FINISHED if study.list_trials(COMPLETE) else FAILED
         finally:
             code = _close(study, sweep, status)
     return code
@@ -81,14 +81,14 @@ def _close(study: SearchStudy | None, sweep: Sweep, status: str) -> int:
     """End the parent run and print the summary; returns the exit code."""
     record_lost(sweep)
     if study is None:
-        sweep.close("FAILED", "")
+        sweep.close(FAILED, "")
         return 1
     runs = {int(run.tags[TRIAL]): run for run in sweep.list_job_runs().values() if TRIAL in run.tags}
     sweep.run.set_tags(_make_best_tags(study, runs))
     sweep.run.log_figure(_plot_history(study), "optimization_history.png")
     sweep.close(status, _describe(study))
     _print_summary(study, runs, sweep)
-    if any(runs[each.number].tags.get("exit_code") == "2" for each in study.list_trials(FAIL) if each.number in runs):
+    if any(runs[each.number].tags.get(EXIT_CODE) == "2" for each in study.list_trials(FAIL) if each.number in runs):
         return 2
     return 0 if study.list_trials(COMPLETE) else 1
 

@@ -23,7 +23,7 @@ from medft.model.build import count_parameters, get_context_length
 from medft.model.head import read_head
 from medft.model.loss import supervised_loss
 from medft.training.precision import choose_precision
-from medft.training.space import NUMBER
+from medft.training.space import BYTES_PER_NUMBER
 
 _ENOUGH = {"cpu": 384, "cuda": 16384, "mps": 2048}  # tokens; products with more rows are hardly faster
 _LONG = 1.5  # times `tokens_per_forward`: a sample that is longer would decide alone what memory a training takes
@@ -68,7 +68,7 @@ def plan_memory(config: Config, network: PreTrainedModel, tuned: Any, device: st
     with torch.autocast("cpu", torch.bfloat16, enabled=precision.endswith("mixed")):
         few, many = (_count_kept(tuned, collate, tokens) for tokens in lengths)
     per_token = max(1.0, (many - few) / (lengths[1] - lengths[0]))
-    number = NUMBER * (2 if precision == "64-true" else 1)
+    number = BYTES_PER_NUMBER * (2 if precision == "64-true" else 1)
     parameters = count_parameters(tuned)
     states = int(config.optimizer.momentum > 0) if isinstance(config.optimizer, SgdConfig) else 2
     # gradients, the states of the optimizer, the gradient of the head, what any pass keeps; besides, on a CPU

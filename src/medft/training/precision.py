@@ -1,11 +1,11 @@
 """Which device a run takes, and in which number format it computes there."""
 
+from medft.config.defaults import AUTO
 from medft.config.schema import Config, TrainerConfig
 from medft.errors import InputError
 
 # torch is imported where the machine is asked: it takes seconds, and who only looks runs up does without
 
-AUTO = "auto"
 CHOICES = ("32-true", "bf16-mixed", "16-mixed")  # what `auto` becomes on one machine or another
 
 
@@ -23,6 +23,8 @@ def check_devices(config: TrainerConfig) -> None:
             f"trainer.devices={config.devices}: this machine has {torch.cuda.device_count()} NVIDIA GPU(s); "
             "use trainer=auto"
         )
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise InputError("trainer.accelerator=mps: this machine has no GPU of Apple's; use trainer.accelerator=auto")
     if config.precision == "16-mixed" and device != "cuda":
         raise InputError("trainer.precision=16-mixed: is for NVIDIA GPUs; use bf16-mixed or 32-true")
 

@@ -12,7 +12,7 @@ from medft.errors import InputError
 from medft.model.build import count_parameters
 from medft.training.checkpoints import get_checkpoint_folder
 
-NUMBER = 4  # bytes: weights, gradients and the optimizer's states are kept in float32
+BYTES_PER_NUMBER = 4  # weights, gradients and the optimizer's states are kept in float32
 _ADAPTERS = 0.05  # share of LoRA's weights in the model's, at most, but for very high ranks
 _OTHER = 16 << 20  # bytes for answers, curves and the like
 
@@ -56,7 +56,7 @@ def list_needs(config: Config, network: PreTrainedModel) -> dict[str, float]:
 
 
 def _count_bytes(network: PreTrainedModel) -> int:
-    return NUMBER * count_parameters(network)["total"]
+    return BYTES_PER_NUMBER * count_parameters(network)["total"]
 
 
 def _count_written(config: Config) -> int:
