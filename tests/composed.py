@@ -14,6 +14,7 @@ TINY = (
     "model.shape.n_embd=16",
     "model.shape.n_head=2",
     "dataset.max_length=64",
+    "evaluation.max_length=96",
     "generation.max_new_tokens=4",
     "dataset.size=60",
     "dataset.split.test=7",

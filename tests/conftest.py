@@ -2,16 +2,14 @@
 
 import functools
 import gc
-import hashlib
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 # before any library is imported
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -34,6 +32,7 @@ from medft.config.schema import Config
 from tests.composed import TINY, composed
 from tests.finished import Finished, finish
 from tests.processes import free_port, is_open, running
+from tests.quick.quick_encoder import embed_quickly
 
 REAL_CACHE = Path(cache_dir())  # the user's own: converted real weights are worth keeping between test runs
 
@@ -57,6 +56,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 break
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Some versions of pytest and xdist do not work together, and keep nothing together without a word."""
+    if "PYTEST_XDIST_WORKER" in os.environ and session.config.getoption("loadgroup", default=False):
+        grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        assert all("@" in item.nodeid for item in grouped), "xdist groups no tests under this version of pytest"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_collections() -> None:
     """Leaves what libraries are made of out of Python's garbage collections: `fit` begins with one, which else takes
@@ -73,19 +79,21 @@ def quick_collections() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def quick_fits() -> Iterator[None]:
+    """Training begins without a search for garbage, which takes the longer the more tests a process has run; its own
+    test has it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medft.training.fit.release_memory", lambda: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def quick_encoder() -> Iterator[None]:
     """A stand-in for the encoder of `similarity`, which takes seconds; its own test has the real one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("medft.metrics.similarity._embed", embed_quickly)
         yield
-
-
-def embed_quickly(texts: Sequence[str]) -> list[Any]:
-    """Unit vectors that follow from the texts alone."""
-    import torch
-
-    digests = [list(hashlib.sha256(text.encode()).digest()) for text in texts]
-    return [torch.nn.functional.normalize(torch.tensor(digest, dtype=torch.float32) - 128, dim=0) for digest in digests]
 
 
 @pytest.fixture(autouse=True)

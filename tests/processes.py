@@ -13,6 +13,8 @@ from typing import Any
 
 from medft.config.paths import checkout_root
 
+QUICK = os.pathsep.join(filter(None, [str(Path(__file__).parent / "quick"), os.environ.get("PYTHONPATH")]))
+
 
 def free_port() -> int:
     """A port of this machine that nobody listens on."""
@@ -45,7 +47,11 @@ def wait_until(
 
 @contextmanager
 def running(
-    command: Sequence[str | Path], log: Path, ready: Callable[[], object], **environment: str
+    command: Sequence[str | Path],
+    log: Path,
+    ready: Callable[[], object],
+    stop: signal.Signals = signal.SIGINT,  # to PostgreSQL: end without waiting for clients
+    **environment: str,
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A server in a process group of its own, from when it is ready to the end of the context."""
     with log.open("wb") as file:
@@ -57,7 +63,7 @@ def running(
         yield server
     finally:
         if server.poll() is None:
-            os.killpg(server.pid, signal.SIGINT)  # to PostgreSQL: end without waiting for clients
+            os.killpg(server.pid, stop)
         try:
             server.wait(timeout=60)
         except subprocess.TimeoutExpired:
@@ -66,11 +72,14 @@ def running(
 
 
 def start(*arguments: str, program: str = "train.py", **environment: str) -> "subprocess.Popen[str]":
-    """`python train.py ...`, or `medft ...` with program="medft"."""
+    """`python train.py ...`, or `medft ...` with program="medft"; the encoder of `similarity` is a stand-in there,
+    unless PYTHONPATH="" is given.
+    """
     command = [str(checkout_root() / program)] if program == "train.py" else ["-m", "medft.cli.main"]  # type: ignore[operator]
     return subprocess.Popen(
         [sys.executable, *command, *arguments],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment},
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": QUICK, **environment},
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server()
     monkeypatch.setenv("MEDFT_DATA", made.url)
     with made.http:
-        threading.Thread(target=made.http.serve_forever, daemon=True).start()
+        threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield made
         made.http.shutdown()
 
@@ -283,6 +283,7 @@ def test_cfg_shows_what_will_be_run(typed: Callable[..., tuple[int, str, str]]) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ready_store")
 def test_a_sweep_has_one_data_set_and_is_known_again(server: Server, release: Path, tmp_path: Path) -> None:
     body = release.read_bytes()
     server.serve(body, len(body))

@@ -33,7 +33,7 @@ from tests.jobs.sweeps import client, finish, histories, runs, start
 KILLS = int(os.environ.get("MEDFT_TEST_KILLS", "3"))
 COMMAND = (*TINY, "trainer.max_epochs=2", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2",
            "evaluation.baseline=true", "dataset.split.test=12")  # fmt: skip
-JUDGED = (*(each for each in COMMAND if each != "judge=none"), "judge=ollama", "judge.model=m")
+JUDGED = (*(each for each in COMMAND if each != "judge=none"), "judge=ollama", "judge.model=m", "judge.controls=2")
 
 
 def train(root: Path, cache: Path, *settings: str, **environment: str) -> Any:
@@ -48,7 +48,7 @@ def the_run(root: Path) -> LocalRun:
 def score(_: int, request: fake_ollama.Request) -> fake_ollama.Answer:
     """A judge that always says the same of the same, and takes its time."""
     asked = json.dumps(request["messages"]).encode()
-    return replace(fake_ollama.scored(int(hashlib.sha256(asked).hexdigest(), 16) % 101), wait=0.1)
+    return replace(fake_ollama.scored(int(hashlib.sha256(asked).hexdigest(), 16) % 101), wait=0.03)
 
 
 @pytest.fixture

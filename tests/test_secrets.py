@@ -98,7 +98,7 @@ def guarded(address: str) -> Iterator[str]:
     """The address, with its password, at which only who knows that reaches a server."""
     Guard.behind = address
     with ThreadingHTTPServer(("127.0.0.1", 0), Guard) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield f"http://me:{PASSWORD}@127.0.0.1:{server.server_port}"
         server.shutdown()
 

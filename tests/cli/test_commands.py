@@ -384,11 +384,12 @@ def test_a_run_can_be_trained_and_asked(tmp_path: Path, typed: Typed, ready_stor
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ready_store")
 def test_train_then_ask_then_judge(tmp_path: Path, ollama: str) -> None:
     """One command judges ten answers with a real Ollama server; the finished run can be asked and judged again."""
     tiny = [each for each in TINY if not each.startswith(("judge", "dataset.split.test"))]
-    real = ["judge=ollama", "judge.model=tiny-judge", "judge.max_context=2048"]
-    code, out, err = call(*tiny, "dataset.split.test=10", *real, OLLAMA_HOST=ollama)
+    real = ["judge=ollama", "judge.model=tiny-judge", "judge.max_context=2048", "judge.controls=2"]
+    code, out, err = call(*tiny, "dataset.split.test=10", *real, OLLAMA_HOST=ollama, PYTHONPATH="")
     assert code == 0, err
     run_json = next((tmp_path / "root" / "outputs").rglob("run.json"))
     run_id = json.loads(run_json.read_text())["run_id"]
@@ -422,6 +423,7 @@ def test_train_then_ask_then_judge(tmp_path: Path, ollama: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ready_store")
 def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path: Path) -> None:
     code, out, err = call("-m", *TINY, "dataset.size=40,15", "dataset.max_length=64,128")
     assert code == 0, err

@@ -22,6 +22,8 @@ from tests.comparison.helpers import answer
 from tests.evaluation.judges.fake_ollama import Answer, Request, chat, error, scored, server
 from tests.finished import Finished, mlflow_id
 
+ROWS = int(os.environ.get("MEDFT_TEST_ROWS", "30"))  # two seconds each on a real server
+
 FAULTS: list[Answer] = [
     error(500, "out of memory"),
     error(503, "server busy"),
@@ -197,25 +199,23 @@ def test_any_judge_can_be_named_in_any_order(copied: tuple[str, Path], capsys: p
 
 
 @pytest.mark.slow
-def test_a_hundred_rows_on_a_real_server(
-    copied: tuple[str, Path], ollama: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_many_rows_on_a_real_server(copied: tuple[str, Path], ollama: str, capsys: pytest.CaptureFixture[str]) -> None:
     run_id, folder = copied
-    replace_predictions(folder, 100)
+    replace_predictions(folder, ROWS)
     command = ["judge", f"run={run_id}", "judge=ollama", "judge.model=tiny-judge", f"judge.host={ollama}",
                "judge.controls=0", "judge/prompt=plain", "judge.max_context=2048"]  # fmt: skip
     assert main(command) == 0
     verdicts = [row.verdicts["ollama"]["test"] for row in read_jsonl(folder / "predictions.jsonl")]
     counts = {status: sum(each.status == status for each in verdicts) for status in ("scored", "failed", "too_long")}
-    assert sum(counts.values()) == 100
-    assert counts["scored"] >= 90
+    assert sum(counts.values()) == ROWS
+    assert counts["scored"] >= 0.9 * ROWS
     for each in verdicts:
         if each.status == "scored":
             assert json.loads(each.reply) == {"reason": each.reason, "score": each.score}
             assert 0 <= each.score <= 100
     capsys.readouterr()
     assert main(command) == 0
-    assert "judge ollama: 100 of 100 verdicts were known, 0 asked for" in capsys.readouterr().out
+    assert f"judge ollama: {ROWS} of {ROWS} verdicts were known, 0 asked for" in capsys.readouterr().out
     assert [row.verdicts["ollama"]["test"] for row in read_jsonl(folder / "predictions.jsonl")] == verdicts
     assert main([*command, "judge.model=nosuch"]) == 1
     assert "has no model 'nosuch' (ollama pull nosuch)" in capsys.readouterr().err

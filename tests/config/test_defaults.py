@@ -28,14 +28,18 @@ from medft.jobs.plan import plan
          "learning rate: 0.001, as optimizer.lr says; the default is 0.0005, 10 times the 5e-05 of pretrained"),
         (["model.source=path/to/weights", "optimizer.lr=2e-3"], 2e-3, "0.002, as optimizer.lr says; the default is 5"),
         (["experiment=notebook"], 5e-5, "learning rate: 5e-05, that of pretrained weights"),
-        (["optimizer=sgd"], 0.05, "learning rate: 0.05, as optimizer.lr says"),
-        (["model=gpt2", "optimizer=sgd", "finetune=lora"], 0.05, "learning rate: 0.05, as optimizer.lr says"),
     ],
 )  # fmt: skip
 def test_the_rate_follows_from_what_is_trained_and_is_said(overrides: list[str], rate: float, line: str) -> None:
     config = compose_config(overrides)
     assert config.optimizer.lr == config.resolved["optimizer"]["lr"] == config.logged["optimizer"]["lr"] == rate
     assert line in describe_rate(config)
+
+
+def test_the_rate_of_sgd_has_nothing_to_do_with_the_models() -> None:
+    for overrides in ([], ["model=gpt2", "finetune=lora"]):
+        said = describe_rate(compose_config(["optimizer=sgd", *overrides]))
+        assert said == "learning rate: 0.05, as optimizer.lr says"
 
 
 def test_full_and_lora_in_one_sweep_have_each_its_own() -> None:

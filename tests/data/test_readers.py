@@ -212,7 +212,7 @@ def test_medquad_url_is_downloaded_once(release: Path, tmp_path: Path) -> None:
             asked.append(self.path)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         reader = MedQuAD(path=f"http://127.0.0.1:{server.server_port}/m.zip", cache_dir=str(tmp_path / "cache"))
         first = list(reader.read())
         second = list(reader.read())

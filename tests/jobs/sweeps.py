@@ -13,22 +13,18 @@ import mlflow
 
 from medft.config.paths import checkout_root
 from tests.composed import TINY
+from tests.processes import QUICK
 
 ROOT = checkout_root()
 LONGEST = 600.0  # seconds until something hangs
 # some checkpoints to go on from
-LONG = ("trainer.max_epochs=3", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2")
+LONG = ("trainer.max_epochs=3", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2", "dataset.size=40")
 
 
 def start(*command: str, **environment: str) -> subprocess.Popen[str]:
     """`medft COMMAND` in a process group of its own, with errors among the output."""
     # `tests/installed` is what a package with readers of its own has installed: entry points
-    paths = [
-        str(ROOT),
-        str(ROOT / "src"),
-        str(ROOT / "tests" / "installed"),
-        *filter(None, [os.environ.get("PYTHONPATH")]),
-    ]
+    paths = [str(ROOT), str(ROOT / "src"), str(ROOT / "tests" / "installed"), QUICK]
     return subprocess.Popen(
         [sys.executable, "-m", "medft.cli.main", *command],
         text=True,

@@ -16,7 +16,7 @@ from tests.jobs.sweeps import jobs, parents, sweep
 from tests.processes import wait_until
 
 pytest.importorskip("ray", reason="ray is not installed")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ready_store")]
 
 # jobs have to hear of these from the command, not from their node
 UNKNOWN_TO_NODES = ("MEDFT_ROOT", "MEDFT_CACHE", "MLFLOW_TRACKING_URI")
@@ -64,7 +64,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_two_nodes_share_a_sweep_and_a_repeat_runs_only_what_failed(cluster: str, tmp_path: Path) -> None:
     root, armed = tmp_path / "root", tmp_path / "armed"
-    (root / "mlruns").mkdir(parents=True)
+    (root / "mlruns").mkdir(parents=True, exist_ok=True)
     uri = f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
     settings = (
         "launcher=ray",

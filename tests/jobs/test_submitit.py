@@ -12,7 +12,7 @@ import pytest
 from tests.jobs.sweeps import LONG, histories, jobs, parents, start_sweep, sweep
 
 pytest.importorskip("submitit", reason="submitit is not installed")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ready_store")]
 
 LOCAL = ("launcher=slurm", "launcher.cluster=local")
 FAULTS = (*LOCAL, "dataset.reader._target_=tests.jobs.faulty.Faulty", "+dataset.reader.fault=none,raise,exit")

@@ -10,11 +10,12 @@ from tests.jobs.sweeps import LONG, client, histories, jobs, parents, start_swee
 
 pytestmark = pytest.mark.slow
 
-FAULTS = ("dataset.reader._target_=tests.jobs.faulty.Faulty", "+dataset.reader.fault=none,raise,exit,kill,hang,fine",
+FAULTS = ("dataset.reader._target_=tests.jobs.faulty.Faulty", "+dataset.reader.fault=hang,none,raise,exit,kill,fine",
           "launcher.n_jobs=2", "launcher.time_limit=45", "launcher.grace=1", *LONG)  # fmt: skip
 TRIES = int(os.environ.get("MEDFT_TEST_TRIES", "1"))
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_four_of_six_jobs_fail_each_in_its_own_way_and_a_repeat_runs_only_the_four(tmp_path: Path) -> None:
     root, armed = tmp_path / "root", tmp_path / "armed"
     armed.touch()
@@ -70,6 +71,7 @@ def test_jobs_at_once_do_not_lock_each_other_out_of_a_new_store(tmp_path: Path, 
     assert {run.info.status for run in jobs(tmp_path / "root").values()} == {"FINISHED"}
 
 
+@pytest.mark.usefixtures("ready_store")
 def test_ctrl_c_ends_the_jobs_and_the_same_sweep_is_not_run_twice_at_once(tmp_path: Path) -> None:
     settings = ("seed=1,2", "trainer.max_epochs=200", *LONG[1:])
     process = start_sweep(*settings)

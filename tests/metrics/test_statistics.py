@@ -63,15 +63,14 @@ def test_what_is_not_a_number_has_no_interval_and_no_p(broken: float) -> None:
     assert (difference.low, difference.high, difference.p) == (None, None, None)
 
 
-@simulated
-def test_an_interval_that_ignores_documents_would_be_found_out(data_sets: int) -> None:
+def test_an_interval_that_ignores_documents_would_be_found_out() -> None:
     """The same simulation, each question taken for a document of its own: the test above can fail."""
     random, mean, covered = np.random.default_rng(30), truth("score"), 0
-    for _ in range(data_sets):
+    for _ in range(100):
         values, names, _ = clustered("score", 30, random)
         found = Ratio.of(values.tolist(), [f"{place}" for place in range(len(names))], bounds=(0, 100)).estimate()
         covered += (found.low or 0) <= mean <= (found.high or 0)
-    assert covered / data_sets < 0.90
+    assert covered < 90
 
 
 @simulated

@@ -19,7 +19,7 @@ from tests.runs.test_server import postgres, serve_mlflow
 
 __all__ = ["postgres"]  # a fixture
 Serve = Callable[[], AbstractContextManager[str]]
-LONG = ("trainer.max_epochs=12", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2")
+LONG = ("trainer.max_epochs=16", "trainer.val_checks_per_epoch=3", "dataset.batch_size=2")
 
 
 @pytest.fixture

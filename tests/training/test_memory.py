@@ -1,8 +1,10 @@
 """What a training may take is planned from what is free; the plan is kept to."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from medft.model.build import build_model
 from medft.model.hardware import processor_has_bfloat16
 from medft.model.head import keep_logits_out
 from medft.training import memory
-from medft.training.memory import MemoryPlan, keep_to_plan, measure_free, plan_memory
+from medft.training.memory import MemoryPlan, keep_to_plan, measure_free, plan_memory, release_memory
 
 MIB = 1 << 20
 
@@ -125,3 +127,20 @@ def test_batches_of_ever_new_lengths_do_not_fill_the_memory() -> None:
     ours = measure()
     print(f"{usual} and {ours} MiB")
     assert ours < usual - 100
+
+
+def test_what_earlier_work_has_left_is_given_back() -> None:
+    class Left:
+        pass
+
+    left = Left()
+    left.itself = left  # type: ignore[attr-defined]
+    known = weakref.ref(left)
+    gc.disable()
+    try:
+        del left
+        assert known() is not None
+        release_memory()
+        assert known() is None
+    finally:
+        gc.enable()

@@ -9,6 +9,7 @@ import time
 from medft.cli.main import report
 from medft.config.compose import validate
 from medft.console import quieten, quieten_loggers
+from medft.interpreter import end_quickly
 from medft.jobs.worker import end_with_parent
 
 _PATIENCE = 4.0  # seconds for the first process to end this one, if what failed is not this one
@@ -16,6 +17,7 @@ _PATIENCE = 4.0  # seconds for the first process to end this one, if what failed
 
 def main() -> int:
     """Train with the first process; returns the exit code."""
+    end_quickly()
     for number in (signal.SIGINT, signal.SIGTERM):  # the first process is told too, and ends this one
         signal.signal(number, signal.SIG_IGN)
     config = validate(json.loads(sys.stdin.buffer.readline()))

@@ -11,12 +11,14 @@ from medft import __version__
 from medft.cli.commands import COMMANDS, DESCRIPTION, NOTES
 from medft.cli.parser import describe_wrong_option, make_parser, name_command
 from medft.errors import OUTPUT_CLOSED, InputError, MedftError, explain
+from medft.interpreter import end_quickly
 from medft.loopback import bypass_proxies
 from medft.secrets import hide_in_tracebacks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    end_quickly()
     hide_in_tracebacks()
     bypass_proxies()
     try:

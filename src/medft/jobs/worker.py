@@ -14,6 +14,7 @@ from types import FrameType
 from filelock import FileLock
 
 from medft.files import write_atomically
+from medft.interpreter import end_quickly
 from medft.secrets import hide_in_tracebacks
 
 RESULT, LOCK = "result.json", "job.lock"
@@ -21,6 +22,7 @@ RESULT, LOCK = "result.json", "job.lock"
 
 def main(folder: Path) -> None:
     """Run the job and leave `result.json`."""
+    end_quickly()
     hide_in_tracebacks()
     end_with_parent(lambda: os.killpg(os.getpgrp(), signal.SIGKILL))
     for number in (signal.SIGTERM, signal.SIGUSR2):  # the second is Slurm's warning that time is nearly up

@@ -19,6 +19,7 @@ from medft.errors import TrackerUnavailable
 from medft.files import exclusive_lock, write_atomically
 
 _LARGEST_CHECKED = 256 * 2**20  # bytes that are looked through at every start: up to two seconds
+_PATIENCE = 20.0  # seconds for another process to release the database
 _LEFT_OVER = "_alembic_tmp_"  # tables of a migration that did not end
 
 
@@ -56,7 +57,7 @@ def list_deleted_artifacts(file: Path) -> dict[str, Path]:
         return {}
     query = "SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted'"
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=20)) as database:
+        with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=_PATIENCE)) as database:
             rows = database.execute(query).fetchall()
     except sqlite3.Error as error:
         warn(f"{file}: {error}; what was deleted in MLflow is not looked at")
@@ -81,7 +82,7 @@ def _create(file: Path) -> None:
 
 def _look_into(file: Path) -> tuple[str | None, int]:
     """The version of its tables, None where they are not whole; and the number of runs."""
-    with closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=20)) as database:
+    with closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=_PATIENCE)) as database:
         if file.stat().st_size <= _LARGEST_CHECKED:
             fault = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
             if fault != "ok":

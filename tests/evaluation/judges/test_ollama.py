@@ -301,7 +301,7 @@ def test_something_else_on_the_port_is_no_judge() -> None:
             self.wfile.write(b"<html>hello</html>")
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         settings = {**SETTINGS, "host": f"http://127.0.0.1:{running.server_port}"}
         with pytest.raises(JudgeUnavailable, match="no Ollama server answers"):
             Ollama(**settings).prepare()

@@ -64,7 +64,7 @@ def server(reply: Callable[[int], Response]) -> Iterator[tuple[str, list[dict[st
             self.wfile.write(content)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{running.server_port}/v1", asked, keys
         finally:
