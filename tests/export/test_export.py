@@ -25,7 +25,7 @@ from medft.runs.record import read_record
 from medft.runs.state import WEIGHTS
 from tests.comparison.helpers import row
 from tests.composed import TINY
-from tests.export.small import make_model
+from tests.export.small import END, make_model
 from tests.finished import Finished
 
 WIDE = ("model.shape.n_embd=32", "dataset.split.test=12")
@@ -90,7 +90,7 @@ def test_a_name_of_no_plain_letter(run: Finished, capsys: pytest.CaptureFixture[
 
 def test_questions_that_leave_no_room_are_not_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = make_model("gpt2", tmp_path / "own")
-    questions = [row(place, "g", instruction="pain " * count) for place, count in enumerate((5, 205, 300))]
+    questions = [row(place, "g", instruction="pain " * count) for place, count in enumerate((5, 180, 300))]
     asked = exporting._choose_questions(model, questions, 50)
     assert [each.id for each in asked] == ["id0", "id1"]
     assert (
@@ -160,7 +160,8 @@ def test_adapters_alone(compose: Callable[..., Config], tmp_path: Path, capsys: 
     base = make_model("gpt2", tmp_path / "base")
     base.network.save_pretrained(tmp_path / "base")
     source = ("model=gpt2", f"model.source={tmp_path / 'base'}", "model.shape.n_layer=2", "model.shape.n_embd=64",
-              "model.shape.n_head=4", "model.shape.n_positions=256", "finetune=lora", "optimizer.lr=1e-2")  # fmt: skip
+              "model.shape.n_head=4", "model.shape.n_positions=256", f"model.shape.vocab_size={END + 1}",
+              "model.tokenizer=own", "finetune=lora", "optimizer.lr=1e-2")  # fmt: skip
     made = medft.run(compose(*TINY[3:], *source))
     folder = tmp_path / "alone"
     assert main(["export", f"run={made.id}", "to=hf", "merged=false", f"folder={folder}"]) == 0

@@ -26,7 +26,7 @@ from medft.export.verify import LIMITS, Limits, NotVerified, verify
 from medft.model.sources.gguf import convert
 from medft.runs.trained_model import TrainedModel
 from tests.composed import composed
-from tests.export.small import SHAPES, make_model
+from tests.export.small import END, SHAPES, make_model
 
 QUESTIONS = [
     Example(str(number), "g", text, given, answer)
@@ -127,7 +127,9 @@ def test_what_llama_has_not_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_lacks_a_weight_is_refused(tmp_path: Path) -> None:
     model = make_model("gpt2", tmp_path / "own")
     file = write(model, tmp_path)
-    larger = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **SHAPES["gpt2"] | {"n_layer": 3}))
+    larger = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("gpt2", **SHAPES["gpt2"] | {"n_layer": 3, "vocab_size": END + 1})
+    )
     with pytest.raises(ModelError, match=r"has no weight blk\.2\."):
         read_back(file, larger)
 

@@ -22,7 +22,7 @@ from medft.export.verify import (
     verify,
 )
 from medft.runs.trained_model import TrainedModel
-from tests.export.small import make_model
+from tests.export.small import END, make_model
 from tests.export.test_gguf_file import QUESTIONS
 
 
@@ -56,7 +56,7 @@ def test_a_folder_is_read_as_it_was_trained(model: TrainedModel, exported: Path)
         0,
         0,
     )
-    assert model.tokenizer.beginning == [50256]
+    assert model.tokenizer.beginning == [END]
     reader = TransformersReader(exported)
     answers = [reply.answer for reply in reader.answer(QUESTIONS)]
     assert any(len(each) < 12 for each in answers) and any(answers)  # some end before their limit
@@ -69,8 +69,8 @@ def replace(file: Path, old: str, new: str) -> None:
 
 
 def test_a_lost_end_token(model: TrainedModel, copy: Path) -> None:
-    replace(copy / "generation_config.json", '"eos_token_id": 50256', '"eos_token_id": 11')
-    replace(copy / "generation_config.json", '"pad_token_id": 50256', '"pad_token_id": 11')
+    replace(copy / "generation_config.json", f'"eos_token_id": {END}', '"eos_token_id": 11')
+    replace(copy / "generation_config.json", f'"pad_token_id": {END}', '"pad_token_id": 11')
     with pytest.raises(
         NotVerified, match=r"transformers answers .* otherwise .* where the exported weights have its end"
     ):
@@ -159,7 +159,7 @@ def test_where_two_answers_differ_first(own: list[int], other: list[int], first:
 
 
 def test_where_a_text_differs_first(model: TrainedModel) -> None:
-    ids = [*model.tokenizer.encode("It is gout 痛风 indeed."), 50256]
+    ids = [*model.tokenizer.encode("It is gout 痛风 indeed."), END]
     gout = model.tokenizer.encode(" gout")
     place = ids.index(gout[0])
     for text, first in (

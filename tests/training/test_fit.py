@@ -1,5 +1,6 @@
 """Training: it learns, it repeats itself to the bit, and it goes on where it was interrupted."""
 
+import functools
 import itertools
 import re
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from medft.training import fit as fit_room
 from medft.training.callbacks import Costs, PeakMemory, Progress
 from medft.training.checkpoints import remove_checkpoints
 from medft.training.fit import FitResult, fit
+from tests.few_tokens import FewTokens
 
 
 class Record(Logger):
@@ -44,8 +46,14 @@ class Record(Logger):
         return [metrics[name] for _, metrics in self.points if name in metrics]
 
 
+@pytest.fixture
+def tiny(tiny: Callable[..., Config]) -> Callable[..., Config]:
+    """With a vocabulary as large as the tokenizer's here."""
+    return functools.partial(tiny, "model.shape.vocab_size=1000")
+
+
 def train(config: Config) -> tuple[FitResult, Record, dict[str, torch.Tensor]]:
-    tokenizer = Gpt2Tokenizer()
+    tokenizer = FewTokens()
     network = build_model(config.model, None, tokenizer, config.seed)
     data = MedicalQA(config, read_splits(config), tokenizer, get_context_length(network))
     record = Record()
@@ -110,7 +118,7 @@ def test_micro_batches_learn_what_the_whole_batch_does(tiny: Callable[..., Confi
     common = ("trainer.precision=64-true", "trainer.val_checks_per_epoch=1", f"dataset.collate={collate}")
     curves = []
     for budget in (100_000, 128, 1):
-        result, record, _ = train(tiny(*common, f"trainer.tokens_per_forward={budget}"))
+        result, record, _ = train(tiny(*common, "trainer.max_steps=3", f"trainer.tokens_per_forward={budget}"))
         assert result.plan.tokens_per_forward == budget
         curves.append(record)
     for name in ("train/loss", "train/grad_norm", "val/loss"):
@@ -124,8 +132,8 @@ def test_a_resumed_run_takes_the_micro_batches_that_it_is_told_to(tiny: Callable
     last = first.paths.output / "checkpoints" / "last.ckpt"
     for asked, used in (("auto", 200), ("64", 64)):  # each writes the checkpoint anew
         config = tiny(f"trainer.resume_from={last}", f"trainer.tokens_per_forward={asked}")
-        data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
-        fit(config, build_model(config.model, None, Gpt2Tokenizer(), config.seed), data, None)
+        data = MedicalQA(config, read_splits(config), FewTokens())
+        fit(config, build_model(config.model, None, FewTokens(), config.seed), data, None)
         assert data.collate.tokens_per_forward == used
 
 
@@ -220,7 +228,7 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tiny: Callable[...
 
 
 def validation_loss(result: FitResult, config: Config) -> float:
-    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
+    data = MedicalQA(config, read_splits(config), FewTokens())
     with torch.no_grad():
         samples = list(data.samples["validation"])
         losses = [supervised_loss(result.network.eval(), pad([sample], 0)) for sample in samples]
@@ -236,11 +244,11 @@ def test_a_limit_of_steps_ends_with_a_validation(tiny: Callable[..., Config], ma
 
 def test_loaded_models_train_with_their_dropout(tiny: Callable[..., Config]) -> None:
     config = tiny("model.dropout=0.5")
-    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
+    data = MedicalQA(config, read_splits(config), FewTokens())
     curves = []
     for mode in (True, False):  # as made from scratch, and as from_pretrained and evaluation leave a model
         record = Record()
-        fit(config, build_model(config.model, None, Gpt2Tokenizer(), 0).train(mode), data, record)
+        fit(config, build_model(config.model, None, FewTokens(), 0).train(mode), data, record)
         curves.append(record.curve("train/loss"))
     assert curves[0] == curves[1]
     _, without, _ = train(tiny("model.dropout=0.0"))
@@ -279,8 +287,8 @@ def test_a_log_file_has_a_line_every_half_minute_and_epochs_are_counted_from_1(
     seconds = itertools.count(0, 40)  # each time it is asked
     monkeypatch.setattr("medft.console.monotonic", lambda: float(next(seconds)))
     config = tiny("trainer.max_epochs=2", "trainer.val_checks_per_epoch=1")
-    data = MedicalQA(config, read_splits(config), Gpt2Tokenizer())
-    network = build_model(config.model, None, Gpt2Tokenizer(), 1)
+    data = MedicalQA(config, read_splits(config), FewTokens())
+    network = build_model(config.model, None, FewTokens(), 1)
     module = CausalLM(network, config.optimizer, config.scheduler, data.collate)
     progress = Progress()
     capsys.readouterr()
