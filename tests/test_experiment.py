@@ -129,11 +129,12 @@ def test_artifacts_hold_what_they_say(finished: Callable[..., Finished]) -> None
     from medft.data.encode import encode_examples
 
     for row in encode_examples(read_splits(config).test, Gpt2Tokenizer(), "alpaca"):
-        ids = torch.tensor([row.prompt + row.answer])
+        ids = torch.tensor([(row.prompt + row.answer)[: config.evaluation.max_length]])
         labels = ids.clone()
         labels[:, : len(row.prompt)] = -100
-        nats += float(network(input_ids=ids, labels=labels).loss.detach()) * len(row.answer)
-        tokens += len(row.answer)
+        read = int((labels != -100).sum())
+        nats += float(network(input_ids=ids, labels=labels).loss.detach()) * read
+        tokens += read
     found, _, _ = logged(config)
     assert nats / tokens == pytest.approx(found.data.metrics["test/loss"], rel=1e-5)
 

@@ -107,7 +107,7 @@ def test_baseline_key_follows_what_is_measured(tiny: Callable[..., Config]) -> N
 
 
 def test_the_loss_is_a_mean_over_tokens_and_differences_are_paired(tiny: Callable[..., Config]) -> None:
-    config = tiny()
+    config = tiny("evaluation.max_length=1024")
     tuned, before = (measure(network(config, seed), config) for seed in (1, 2))
     documents = [str(place) for place in range(len(tuned.answers))]
     results = summarize_answers(before.answers, tuned.answers, documents)

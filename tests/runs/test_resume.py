@@ -200,7 +200,7 @@ def test_the_last_interrupted_run_goes_on_without_its_command(
     assert main(["train", "resume=last"]) == 0
     assert interrupted.state.status == "FINISHED"
     assert f"results:       {interrupted.folder} (run {interrupted.run_id})" in capsys.readouterr().out
-    assert main(["train", f"run={interrupted.run_id[:8]}"]) == 2
+    assert main(["train", f"resume={interrupted.run_id[:8]}"]) == 2
     assert "this run has finished" in capsys.readouterr().err
     assert main(["train", "resume=last"]) == 2
     assert "no run here was interrupted" in capsys.readouterr().err

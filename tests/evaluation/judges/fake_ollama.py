@@ -66,6 +66,7 @@ def server(
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # what is sent in several parts waits for the client's system, 40 ms each time
 
         def log_message(self, *_: object) -> None: ...
 
