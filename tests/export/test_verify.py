@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medft.data.encode import encode_prompts
-from medft.data.template import render_chat
+from medft.data.template import render_chats
 from medft.export.hf_folder import TEMPLATE, make_alpaca_template, write_folder
 from medft.export.readers import Reply, TransformersReader
 from medft.export.verify import (
@@ -178,14 +178,14 @@ def test_where_a_text_differs_first(model: TrainedModel) -> None:
 def test_the_alpaca_template_says_what_the_training_read(model: TrainedModel) -> None:
     from medft.data.encode import format_alpaca_prompt
 
-    template = make_alpaca_template("<s>", "</s>")
-    turns = [{"role": "user", "content": 'What is "gout" {{ 7 }}?'}]
+    chats: list[list[dict[str, str]]] = []
     for question in QUESTIONS:
         turns = [{"role": "user", "content": question.instruction}]
         if question.input:
             turns.insert(0, {"role": "system", "content": question.input})
-        assert render_chat(template, {}, turns) == "<s>" + format_alpaca_prompt(question)
-    again = [*turns, {"role": "assistant", "content": "No."}, {"role": "user", "content": "Why?"}]
-    whole = render_chat(template, {}, again)
-    assert whole.startswith(render_chat(template, {}, turns) + "No.</s>Below is an instruction")
+        chats.append(turns)
+    again = [*chats[-1], {"role": "assistant", "content": "No."}, {"role": "user", "content": "Why?"}]
+    *alone, whole = render_chats(make_alpaca_template("<s>", "</s>"), {}, [*chats, again])
+    assert alone == ["<s>" + format_alpaca_prompt(question) for question in QUESTIONS]
+    assert whole.startswith(alone[-1] + "No.</s>Below is an instruction")
     assert whole.endswith("Why?\n\n### Response:\n")

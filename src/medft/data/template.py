@@ -13,13 +13,21 @@ _LONGEST = 2**20  # characters; real ones have some hundred
 _HINT = "it came with the model; fix it there, or set dataset.prompt=alpaca"
 
 
-def render_chat(template: str, special_tokens: Mapping[str, str], turns: Sequence[Mapping[str, str]]) -> str:
-    """The text that a chat template makes of a conversation, up to where the assistant speaks, as transformers has it.
+Conversation = Sequence[Mapping[str, str]]  # the role and the content of each turn
+
+
+def render_chat(template: str, special_tokens: Mapping[str, str], turns: Conversation) -> str:
+    """The text that a chat template makes of a conversation, see `render_chats`."""
+    return render_chats(template, special_tokens, [turns])[0]
+
+
+def render_chats(template: str, special_tokens: Mapping[str, str], chats: Sequence[Conversation]) -> list[str]:
+    """The texts that a chat template makes of conversations, up to where the assistant speaks, as transformers has it.
 
     Raises:
         ModelError: the template is wrong, or takes more time, memory or text than a template needs.
     """
-    asked = json.dumps([template, dict(special_tokens), [dict(turn) for turn in turns]])
+    asked = json.dumps([template, dict(special_tokens), [[dict(turn) for turn in chat] for chat in chats]])
     try:
         done = subprocess.run(
             make_command("-c", _PROGRAM, str(_MEMORY), str(_LONGEST)),
@@ -35,7 +43,7 @@ def render_chat(template: str, special_tokens: Mapping[str, str], turns: Sequenc
     if done.returncode:
         why = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1]
         raise ModelError(f"the model's chat template cannot be rendered ({why[:300]}): {_HINT}")
-    return str(json.loads(done.stdout))
+    return [str(text) for text in json.loads(done.stdout)]
 
 
 _TOO_LARGE = 3
@@ -43,7 +51,7 @@ _TOO_LARGE = 3
 _PROGRAM = f"""\
 import json, sys
 from transformers.utils.chat_template_utils import render_jinja_template
-template, special, turns = json.load(sys.stdin)
+template, special, chats = json.load(sys.stdin)
 try:
     import resource
     pages = int(open("/proc/self/statm").read().split()[0])
@@ -52,14 +60,14 @@ try:
 except (ImportError, OSError, ValueError):
     pass
 try:
-    (text,), _ = render_jinja_template([turns], chat_template=template, add_generation_prompt=True, **special)
+    texts, _ = render_jinja_template(chats, chat_template=template, add_generation_prompt=True, **special)
 except MemoryError:
     sys.exit({_TOO_LARGE})
 except RecursionError:
     sys.exit("it calls itself without end")
 except Exception as error:
     sys.exit(f"{{type(error).__name__}}: {{error}}")
-if len(text) > int(sys.argv[2]):
+if max(map(len, texts)) > int(sys.argv[2]):
     sys.exit({_TOO_LARGE})
-print(json.dumps(text))
+print(json.dumps(texts))
 """

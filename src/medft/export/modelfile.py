@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medft.data.template import render_chat
+from medft.data.template import render_chats
 from medft.errors import ModelError
 from medft.export.hf_folder import TEMPLATE, split_alpaca_prompt
 from medft.model.build import get_context_length
@@ -78,13 +78,12 @@ def _translate(folder: Path) -> str:
         for role, text in (("user", _USER), ("assistant", _ANSWER), ("user", _OTHER), ("system", _SYSTEM))
     )
 
-    def render(*turns: dict[str, str]) -> str:
-        return render_chat(source, tokenizer.special_tokens_map, turns)
-
-    before, _, after = render(user).partition(_USER)
-    told, _, rest = render(user, answer, other).partition(_ANSWER)
+    chats = [[user], [user, answer, other], [system, user]]
+    alone, later, told_first = render_chats(source, tokenizer.special_tokens_map, chats)
+    before, _, after = alone.partition(_USER)
+    told, _, rest = later.partition(_ANSWER)
     between, _, end = rest.partition(_OTHER)
-    first, _, given = render(system, user).partition(_SYSTEM)
+    first, _, given = told_first.partition(_SYSTEM)
     then, _, tail = given.partition(_USER)
     if told != f"{before}{_USER}{after}" or end != after or tail != after:
         raise ModelError(
