@@ -11,7 +11,7 @@ import pytest
 
 from tests.jobs.sweeps import LONG, histories, jobs, runs, start_sweep, sweep, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ready_store")]
+pytestmark = pytest.mark.slow
 
 # a kill comes up to 1.5 s after one of these is written: a store, a run, a checkpoint, answers, a run's last file
 PHASES = ("last.ckpt", "predictions.jsonl", "mlflow.db.lock", "run.json", "report.html")

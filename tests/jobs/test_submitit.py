@@ -52,7 +52,7 @@ def supervisor(sweep_process: psutil.Process, label: str) -> psutil.Process:
 
 
 def test_preempted_cancelled_and_lost_jobs_go_on_from_their_last_checkpoint(tmp_path: Path) -> None:
-    root, settings = tmp_path / "root", (*LOCAL, "dataset.split.seed=1,2,3", *LONG)
+    root, settings = tmp_path / "root", (*LOCAL, "dataset.split.seed=1,2,3", *LONG, "dataset.size=60")
     process = start_sweep(*settings)
     # what Slurm sends before it preempts, what scancel sends, and the loss of a node
     signals = {"seed=1": signal.SIGUSR2, "seed=2": signal.SIGTERM, "seed=3": signal.SIGKILL}

@@ -11,6 +11,7 @@ import pytest
 
 from medft.cli.main import main
 from medft.config.schema import Config
+from medft.files import write_json
 from medft.runs import cleaning
 from medft.runs.cleaning import (
     ARTIFACTS,
@@ -24,7 +25,7 @@ from medft.runs.cleaning import (
     find_unneeded,
     remove,
 )
-from medft.runs.index import Entry, RunIndex
+from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun, hold_folder
 from medft.runs.state import SUPERSEDED
 
@@ -45,7 +46,7 @@ def add(config: Config, folder: Path, status: str = "FAILED", pending: bool = Fa
     run.set_status(status)
     (run.folder / "run.lock").touch()
     if not pending:
-        run.index.mark_delivered(run.make_entry())
+        run.index.mark_delivered(run.run_id)
     return run
 
 
@@ -114,8 +115,7 @@ def test_only_runs_that_came_to_nothing_go(config: Config, root: Path) -> None:
     earlier = add(config, root / DAY / "twice", **{"medft.parent": "p"})
     newer = add(config, root / DAY / "twice", "FINISHED", **{"medft.parent": "p"})
     moved = newer.folder / "earlier" / earlier.run_id[:8]
-    index = RunIndex(root)
-    index.mark_delivered(next(entry for entry in index.list_entries() if entry.run_id == earlier.run_id))
+    RunIndex(root).mark_delivered(earlier.run_id)
     with hold_folder(held.folder):
         assert found(config) == {FAILED_RUNS: {*gone, moved}}
     assert LocalRun(moved).state.tags[SUPERSEDED] == newer.run_id
@@ -229,16 +229,30 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(
 
 
 def test_copies_of_runs_go_when_mlflow_has_them_and_what_a_killed_export_has_left(config: Config) -> None:
-    root = Path(config.paths.root_dir)
-    make(root / "outputs" / "copies" / "new" / "journal.jsonl")
-    copies = [make(root / "outputs" / "copies" / name / "journal.jsonl", age=90000).parent for name in ("one", "two")]
+    root, week = Path(config.paths.root_dir), 7 * 86400 + 9
+    link = root.with_name("link")
+    link.symlink_to(root)
+    linked = config.model_copy(update={"paths": config.paths.model_copy(update={"root_dir": str(link)})})
     index = RunIndex(root)
-    index.mark_pending(Entry("0123", str(copies[1]), "a run", 1.0))
-    export = make(root / "outputs" / "export" / ".export-abc" / "model.safetensors", age=90000).parent
-    make(root / "outputs" / "export" / "mine" / "model.safetensors", age=90000)
-    assert found(config) == {COPIES: {copies[0]}, RESTS: {export}}
+    new, whole, ahead, broken = (index.name_copy("ab12") for _ in range(4))
+    for folder, end, age in ((new, 10, 9.0), (whole, 10, week), (ahead, 9, week), (broken, 10, week)):
+        folder.mkdir(parents=True)
+        write_json(folder / "delivered.json", {"mlflow_run_id": "x", "experiment_id": None, "end": end})
+        (folder / "journal.jsonl").write_text("0123456789")
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (time.time() - age,) * 2)
+    (broken / "delivered.json").write_text("{}")
+    make(root / "outputs" / "copies" / "mine" / "model.safetensors", age=week)
+    export = make(root / "outputs" / "export" / ".export-abc" / "model.safetensors", age=week).parent
+    make(root / "outputs" / "export" / ".export-def" / "old" / "model.safetensors", age=week)
+    make(root / "outputs" / "export" / "mine" / "model.safetensors", age=week)
+    assert found(config) == found(linked) == {COPIES: {whole}, RESTS: {export}}
+    pending = {entry.folder for entry in RunIndex(link).list_pending() if entry.run_id == "ab12"}
+    assert pending == {str(ahead), str(broken)}, "whoever delivers what is damaged is told"
     [copy] = [each for each in find_unneeded(config) if each.kind == COPIES]
-    index.mark_pending(Entry("4567", str(copies[0]), "a run", 1.0))  # marked, after it was found
-    assert not remove(copy, root) and copies[0].exists()
-    index.mark_delivered(Entry("4567", str(copies[0]), "a run", 1.0))
-    assert remove(copy, root) and not copies[0].exists()
+    (whole / "journal.jsonl").write_text("0123456789, and more")  # logged, after it was found
+    os.utime(whole / "journal.jsonl", (time.time() - week,) * 2)
+    assert not remove(copy, root) and whole.exists()
+    (whole / "journal.jsonl").write_text("0123456789")
+    os.utime(whole / "journal.jsonl", (time.time() - week,) * 2)
+    assert remove(copy, root) and not whole.exists()

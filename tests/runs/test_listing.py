@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -122,3 +123,12 @@ def test_a_job_that_diverged_has_finished(config: Config, capsys: pytest.Capture
         add(config, name, score=score, **{"medft.parent": sweep.run_id})
     assert main(["runs"]) == 0
     assert "rates (sweep, 2 of 2 jobs finished)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_whose_lock_is_somebody_elses_is_a_line(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(config, "theirs", "KILLED")
+    monkeypatch.setattr(LocalRun, "is_alive", Mock(side_effect=PermissionError(13, "Permission denied")))
+    assert main(["runs"]) == 0
+    assert "damaged" in capsys.readouterr().out

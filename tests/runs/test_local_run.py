@@ -78,7 +78,7 @@ def test_a_changed_card_is_told(run: LocalRun) -> None:
 
 def test_what_is_logged_later_is_to_be_delivered(run: LocalRun) -> None:
     run.set_status("FINISHED")
-    run.index.mark_delivered(run.make_entry())
+    run.index.mark_delivered(run.run_id)
     assert run.index.list_pending() == []
     run.log_metrics({"judge/score": 4.0})
     assert [entry.run_id for entry in run.index.list_pending()] == [run.run_id]

@@ -3,11 +3,12 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from medft.cli.main import main
-from medft.errors import InputError
+from medft.errors import InputError, TrackerUnavailable
 from medft.runs.open import FinishedRun, open_for_writing, open_run
 from medft.runs.record import read_record
 from medft.runs.remote_run import RemoteRun
@@ -52,18 +53,29 @@ def test_a_run_of_another_machine_has_the_folders_of_this_one(elsewhere: Finishe
 
 
 def test_what_is_logged_to_a_copy_while_mlflow_is_away_is_delivered_later(
-    elsewhere: FinishedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    elsewhere: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, place = elsewhere, elsewhere.config.tracking.uri
     copy = open_for_writing(run)
     assert copy.folder.parent == tmp_path / "here" / "outputs" / "copies"
     assert not copy.index.list_pending() and not copy.index.list_entries()
     copy.set_tags({"human/wins": "7"})
-    again = open_for_writing(run)
-    assert again.folder == copy.folder, "what MLflow has not would be lost in a new one"
-    assert open_run(run.stored.run_id, [f"tracking.uri={place}"]).stored.state.tags.get("human/wins") is None
+    with monkeypatch.context() as away:
+        away.setattr("medft.runs.open.deliver", Mock(side_effect=TrackerUnavailable("away")))
+        assert open_for_writing(run).folder == copy.folder, "in a new one what MLflow has not would be missing"
+    assert [entry.folder for entry in copy.index.list_pending()] == [str(copy.folder)]
     assert main(["sync", f"tracking.uri={place}"]) == 0
     assert f"(run {run.stored.run_id}, FINISHED)" in capsys.readouterr().out
-    assert open_run(run.stored.run_id, [f"tracking.uri={place}"]).stored.state.tags["human/wins"] == "7"
     assert not copy.index.list_pending()
-    assert open_for_writing(run).folder != copy.folder, "what others have logged since would be missing"
+    assert open_run(run.stored.run_id, [f"tracking.uri={place}"]).stored.state.tags["human/wins"] == "7"
+    copy.set_tags({"human/wins": "8"})
+    again = open_for_writing(run)  # with MLflow there
+    assert again.folder != copy.folder, "in the old one what others have logged would be missing"
+    assert again.state.tags["human/wins"] == "8"
+
+
+def test_a_copy_needs_a_folder_that_can_be_written(elsewhere: FinishedRun, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "outputs").touch()
+    with pytest.raises(InputError, match="^paths.root_dir=.*here: what is logged to a run of elsewhere needs a folder"):
+        open_for_writing(elsewhere)

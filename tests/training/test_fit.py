@@ -278,7 +278,6 @@ def test_the_true_355m_shape_loads_and_trains_two_steps(compose: Callable[..., C
     result = fit(config, network, data, record)
     assert result.steps == 2
     assert record.curve("train/loss")[1] < record.curve("train/loss")[0]
-    print(result.costs)
 
 
 def test_a_log_file_has_a_line_every_half_minute_and_epochs_are_counted_from_1(

@@ -14,7 +14,7 @@ from medft.files import exclusive_lock
 from medft.report.run_page import print_judge, publish_report
 from medft.runs.delivery import deliver_more
 from medft.runs.local_run import LocalRun
-from medft.runs.open import FinishedRun, open_for_writing, open_run
+from medft.runs.open import open_for_writing, open_run
 from medft.runs.record import IDENTITY, log_verdicts, read_predictions
 
 
@@ -33,8 +33,9 @@ def judge(arguments: Arguments) -> int:
     ready = judge_of(run.config).prepare()
     if ready is None:
         raise JudgeUnavailable("nothing was judged")
-    _check_name(ready, run, predictions)
     local = open_for_writing(run)  # before hours are spent on verdicts that could go nowhere
+    predictions = read_predictions(local)
+    _check_name(ready, local, predictions)
     results = judge_predictions(ready, predictions, run.config.paths.cache)
     print_judge(ready.name, _log(ready, local, run.config, predictions, results))
     say(f"read:          {local.folder / 'report.html'}")
@@ -66,10 +67,10 @@ def _log(
     return metrics
 
 
-def _check_name(judge: Judge, run: FinishedRun, predictions: list[Prediction]) -> None:
+def _check_name(judge: Judge, run: LocalRun, predictions: list[Prediction]) -> None:
     """One name, one judge: another model, prompt or option under it would overwrite the first one's scores."""
     verdicts = [verdict for row in predictions for verdict in row.verdicts.get(judge.name, {}).values()]
-    tags = run.stored.state.tags
+    tags = run.state.tags
     same = tags.get(f"judge.{judge.name}.{IDENTITY}") == judge.identity()
     if same or all(verdict.score is None for verdict in verdicts):
         return

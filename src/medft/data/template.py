@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from medft.errors import ModelError
 from medft.interpreter import make_command
 
+Conversation = Sequence[Mapping[str, str]]  # the role and the content of each turn
 _SECONDS = 20.0  # of which starting the process takes one
 _MEMORY = 512 * 2**20  # bytes, above what the process has when it begins
 _LONGEST = 2**20  # characters; real ones have some hundred
 _HINT = "it came with the model; fix it there, or set dataset.prompt=alpaca"
-
-
-Conversation = Sequence[Mapping[str, str]]  # the role and the content of each turn
 
 
 def render_chat(template: str, special_tokens: Mapping[str, str], turns: Conversation) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medft.data.example import Example
+from medft.data.words import split_words
 from medft.evaluation.judges.base import Verdict
 from medft.files import read_json_lines, write_json_lines
 from medft.metrics.metric import AnswerScores
@@ -109,8 +110,10 @@ def read_jsonl(path: Path) -> list[Prediction]:
 
 
 def _read_row(row: dict[str, Any]) -> Prediction:
-    row["test"] = AnswerScores(**row["test"])
-    row["baseline"] = AnswerScores(**row["baseline"]) if row["baseline"] else None
+    expected = len(split_words(row["expected"]))
+    for side in filter(row.get, SIDES):  # counted anew: earlier versions did so in another way
+        counts = {"words": len(split_words(row[side]["answer"])), "expected_words": expected}
+        row[side] = AnswerScores(**{**row[side], **counts})
     for verdicts in row["verdicts"].values():
         verdicts.update({side: Verdict.from_dict(verdict) for side, verdict in verdicts.items()})
     return Prediction(**row)

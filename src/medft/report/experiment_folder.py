@@ -26,7 +26,7 @@ from medft.report.table import (
     format_signed,
     to_bullets,
 )
-from medft.runs.state import GIT_COMMIT
+from medft.runs.state import DEVICE, FINGERPRINT, GIT_COMMIT
 from medft.runs.sweeps import SweepRecord
 
 Scored = list[tuple[Variant, Result]]
@@ -102,11 +102,11 @@ def _describe_provenance(sweep: SweepRecord, comparison: Comparison, command: st
     took = "" if sweep.seconds is None else f", {format_roughly(sweep.seconds)} from start to end"
     lines = [
         f"Date: {sweep.started:%Y-%m-%d}{took}; MLflow run {sweep.run_id}",
-        f"Machine: {', '.join([*machine, _join_values(run_tags, 'device')])}",
+        f"Machine: {', '.join([*machine, _join_values(run_tags, DEVICE)])}",
         f"Versions: {', '.join(versions)}; commit {_join_values(run_tags, GIT_COMMIT)}{dirty}",
         f"Model: {_join_values(params, 'model.name')}; data: {_join_values(params, 'dataset.name')}, "
         f"{_join_values(params, 'dataset.size_used')} rows, "
-        f"fingerprint {_join_values(run_tags, 'dataset.fingerprint', 16)}",
+        f"fingerprint {_join_values(run_tags, FINGERPRINT, 16)}",
         f"All metrics, and answers side by side: `medft compare parent={sweep.run_id}`",
         f"This folder is renewed by `{command}`",
     ]

@@ -23,7 +23,7 @@ from medft.data.rows import SKIPPED_ROWS
 from medft.errors import DamagedFile, InputError
 from medft.files import exclusive_lock, read_json
 from medft.runs.database import list_deleted_artifacts
-from medft.runs.index import DELIVERED, RunIndex
+from medft.runs.index import DELIVERED, RunIndex, is_ahead
 from medft.runs.local_run import EARLIER, LOCK, RUN_JSON, hold_folder, is_held, read_local_run
 from medft.runs.state import FAILED, KILLED, PARENT, SUPERSEDED
 from medft.runs.store import tracking_uri
@@ -179,14 +179,14 @@ def _read_mlflow_id(folder: Path) -> str | None:
 
 
 def _find_copies(index: RunIndex) -> Iterator[Unneeded]:
-    for folder in index.copies.glob("*"):
-        if _is_delivered(folder, index):
-            yield Unneeded(COPIES, folder, _measure(folder), partial(_is_delivered, folder, index))
+    for folder in index.list_copies():
+        if _is_delivered(folder):
+            yield Unneeded(COPIES, folder, _measure(folder), partial(_is_delivered, folder))
 
 
-def _is_delivered(folder: Path, index: RunIndex) -> bool:
-    """Whether MLflow has all of a copy, and nobody has written to it for a day."""
-    return _is_older(folder, _DAY) and folder not in [Path(entry.folder) for entry in index.list_pending()]
+def _is_delivered(folder: Path) -> bool:
+    """Whether MLflow has all of a copy, and nobody has written to it for a week: a server may have it open."""
+    return _is_older(folder, 7 * _DAY) and not is_ahead(folder)
 
 
 def _find_rests(root: Path, cache: Path) -> Iterator[Unneeded]:
@@ -194,7 +194,8 @@ def _find_rests(root: Path, cache: Path) -> Iterator[Unneeded]:
     places = (root / "mlruns", root / "outputs", cache)
     rests = [path for place in places for path in place.rglob("*.[pr]*") if _REST.fullmatch(path.name)]
     rests += [path for name in ("models", "gguf") for path in (cache / name).glob("tmp????????")]
-    rests += (root / "outputs" / "export").glob(".export-*")
+    exports = (root / "outputs" / "export").glob(".export-*")
+    rests += [path for path in exports if not (path / "old").exists()]  # a kill between its last two steps leaves both
     rests = [path for path in rests if not path.is_symlink() and _is_rest(path)]
     opened = _list_open_files() if rests else set()
     for path in rests:

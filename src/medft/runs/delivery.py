@@ -56,7 +56,7 @@ def deliver(run: LocalRun, client: Any) -> int:
             done["end"] = group[-1].end
             write_json(run.folder / DELIVERED, done)
         if run.state.status != RUNNING and not run.journal.read(done["end"]):
-            run.index.mark_delivered(run.make_entry())
+            run.index.mark_delivered(run.run_id)
     return len(events)
 
 
@@ -90,6 +90,10 @@ def deliver_pending(config: Config, client: Any, but: str = "") -> tuple[list[Lo
         if entry.run_id != but:
             try:
                 run = LocalRun(Path(entry.folder))
+            except (DamagedFile, OSError) as error:  # in a root that is shared, another user's
+                warn(str(error))
+                continue
+            try:
                 if run.card["tracking_uri"] != shown_uri(config):
                     elsewhere.append(run)
                 elif deliver(run, client) and run.state.status != RUNNING:

@@ -1,18 +1,24 @@
 """Which runs there are under a root, and in which folders: a small file for each under `mlruns/runs`.
 
-A second file, under `mlruns/pending`, stands for each run that MLflow does not have whole yet. Copies of runs that were
-made elsewhere, in `outputs/copies`, have only such files: the run itself is not here.
+A second file, under `mlruns/pending`, stands for each run that MLflow does not have whole yet. A run that was made
+elsewhere has neither: what is logged to it here is in a copy under `outputs/copies`, which itself says how far MLflow
+has it.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
-from medft.files import write_atomically
+from medft.errors import DamagedFile
+from medft.files import read_json, write_atomically
+from medft.runs.journal import JOURNAL
 
 DELIVERED = "delivered.json"  # in a run's folder: how far it has been delivered
 _SHORT = 8  # characters of an id that is shown
+_COPY = re.compile(r"\w+-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,13 @@ class RunIndex:
 
     def __init__(self, root: Path) -> None:
         self._runs, self._pending = root / "mlruns" / "runs", root / "mlruns" / "pending"
-        self.copies = root / "outputs" / "copies"
+        self._copies = root.resolve() / "outputs" / "copies"
 
     def add(self, entry: Entry) -> None:
         """Add a run that MLflow has not yet, or say that it lies elsewhere now."""
         with write_atomically(self._runs / f"{entry.run_id}.json") as partial:
             partial.write_text(json.dumps(asdict(entry), ensure_ascii=False), encoding="utf-8")
-        self.mark_pending(entry)
+        self.mark_pending(entry.run_id)
 
     def get(self, run_id: str) -> Entry | None:
         """The entry of a run whose folder is there."""
@@ -81,45 +87,61 @@ class RunIndex:
         """Forget a run whose folder goes."""
         (self._runs / f"{run_id}.json").unlink(missing_ok=True)
 
-    def mark_pending(self, entry: Entry) -> None:
-        """Say that MLflow has not all of a run, or of a copy of one."""
+    def mark_pending(self, run_id: str) -> None:
+        """Say that MLflow has not all of a run."""
         self._pending.mkdir(parents=True, exist_ok=True)
-        if self._is_copy(Path(entry.folder)):
-            self._name_mark(entry).write_text(json.dumps(asdict(entry), ensure_ascii=False), encoding="utf-8")
-        else:
-            self._name_mark(entry).touch()
+        (self._pending / run_id).touch()
 
-    def mark_delivered(self, entry: Entry) -> None:
-        """Say that MLflow has it whole."""
-        self._name_mark(entry).unlink(missing_ok=True)
+    def mark_delivered(self, run_id: str) -> None:
+        """Say that MLflow has a run whole."""
+        (self._pending / run_id).unlink(missing_ok=True)
 
     def mark_all_undelivered(self) -> None:
         """Have all runs delivered anew: their database had to be set aside."""
         for entry in self.list_entries():
             (Path(entry.folder) / DELIVERED).unlink(missing_ok=True)
-            self.mark_pending(entry)
+            self.mark_pending(entry.run_id)
 
     def list_pending(self) -> list[Entry]:
-        """The runs, and copies of runs, that MLflow has not whole, the oldest first."""
-        marks = list(self._pending.glob("*"))
-        entries = [self.get(mark.name) or next(self._read(mark), None) for mark in marks]
-        return sorted((entry for entry in entries if entry), key=lambda entry: entry.started)
+        """The runs that MLflow has not whole, the oldest first, and the copies of which that holds."""
+        entries = [self.get(file.name) for file in self._pending.glob("*")]
+        copies = [Entry(_id_of_copy(folder), str(folder), "", 0.0) for folder in self.list_copies() if is_ahead(folder)]
+        return sorted([*(entry for entry in entries if entry), *copies], key=lambda entry: entry.started)
 
-    def find_pending_copy(self, run_id: str) -> Path | None:
-        """The folder of a copy with what MLflow has not of a run."""
-        folders = [Path(entry.folder) for entry in self.list_pending() if entry.run_id == run_id]
-        return next(filter(self._is_copy, folders), None)
+    def name_copy(self, run_id: str) -> Path:
+        """A folder for a new copy of a run of elsewhere, under `outputs/copies`."""
+        return self._copies / f"{run_id}-{uuid4().hex[:8]}"
 
-    def _is_copy(self, folder: Path) -> bool:
-        return folder.parent.resolve() == self.copies.resolve()
+    def list_copies(self) -> list[Path]:
+        """The folders of all copies."""
+        return [folder for folder in self._copies.glob("*") if self.is_copy(folder) and folder.is_dir()]
 
-    def _name_mark(self, entry: Entry) -> Path:
-        copy = f"-{Path(entry.folder).name}" if self._is_copy(Path(entry.folder)) else ""
-        return self._pending / f"{entry.run_id}{copy}"
+    def find_copy_ahead(self, run_id: str) -> Path | None:
+        """The folder of a copy with something of a run that MLflow has not."""
+        copies = (folder for folder in self.list_copies() if _id_of_copy(folder) == run_id)
+        return next(filter(is_ahead, copies), None)
+
+    def is_copy(self, folder: Path) -> bool:
+        """Whether a folder is that of a copy."""
+        return folder.parent == self._copies and _COPY.fullmatch(folder.name) is not None
 
     def _read(self, file: Path) -> Iterator[Entry]:
         if (entry := _parse(file)) and Path(entry.folder).is_dir():
             yield entry
+
+
+def is_ahead(folder: Path) -> bool:
+    """Whether a run's folder has what MLflow has not."""
+    try:
+        return (folder / JOURNAL).stat().st_size > int(read_json(folder / DELIVERED)["end"])
+    except OSError:  # its making was interrupted, or it is somebody else's
+        return False
+    except DamagedFile:
+        return True
+
+
+def _id_of_copy(folder: Path) -> str:
+    return folder.name.rpartition("-")[0]
 
 
 def _parse(file: Path) -> Entry | None:

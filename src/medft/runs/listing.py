@@ -75,6 +75,7 @@ def _read(entry: Entry, jobs: Sequence[ListedRun] = ()) -> ListedRun | None:
         if run is None:
             return replace(listed, why="its folder has no run.json or no journal")
         state, is_dead = run.state, run.state.status == RUNNING and not run.is_alive()
+        goes_on = not entry.parent and run.can_go_on()
     except (MedftError, OSError) as error:
         return replace(listed, why=str(error))
     if SUPERSEDED in state.tags:
@@ -89,5 +90,5 @@ def _read(entry: Entry, jobs: Sequence[ListedRun] = ()) -> ListedRun | None:
         data=", ".join(data),
         score=best(scores, default=state.metrics.get(f"test/{PRIMARY}")),
         why="" if status in (FINISHED, DIVERGED, RUNNING) else "its process is gone" if is_dead else state.error,
-        can_go_on=run.can_go_on() and not entry.parent,
+        can_go_on=goes_on,
     )

@@ -216,8 +216,9 @@ class LocalRun:
     def _log(self, kind: Kind, data: dict[str, Any], step: int = 0) -> None:
         if data:
             self.journal.append(kind, data, step)
-            if kind == "status" or self.state.status != RUNNING:  # MLflow had it whole, perhaps
-                self.index.mark_pending(self.make_entry())
+            has_ended = kind == "status" or self.state.status != RUNNING  # MLflow had it whole, perhaps
+            if has_ended and not self.index.is_copy(self.folder):
+                self.index.mark_pending(self.run_id)
 
 
 def is_held(folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from medft.config.compose import check, compose_config, compose_raw, load_yaml, 
 from medft.config.environment import guard, list_addresses, reveal
 from medft.config.paths import conf_dir
 from medft.config.schema import Config
-from medft.errors import InputError
-from medft.runs.delivery import find_mlflow_id
+from medft.errors import InputError, TrackerUnavailable
+from medft.runs.delivery import deliver, find_mlflow_id
 from medft.runs.index import RunIndex
 from medft.runs.local_run import LocalRun
 from medft.runs.query import LAST, PLACES, SPLIT_RUN, RunStore
@@ -30,7 +29,7 @@ class FinishedRun:
     """A run with its config.
 
     Attributes:
-        config: as the run logged it, with overrides.
+        config: as the run logged it, with overrides; of a run of another machine with the places of this one.
     """
 
     config: Config
@@ -72,19 +71,29 @@ def open_run(name: str, overrides: Sequence[str]) -> FinishedRun:
 def open_for_writing(run: FinishedRun) -> LocalRun:
     """The run itself, or a copy in a folder of its own where it was made elsewhere or by somebody else.
 
-    A copy that has what MLflow has not yet is gone on with.
+    Raises:
+        InputError: there is no room for a copy.
     """
     stored = run.stored
     if isinstance(stored, LocalRun) and os.access(stored.folder, os.W_OK):
         return stored
-    index = RunIndex(Path(run.config.paths.root_dir))
-    if copy := index.find_pending_copy(stored.run_id):
-        return LocalRun(copy)
-    if isinstance(stored, LocalRun):
-        client = connect(run.config)
-        stored = RemoteRun(client, client.get_run(find_mlflow_id(stored, client)))
-    index.copies.mkdir(parents=True, exist_ok=True)
-    return adopt(stored, run.config, Path(tempfile.mkdtemp(prefix=f"{run.stored.run_id[:8]}-", dir=index.copies)))
+    index, client = RunIndex(Path(run.config.paths.root_dir)), connect(run.config)
+    if ahead := index.find_copy_ahead(stored.run_id):
+        copy = LocalRun(ahead)
+        try:
+            deliver(copy, client)
+        except TrackerUnavailable:  # what others have logged meanwhile comes later
+            return copy
+    mlflow_id = find_mlflow_id(stored, client) if isinstance(stored, LocalRun) else stored.mlflow_id
+    folder = index.name_copy(stored.run_id)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"paths.root_dir={run.config.paths.root_dir}: what is logged to a run of elsewhere needs a folder here "
+            f"({error.strerror})"
+        ) from None
+    return adopt(RemoteRun(client, client.get_run(mlflow_id)), run.config, folder)
 
 
 def read_logged(run: StoredRun) -> dict[str, Any]:

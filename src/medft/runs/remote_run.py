@@ -31,7 +31,8 @@ class RemoteRun:
 
     def __init__(self, client: Any, run: Any) -> None:
         self._client, self.mlflow_id = client, str(run.info.run_id)
-        self.run_id = str(run.data.tags.get(ID, self.mlflow_id))
+        own = str(run.data.tags.get(ID, ""))
+        self.run_id = own if own.isalnum() else self.mlflow_id  # it becomes part of a path
         self._uri = str(run.info.artifact_uri)
         is_open = run.info.end_time is None or run.info.status == RUNNING  # MLflow keeps an old end of a resumed run
         self.state = RunState(
