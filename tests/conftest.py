@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: folders of their own, small configs, real data and servers where there are any."""
 
+import copy
 import functools
 import gc
 import importlib.util
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # before any library is imported
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -24,6 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 
 from medft.config.compose import compose_config
@@ -76,6 +79,23 @@ def quick_collections() -> None:
 
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_configs() -> Iterator[None]:
+    """Files of `conf/` are read once: Hydra reads two dozen of them anew for each config."""
+    read, known = ConfigRepository.load_config, dict[tuple[object, ...], Any]()
+
+    def load_config(self: ConfigRepository, config_path: str) -> Any:
+        files = [Path(source.path, config_path).with_suffix(".yaml") for source in self.get_sources()]
+        key = (config_path, *((str(file), file.stat().st_mtime_ns if file.is_file() else 0) for file in files))
+        if key not in known:
+            known[key] = read(self, config_path)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", load_config)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

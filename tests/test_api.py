@@ -31,6 +31,7 @@ def test_exported_members() -> None:
         _ = medft.nothing
 
 
+@pytest.mark.slow
 def test_the_documented_lines_run(tmp_path: Path, ready_store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     lines, *asking = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

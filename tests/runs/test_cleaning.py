@@ -244,7 +244,8 @@ def test_copies_of_runs_go_when_mlflow_has_them_and_what_a_killed_export_has_lef
     (broken / "delivered.json").write_text("{}")
     make(root / "outputs" / "copies" / "mine" / "model.safetensors", age=week)
     export = make(root / "outputs" / "export" / ".export-abc" / "model.safetensors", age=week).parent
-    make(root / "outputs" / "export" / ".export-def" / "old" / "model.safetensors", age=week)
+    with_old = make(root / "outputs" / "export" / ".export-def" / "old" / "model.safetensors", age=week).parents[1]
+    os.utime(with_old, (time.time() - week,) * 2)
     make(root / "outputs" / "export" / "mine" / "model.safetensors", age=week)
     assert found(config) == found(linked) == {COPIES: {whole}, RESTS: {export}}
     pending = {entry.folder for entry in RunIndex(link).list_pending() if entry.run_id == "ab12"}
