@@ -83,7 +83,7 @@ def _run(config: Config, splits: Splits, interrupted: LocalRun | None) -> dict[s
     say(rate := describe_rate(config))
     say_stage("tokens")
     data = MedicalQA(config, splits, tokenizer, get_context_length(network))
-    audited = audit(config, data, get_context_length(network))
+    audited = audit(config, data)
     print_audit(audited)
     warn_of_leaks(audited, config.dataset.on_leak, config.dataset.dedup)
     device = choose_device(config.trainer)

@@ -41,8 +41,8 @@ def check_machine(configs: Sequence[Config]) -> None:
     Raises:
         InputError: there are fewer.
     """
-    trainers = [(config.trainer.accelerator, config.trainer.devices, config) for config in configs]
-    asked = {each[:2]: each[2] for each in trainers if each[0] in ("cuda", "mps")}
+    on_gpus = [config for config in configs if config.trainer.accelerator in ("cuda", "mps")]
+    asked = {(config.trainer.accelerator, config.trainer.devices): config for config in on_gpus}
     for config in asked.values():
         if config.launcher.name == "local":  # else the machine that has them is another
             check_devices(config.trainer)

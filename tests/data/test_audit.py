@@ -239,13 +239,14 @@ def test_as_many_rows_are_searched_as_asked_for(compose: Callable[..., Config], 
 
 def test_test_rows_are_counted_where_the_evaluation_cuts_them(compose: Callable[..., Config]) -> None:
     config = compose("evaluation.max_length=100", "dataset.collate=pad")
-    _, data = audited(config)
     for context, length in ((None, 100), (1024, 100), (90, 90)):
-        part = audit(config, data, context).parts["test"]
+        data = MedicalQA(config, read_splits(config), Gpt2Tokenizer(), context)
+        part = audit(config, data).parts["test"]
         room = [length - len(row.prompt) for row in (data.tokens["test"][n] for n in range(21))]
         lost = sum(max(0, len(data.tokens["test"][n].answer) - each) for n, each in enumerate(room))
         assert (part.max_length, part.cuts.answer_tokens_lost) == (length, lost)
-    assert audit(compose("evaluation.max_length=8", "dataset.collate=pad"), data).parts["test"].cuts.samples == 0
+    data.measured_length = 8
+    assert audit(config, data).parts["test"].cuts.samples == 0
 
 
 def test_validation_is_not_loaded_whole(compose: Callable[..., Config]) -> None:

@@ -194,6 +194,24 @@ def test_the_next_run_on_the_store_delivers_what_an_earlier_one_left(
     assert run.index.list_pending() == []
 
 
+def test_a_folder_of_another_user_holds_up_nobody(
+    config: Config, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs, mine = make(config, tmp_path / "theirs"), make(config, tmp_path / "mine")
+    for each in (theirs, mine):
+        each.set_status("FINISHED")
+
+    def refuse(run: LocalRun, client: Any) -> int:
+        if run.folder == theirs.folder:
+            raise PermissionError(13, "Permission denied", str(run.folder / "delivery.lock"))
+        return deliver(run, client)
+
+    monkeypatch.setattr("medft.runs.delivery.deliver", refuse)
+    whole, _ = deliver_pending(config, client)
+    assert [each.run_id for each in whole] == [mine.run_id]
+    assert f"Permission denied: '{theirs.folder / 'delivery.lock'}'" in capsys.readouterr().err
+
+
 def test_a_closed_port_is_told_at_once(compose: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
     address = f"http://me:SECRET@127.0.0.1:{free_port()}"
     began = time.monotonic()

@@ -204,13 +204,12 @@ class Audit:
         ]
 
 
-def audit(config: Config, data: MedicalQA, context_length: int | None = None) -> Audit:
-    """Audit all splits of a run; `context_length` is that of the model, if it is known."""
+def audit(config: Config, data: MedicalQA) -> Audit:
+    """Audit all splits of a run."""
     dataset, parts = config.dataset, data.splits.parts()
     train = data.tokens["train"]
     overlap = Overlap(parts, config.audit, dataset.near_threshold)
-    longest = {"train": dataset.max_length, "validation": data.measured_length}
-    longest["test"] = min(config.evaluation.max_length, context_length or config.evaluation.max_length)
+    longest = {"train": dataset.max_length, "validation": data.measured_length, "test": data.measured_length}
     cuts = data.cuts | {"test": compute_truncation(longest["test"], data.tokens["test"], dataset)}
     return Audit(
         max_length=dataset.max_length,

@@ -90,15 +90,11 @@ def deliver_pending(config: Config, client: Any, but: str = "") -> tuple[list[Lo
         if entry.run_id != but:
             try:
                 run = LocalRun(Path(entry.folder))
-            except (DamagedFile, OSError) as error:  # in a root that is shared, another user's
-                warn(str(error))
-                continue
-            try:
                 if run.card["tracking_uri"] != shown_uri(config):
                     elsewhere.append(run)
                 elif deliver(run, client) and run.state.status != RUNNING:
                     whole.append(run)
-            except (DamagedFile, FileNotFoundError) as error:
+            except (DamagedFile, FileNotFoundError, PermissionError) as error:  # the last: in a root that is shared
                 warn(str(error))
     return whole, elsewhere
 
