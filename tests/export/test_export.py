@@ -16,13 +16,13 @@ from medft.config.schema import Config
 from medft.errors import InputError, ModelError
 from medft.export import export as exporting
 from medft.export.card import write_card
-from medft.export.hf_folder import write_folder
+from medft.export.hf_folder import write_folder, write_prompt
 from medft.export.modelfile import Modelfile, make_modelfile
 from medft.export.readers import TransformersReader
-from medft.export.verify import Limits, verify
+from medft.export.verify import Limits, Verification, verify
 from medft.runs.open import open_run
 from medft.runs.record import read_record
-from medft.runs.state import WEIGHTS
+from medft.runs.state import LEAKING, WEIGHTS
 from tests.comparison.helpers import row
 from tests.composed import TINY
 from tests.export.small import END, make_model
@@ -47,7 +47,8 @@ def test_a_folder_and_its_card(run: Finished, tmp_path: Path, capsys: pytest.Cap
     }
     card = (folder / "README.md").read_text()
     assert card.startswith("---\n") and "Not medical advice" in card and run.run_id in card
-    assert "| bits_per_byte |" in card and "the same text in 5 of 5" in card
+    assert "| bits_per_byte |" in card and "the same text in 5 of 5, 0 of which end by themselves" in card
+    assert 'library_name: "transformers"' in card
     assert "| the base model | random weights: none, it began with random weights |" in card
     assert "| the data | sample: Apache-2.0 |" in card and "license" not in card.split("---")[1]
     # again in its place, without verification
@@ -77,6 +78,42 @@ def test_what_was_put_beside_an_export_is_not_deleted(
     (folder / "notes").rmdir()
     (folder / "config.json").unlink()
     assert main(command) == 0 and (folder / "config.json").is_file()
+    card = folder / "README.md"
+    for file, old, new in ((folder / "config.json", "{", "{ "), (card, "# ", "# My ")):
+        text = file.read_text()
+        file.write_text(text.replace(old, new, 1))
+        assert main(command) == 2
+        assert f"{file.name} was changed since it was exported; name another folder" in capsys.readouterr().err
+        file.write_text(text)
+    for damaged in ("<!-- exported by medft: {", "<!-- exported by medft: 5 -->", ""):
+        card.write_text(damaged)
+        assert main(command) == 2
+        assert "there is something else; name another folder" in capsys.readouterr().err
+
+
+def test_a_folder_may_be_of_the_home(run: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert main(["export", f"run={run.run_id}", "to=hf", "folder=~/mine", "verify=false"]) == 0
+    assert (tmp_path / "home" / "mine" / "config.json").is_file()
+
+
+@pytest.mark.parametrize("override", ["dataset.prompt=chat", "model.end_token_id=0", "judge=none"])
+def test_a_model_is_exported_as_it_was_trained(
+    override: str, run: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", f"run={run.run_id}", "to=hf", override]) == 2
+    assert f"error: {override}: a model is exported as it was trained" in capsys.readouterr().err
+
+
+def test_answers_that_go_on_from_a_near_tie_are_warned_of(
+    run: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", f"run={run.run_id}", "to=hf", f"folder={tmp_path / 'mine'}", "questions=5"]
+    for equal, warned in ((2, True), (3, False)):
+        found = Verification("transformers", 5, equal, 0, 0, 5 - equal, 0.01, (1.0, 1.0))
+        monkeypatch.setattr(exporting, "verify", lambda *_, found=found: found)
+        assert main(command) == 0
+        assert ("3 of 5 answers are others from a near-tie on" in capsys.readouterr().err) == warned
 
 
 def test_a_name_of_no_plain_letter(run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,9 +153,18 @@ def test_a_run_that_wrote_no_answers_is_told_to_say_how_long_they_may_be(
 
 def test_a_directory_is_no_model_of_the_hub(run: Finished) -> None:
     record = replace(read_record(open_run(run.run_id, []).stored), params={"model.source": "gpt2/355M"})
-    assert 'base_model: "gpt2/355M"' in write_card(record, {}, {}, "")
+    assert 'base_model: "gpt2/355M"' in write_card(record, {}, "", "")
     local = replace(record, tags={**record.tags, WEIGHTS: "0123"})
-    assert "base_model" not in write_card(local, {}, {}, "") and "355M" in write_card(local, {}, {}, "")
+    assert "base_model" not in write_card(local, {}, "", "") and "355M" in write_card(local, {}, "", "")
+    windows = write_card(replace(local, params={"model.source": "/home/ana/c:x/355M"}), {}, "", "")
+    assert "ana" not in windows and "355M" in windows
+
+
+def test_a_card_says_that_test_questions_were_trained_on(run: Finished) -> None:
+    record = read_record(open_run(run.run_id, []).stored)
+    told = "**Its test questions were trained on"
+    assert told not in write_card(record, {}, "", "")
+    assert told in write_card(replace(record, tags={**record.tags, LEAKING: "true"}), {}, "", "")
 
 
 def test_in_a_chat_the_input_is_what_the_user_says(tmp_path: Path) -> None:
@@ -170,7 +216,9 @@ def test_adapters_alone(compose: Callable[..., Config], tmp_path: Path, capsys: 
     told = json.loads((folder / "adapter_config.json").read_text())
     assert told["base_model_name_or_path"] == str(tmp_path / "base")
     card = (folder / "README.md").read_text()
-    assert f"The base model is {tmp_path / 'base'}; `medft fetch model=gpt2` says in which folder it is:" in card
+    assert "The base model is base; `medft fetch model=gpt2` says in which folder it is:" in card
+    assert str(tmp_path) not in card and 'library_name: "peft"' in card
+    assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == END
     assert main(["export", f"run={made.id}", "to=gguf", "merged=false", f"folder={tmp_path / 'x'}"]) == 2
     assert "merged=false: adapters alone are for to=hf" in capsys.readouterr().err
 
@@ -196,6 +244,8 @@ def test_wrong_words(run: Finished, capsys: pytest.CaptureFixture[str]) -> None:
         ("gpu:0", "http://gpu:0"),
         (":8000", "http://127.0.0.1:8000"),
         ("[::1]", "http://[::1]:11434"),
+        ("::1", "http://[::1]:11434"),
+        ("gpu/", "http://gpu:11434"),
         ("https://ollama.example", "https://ollama.example"),
     ],
 )
@@ -246,10 +296,10 @@ def test_a_prompt_that_ollama_cannot_have_is_no_obstacle_for_llama(
     model = make_model("llama", tmp_path / "own", "chat")
 
     def write_another_template(*arguments: object) -> None:
-        write_folder(*arguments)  # type: ignore[arg-type]
+        write_prompt(*arguments)  # type: ignore[arg-type]
         (arguments[1] / "chat_template.jinja").write_text("{{ messages[-1]['content'] }}{{ messages | length }}")  # type: ignore[operator]
 
-    monkeypatch.setattr(exporting, "write_folder", write_another_template)
+    monkeypatch.setattr(exporting, "write_prompt", write_another_template)
     for to in ("gguf", "ollama"):
         options = exporting.Options(to, "f16", tmp_path / to, "small", "", 0)  # type: ignore[arg-type]
         if to == "ollama":

@@ -61,6 +61,22 @@ def test_weights_come_back(kind: str, tmp_path: Path) -> None:
         assert not torch.equal(torch.tensor(there.data).reshape(own[name].shape), own[name])
 
 
+def test_words_are_not_of_eight_bits(tmp_path: Path) -> None:
+    model = make_model("llama", tmp_path / "own")
+    numbers = {each.name: each.tensor_type.name for each in gguf.GGUFReader(write(model, tmp_path, "q8_0")).tensors}
+    assert {name: number for name, number in numbers.items() if number != "Q8_0"} == {
+        "token_embd.weight": "F16", "output.weight": "F16",
+        **{name: "F32" for name in numbers if "norm" in name},
+    }  # fmt: skip
+
+
+def test_the_end_token_comes_back(tmp_path: Path) -> None:
+    model = make_model("gpt2", tmp_path / "own")
+    assert read_back(write(model, tmp_path), model.network).generation_config.eos_token_id == END
+    model.network.config.eos_token_id = 11
+    assert read_back(write(model, tmp_path), model.network).generation_config.eos_token_id == 11
+
+
 @needs_llama
 @pytest.mark.slow
 @pytest.mark.parametrize(

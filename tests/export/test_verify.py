@@ -1,11 +1,13 @@
 """Exports that were made wrong are refused, with what differs."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from medft.data.encode import encode_prompts
 from medft.data.template import render_chats
@@ -68,13 +70,53 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def test_a_lost_end_token(model: TrainedModel, copy: Path) -> None:
+def test_another_end_token_shows_where_no_answer_reaches_one(model: TrainedModel, copy: Path) -> None:
     replace(copy / "generation_config.json", f'"eos_token_id": {END}', '"eos_token_id": 11')
-    replace(copy / "generation_config.json", f'"pad_token_id": {END}', '"pad_token_id": 11')
-    with pytest.raises(
-        NotVerified, match=r"transformers answers .* otherwise .* where the exported weights have its end"
-    ):
+    with pytest.raises(NotVerified, match=f"ends an answer with the token 11, and the trained one with {END}"):
         check(model, copy)
+    replace(copy / "generation_config.json", '"eos_token_id": 11,', "")
+    with pytest.raises(NotVerified, match="ends an answer with the token None"):
+        check(model, copy)
+
+
+def test_a_reader_that_does_not_end(model: TrainedModel, exported: Path) -> None:
+    reader = TransformersReader(exported)
+    other = Other(reader, lambda ids: ids if len(ids) == 12 else [*ids, 5])
+    with pytest.raises(NotVerified, match=r"other answers .* otherwise .* where the exported weights have its end"):
+        verify(model, reader.network, other, QUESTIONS, Limits())  # type: ignore[arg-type]
+
+
+def test_the_reader_knows_no_more_than_the_export(model: TrainedModel, exported: Path) -> None:
+    reader, known = TransformersReader(exported), []
+
+    class Looking(Other):
+        def answer(self, questions: list[object]) -> object:
+            known.append(reader.network.generation_config)
+            yield from super().answer(questions)  # type: ignore[misc]
+
+    found = verify(model, reader.network, Looking(reader, lambda ids: ids), QUESTIONS, Limits())  # type: ignore[arg-type]
+    assert known == [reader._settings] and known[0] is not model.network.generation_config
+    assert found.ended == found.equal == len(QUESTIONS)
+
+
+def test_how_many_answers_end_is_counted(model: TrainedModel, tmp_path: Path) -> None:
+    generation = model.config.generation.model_copy(update={"max_new_tokens": 1})
+    short = dataclasses.replace(model, config=model.config.model_copy(update={"generation": generation}))
+    write_folder(short, tmp_path / "short")
+    found = check(short, tmp_path / "short")
+    lengths = [len(reply.answer or []) for reply in TransformersReader(tmp_path / "short").answer(QUESTIONS)]
+    assert found.equal == len(QUESTIONS)
+    assert found.ended == sum(length < 1 for length in lengths) < len(QUESTIONS)
+
+
+def test_how_answers_are_written_goes_along(model: TrainedModel, tmp_path: Path) -> None:
+    sampled = {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "top_k": 5, "repetition_penalty": 1.3}
+    generation = model.config.generation.model_copy(update=sampled)
+    config = model.config.model_copy(update={"generation": generation})
+    write_folder(dataclasses.replace(model, config=config), tmp_path / "sampled")
+    told = GenerationConfig.from_pretrained(tmp_path / "sampled").to_dict()
+    assert told.items() >= {**sampled, "max_new_tokens": 12, "eos_token_id": END}.items()
+    assert check(model, tmp_path / "sampled").equal == len(QUESTIONS), "it is verified by greedy answers"
 
 
 def test_another_template(model: TrainedModel, copy: Path) -> None:
@@ -171,6 +213,10 @@ def test_where_a_text_differs_first(model: TrainedModel) -> None:
         assert _find_text_difference(model.tokenizer, ids, text) == first, text
     assert _find_text_difference(model.tokenizer, ids, "It is gout", is_cut=True) is None
     assert _find_text_difference(model.tokenizer, ids, "It is not", is_cut=True) == place
+    newlines = "\n" * 30
+    assert _find_text_difference(model.tokenizer, ids, newlines, is_cut=True) == 0
+    begins = model.tokenizer.encode(newlines + " It is gout.")
+    assert _find_text_difference(model.tokenizer, begins, newlines, is_cut=True) is None
     cut = _find_text_difference(model.tokenizer, ids, "It is gout 痛")
     assert cut is not None and model.tokenizer.decode(ids[:cut]).startswith("It is gout 痛")
 

@@ -10,6 +10,7 @@ from medft.cli.parser import Arguments
 from medft.console import say
 from medft.errors import InputError
 from medft.runs.open import open_run
+from medft.runs.query import PLACES
 
 if TYPE_CHECKING:
     from medft.export.export import Options
@@ -21,6 +22,8 @@ _PORT = 11434  # Ollama's, where an address names none
 def export(arguments: Arguments) -> int:
     """Write and verify an export; returns the exit code."""
     asked = arguments.values
+    if others := [each for each in arguments.overrides if not each.startswith(("generation.", *PLACES))]:
+        raise InputError(f"{others[0]}: a model is exported as it was trained; only keys of generation may be others")
     run = open_run(asked["run"], arguments.overrides)
     from medft.export.export import Options, default_folder, export
 
@@ -29,7 +32,9 @@ def export(arguments: Arguments) -> int:
         raise InputError(f"name={name}: must have a letter or a digit")
     if not asked["merged"] and asked["to"] != "hf":
         raise InputError(f"merged=false: adapters alone are for to=hf, and to={asked['to']} has them merged")
-    folder = Path(asked["folder"]) if asked["folder"] else default_folder(run.config, name, asked["to"], asked["type"])
+    folder = default_folder(run.config, name, asked["to"], asked["type"])
+    if asked["folder"]:
+        folder = Path(asked["folder"]).expanduser()
     options = Options(
         to=asked["to"], kind=asked["type"], folder=folder, name=name,
         host=read_address(asked["host"] or os.environ.get("OLLAMA_HOST") or _OLLAMA),
@@ -52,6 +57,9 @@ def read_address(host: str) -> str:
     """
     if "://" in host:
         return host
+    host = host.rstrip("/")
+    if host.count(":") > 1 and "[" not in host:  # of IPv6
+        host = f"[{host}]"
     try:
         address = urlsplit(f"//{host}")
         host = host if address.hostname else f"{_OLLAMA}{host}"
@@ -64,7 +72,7 @@ def _say_next(options: "Options") -> None:
     if options.to == "hf":
         say(f"hand it on:    hf upload YOU/{options.name} {options.folder}")
     elif options.to == "gguf":
-        say(f"ask it:        llama-server -m {options.folder / options.file_name}")
+        say(f"ask it:        llama-server -m {options.folder / options.file_name} --temp 0 --repeat-penalty 1")
     else:
         say(f"ask it:        ollama run {options.name} 'What is gout?'")
     say(f"read:          {options.folder / 'README.md'}")

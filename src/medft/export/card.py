@@ -17,21 +17,23 @@ _WARNING = (
 )
 
 
-def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[str, str], how: str) -> str:
+def write_card(record: RunRecord, checks: Mapping[str, str], exported: str, how: str, library: str = "") -> str:
     """The text of README.md, with the head that model hubs read.
 
     Args:
         checks: rows of the table of checks, see `describe_checks`; empty = it was not verified.
-        settings: what the export is, by what it is called.
+        exported: what the export is.
         how: how to ask the model, in Markdown.
+        library: the Python package that loads the folder, if one does.
     """
-    params, (source, licence) = record.params, _describe_base(record)
+    params, (source, licence) = record.params, describe_base(record)
     head = {
-        "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["medft", "medical"],
+        **({"library_name": library} if library else {}),
+        "pipeline_tag": "text-generation", "tags": ["medft", "medical"],
         **({"base_model": source} if source.count("/") == 1 else {}),
         **({"license": licence.lower()} if licence else {}),
     }  # fmt: skip
-    facts = {**_list_facts(record, source), **settings}
+    facts = {**_list_facts(record, source), "exported": exported}
     unknown = "none, it began with random weights" if source == _RANDOM else "look it up"
     licences = {
         "the base model": f"{source}: {licence or unknown}",
@@ -65,14 +67,14 @@ def write_card(record: RunRecord, checks: Mapping[str, str], settings: Mapping[s
     return "\n\n".join(parts) + "\n"
 
 
-def _describe_base(record: RunRecord) -> tuple[str, str]:
+def describe_base(record: RunRecord) -> tuple[str, str]:
     """What the training began with, and its licence; empty where that is not known."""
     named = record.params.get("model.source") or "None"
     if named == "None":
         return _RANDOM, ""
     is_hub = WEIGHTS not in record.tags and named.count("/") == 1 and not named.startswith((".", "~", "/"))
     # a path says more about somebody's machine than about the weights
-    return named if is_hub or ":" in named else Path(named).name, _find_licence(record, "model")
+    return named if is_hub or named.startswith("pypi:") else Path(named).name, _find_licence(record, "model")
 
 
 def _list_facts(record: RunRecord, source: str) -> dict[str, str]:
@@ -99,11 +101,12 @@ def describe_checks(found: Verification) -> dict[str, str]:
     """The rows of the table of checks."""
     own, exported = found.bits_per_byte
     ties = f", {found.near_ties} differ first at a near-tie (logits {found.largest_gap:.3f} apart)"
+    ended = f", {found.ended} of which end by themselves" if found.equal else ""
     cut = f" ({found.cut} as far as it goes: it gives up where an answer repeats a token for long)"
     return {
         f"prompts read by {found.reader}": f"the same token ids in {found.questions} of {found.questions}",
         f"answers written by {found.reader}": f"the same text in {found.equal} of {found.questions}"
-        f"{cut if found.cut else ''}{ties if found.near_ties else ''}",
+        f"{ended}{cut if found.cut else ''}{ties if found.near_ties else ''}",
         "bits per byte of the expected answers": f"{own:.4f} trained, {exported:.4f} exported "
         f"({found.loss_difference:+.3%})",
     }

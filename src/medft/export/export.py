@@ -1,6 +1,5 @@
 """Exports: writes a run's model for others, checks it on what reads it, and only then puts it in its place."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +15,10 @@ from medft.data.encode import encode_prompts, format_turn
 from medft.data.example import Example
 from medft.errors import InputError, MedftError
 from medft.evaluation.predictions import Prediction
-from medft.export.card import describe_checks, write_card
+from medft.export.card import describe_base, describe_checks, write_card
+from medft.export.folder import CARD, check_folder, mark_folder
 from medft.export.gguf_file import NumberType, read_back, write_gguf
-from medft.export.hf_folder import write_folder
+from medft.export.hf_folder import write_folder, write_prompt
 from medft.export.modelfile import Modelfile, make_modelfile
 from medft.export.ollama import create_model, delete_model
 from medft.export.readers import OllamaReader, Reader, TransformersReader, start_llama
@@ -28,15 +28,13 @@ from medft.model.build import get_context_length
 from medft.model.sources.resolve import resolve
 from medft.runs.open import FinishedRun
 from medft.runs.record import read_predictions, read_record
-from medft.runs.trained_model import TrainedModel, check_length, load_model
+from medft.runs.trained_model import TrainedModel, check_length, load_model, pin_model
 
 Target = Literal["hf", "gguf", "ollama"]
-_CARD = "README.md"
 # what an export holds, read back as a network of transformers, and what reads it
 Opened = tuple[Any, Reader]
 OpenExport = Callable[[Sequence[Example]], AbstractContextManager[Opened]]
 _UNVERIFIED = "-unverified"  # on an Ollama server, after a model's name
-_MARK = "<!-- exported by medft: {} -->"  # in the card, with the files beside it: such a folder may be replaced
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,11 @@ class Options:
         """Of the GGUF file."""
         return f"{_to_stem(self.name)}-{self.kind}.gguf"
 
+    @property
+    def library(self) -> str:
+        """The Python package that loads the folder; empty where none does."""
+        return "" if self.to != "hf" else "transformers" if self.merged else "peft"
+
 
 @dataclass(frozen=True)
 class _Written:
@@ -88,7 +91,7 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
             no test question can be asked, or the folder has something else.
         NotVerified: what reads it makes something else of it; the folder and the Ollama server are as they were.
     """
-    _check_folder(options.folder)
+    check_folder(options.folder)
     check_length(run.config.generation)
     say_stage("loading the model")
     model = load_model(run)
@@ -110,10 +113,13 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
         checks = describe_checks(found) if found else {}
         for check, result in checks.items():
             say(f"verified:      {check}: {result}")
-        facts = {"exported": f"to={options.to}{f', type={options.kind}' if options.to != 'hf' else ''}"}
-        card = write_card(read_record(run.stored, rows), checks, facts, _explain_use(run.config, options))
-        files = sorted({each.name for each in built.iterdir()} - {_CARD})
-        (built / _CARD).write_text(f"{card}\n{_MARK.format(json.dumps(files))}\n", encoding="utf-8")
+        if found and 2 * found.equal < found.questions:
+            differing = f"{found.questions - found.equal} of {found.questions} answers"
+            warn(f"{differing} are others from a near-tie on: what comes after it was not compared")
+        record = read_record(run.stored, rows)
+        how = _explain_use(run.config, describe_base(record)[0], options)
+        exported = f"to={options.to}{f', type={options.kind}' if options.to != 'hf' else ''}"
+        mark_folder(built, write_card(record, checks, exported, how, options.library))
         apply_umask(built)
         written.publish()
         if folder.exists():
@@ -124,19 +130,18 @@ def export(run: FinishedRun, options: Options) -> Verification | None:
 
 def _write_folder(run: FinishedRun, model: TrainedModel, built: Path, options: Options) -> _Written:
     say_stage("writing the folder")
-    write_folder(model, built)
-    base = None
-    if not options.merged:
-        if isinstance(run.config.finetune, FullConfig):
-            raise InputError("merged=false: the run has trained all weights (finetune=full): there are no adapters")
-        for file in (built / "config.json", *built.glob("*.safetensors*")):  # what is merged; the rest is of both
-            file.unlink()
-        shutil.copytree(run.stored.artifact(ADAPTERS), built, dirs_exist_ok=True)
-        base = resolve(run.config.model, run.config.paths.cache)
-    return _Written(lambda asked: _open_folder(built, base))
+    if options.merged:
+        write_folder(model, built)
+    elif isinstance(run.config.finetune, FullConfig):
+        raise InputError("merged=false: the run has trained all weights (finetune=full): there are no adapters")
+    else:
+        shutil.copytree(run.stored.artifact(ADAPTERS), built)
+        write_prompt(model, built)
+    return _Written(lambda asked: _open_folder(run, built, options.merged))
 
 
-def _open_folder(folder: Path, base: Path | None) -> AbstractContextManager[Opened]:
+def _open_folder(run: FinishedRun, folder: Path, merged: bool) -> AbstractContextManager[Opened]:
+    base = None if merged else resolve(pin_model(run), run.config.paths.cache)
     reader = TransformersReader(folder, base)
     return nullcontext((reader.network, reader))
 
@@ -185,9 +190,9 @@ def _write_file(model: TrainedModel, built: Path, options: Options) -> tuple[Pat
     say_stage(f"writing {file.name}")
     built.mkdir()
     with tempfile.TemporaryDirectory() as place:
-        write_folder(model, Path(place))
+        write_prompt(model, Path(place))
         write_gguf(model.network, Path(place), file, options.kind, options.name)
-        modelfile = make_modelfile(model, Path(place), f"see {_CARD}") if options.to == "ollama" else None
+        modelfile = make_modelfile(model, Path(place), f"see {CARD}") if options.to == "ollama" else None
     return file, modelfile
 
 
@@ -213,23 +218,10 @@ def _choose_questions(model: TrainedModel, rows: Sequence[Prediction], count: in
     return fitting[:count]
 
 
-def _check_folder(folder: Path) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    card = folder / _CARD
-    before, after = _MARK.split("{}")
-    last = card.read_text(encoding="utf-8", errors="replace").rstrip().rsplit("\n", 1)[-1] if card.is_file() else ""
-    if not (last.startswith(before) and last.endswith(after)):
-        raise InputError(f"folder={folder}: there is something else; name another folder")
-    others = {each.name for each in folder.iterdir()} - {_CARD, *json.loads(last[len(before) : -len(after)])}
-    if others:
-        raise InputError(f"folder={folder}: there is something else, too ({min(others)}); name another folder")
-
-
-def _explain_use(config: Config, options: Options) -> str:
+def _explain_use(config: Config, base: str, options: Options) -> str:
     if not options.merged:
         return (
-            f"The base model is {config.model.source}; `medft fetch model={config.model.name}` says in which folder it "
+            f"The base model is {base}; `medft fetch model={config.model.name}` says in which folder it "
             "is:\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
             'base = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
             f'model = PeftModel.from_pretrained(base, "{options.folder.name}")\n```'

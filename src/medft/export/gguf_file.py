@@ -7,7 +7,7 @@ from typing import Any, Literal
 import gguf
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from medft.data.pre_tokenizers import name_pre_tokenizer
 from medft.errors import ModelError
@@ -51,13 +51,13 @@ def write_gguf(network: PreTrainedModel, folder: Path, file: Path, kind: NumberT
 
 
 def read_back(file: Path, network: PreTrainedModel) -> PreTrainedModel:
-    """A model of the same shape with the weights that a GGUF file has, in float32.
+    """A model of the same shape with the weights and the end token that a GGUF file has, in float32.
 
     Raises:
         ModelError: the file lacks a weight, or has it in another shape.
     """
-    architecture = find_architecture(network.config)
-    stored = {each.name: each for each in gguf.GGUFReader(file).tensors}
+    architecture, reader = find_architecture(network.config), gguf.GGUFReader(file)
+    stored = {each.name: each for each in reader.tensors}
     own = _own_weights(network)
     state = {}
     for name, other in rename(own, architecture, network.config.num_hidden_layers).items():
@@ -73,7 +73,8 @@ def read_back(file: Path, network: PreTrainedModel) -> PreTrainedModel:
     copy = AutoModelForCausalLM.from_config(network.config, dtype=torch.float32)
     copy.load_state_dict(state, strict=False)
     copy.tie_weights()
-    copy.generation_config = network.generation_config
+    end = reader.get_field(gguf.Keys.Tokenizer.EOS_ID)
+    copy.generation_config = GenerationConfig(eos_token_id=end and int(end.contents()))
     result: PreTrainedModel = copy.eval()
     return result
 

@@ -15,7 +15,19 @@ _INSTRUCTION, _INPUT = "\x00instruction\x00", "\x00input\x00"
 
 
 def write_folder(model: TrainedModel, folder: Path) -> None:
-    """Write weights (float32 safetensors), tokenizer, chat template and generation config.
+    """Write weights (float32 safetensors) with their config.json, and what `write_prompt` does."""
+    write_prompt(model, folder)
+    before = model.network.generation_config
+    model.network.generation_config = GenerationConfig.from_pretrained(folder)  # it is written with the weights anew
+    try:
+        model.network.save_pretrained(folder)
+    finally:
+        model.network.generation_config = before
+    apply_umask(folder)
+
+
+def write_prompt(model: TrainedModel, folder: Path) -> None:
+    """Write all but the weights: tokenizer, chat template and generation config.
 
     A run that was trained on the Alpaca prompt gets it as a chat template: the user says the instruction, and the
     system message is its input.
@@ -30,11 +42,7 @@ def write_folder(model: TrainedModel, folder: Path) -> None:
         **ends,
         **(sampling if settings.do_sample else {}),
     )
-    before, model.network.generation_config = model.network.generation_config, generation
-    try:
-        model.network.save_pretrained(folder)
-    finally:
-        model.network.generation_config = before
+    generation.save_pretrained(folder)
     model.tokenizer.save(folder)
     if model.config.dataset.prompt == "alpaca":
         beginning = model.tokenizer.decode(model.tokenizer.beginning, with_special=True)

@@ -38,7 +38,7 @@ def make_modelfile(model: TrainedModel, folder: Path, license: str) -> Modelfile
     """Make the Modelfile of a model.
 
     Args:
-        folder: with its tokenizer and chat template, as `write_folder` writes them.
+        folder: with its tokenizer and chat template, as `write_prompt` writes them.
 
     Raises:
         ModelError: its prompt cannot be said as Ollama's templates are.

@@ -71,7 +71,8 @@ class TransformersReader:
 
             whole = PeftModel.from_pretrained(whole, str(folder)).merge_and_unload()
         self.network = whole
-        self._settings = GenerationConfig.from_pretrained(folder)  # whatever is done with the network
+        # with adapters alone, how answers are written is in their folder, too
+        self.network.generation_config = self._settings = GenerationConfig.from_pretrained(folder)
 
     @torch.inference_mode()
     def answer(self, questions: Sequence[Example]) -> Iterator[Reply]:
@@ -79,8 +80,9 @@ class TransformersReader:
         settings = self._settings
         ends = {settings.eos_token_id, settings.pad_token_id}
         greedy = copy.deepcopy(settings)
-        greedy.do_sample, greedy.temperature, greedy.top_p, greedy.top_k = False, None, None, None
-        greedy.repetition_penalty = None
+        # what is None here `generate` takes from the network's own
+        greedy.do_sample, greedy.temperature, greedy.top_p, greedy.top_k = False, 1.0, 1.0, 50
+        greedy.repetition_penalty = 1.0
         for start in range(0, len(questions), _TOGETHER):
             asked = [to_turns(each) for each in questions[start : start + _TOGETHER]]
             ids = [

@@ -53,6 +53,7 @@ class Verification:
         reader: whose code has answered.
         questions: how many were asked.
         equal: of how many the answers are equal.
+        ended: how many of these end by themselves; the others run into their limit.
         cut: how many of these the reader gave up on, which are equal as far as they go.
         near_ties: of how many they differ first where two tokens are as good as equal.
         largest_gap: of the two best logits there, the largest.
@@ -62,6 +63,7 @@ class Verification:
     reader: str
     questions: int
     equal: int
+    ended: int
     cut: int
     near_ties: int
     largest_gap: float
@@ -70,8 +72,7 @@ class Verification:
     @property
     def loss_difference(self) -> float:
         """By what share of the trained model's the exported one's bits per byte are higher."""
-        own, exported = self.bits_per_byte
-        return exported / own - 1
+        return _compare_losses(*self.bits_per_byte)
 
 
 class NotVerified(MedftError):
@@ -85,7 +86,7 @@ def verify(
 
     Args:
         model: as the run has it.
-        exported: a network of transformers with the weights that the export holds, read back.
+        exported: a network of transformers with the weights and the end token that the export holds, read back.
         questions: with expected answers.
 
     Raises:
@@ -93,17 +94,21 @@ def verify(
     """
     encoded = encode_examples(questions, model.tokenizer, model.config.dataset.prompt)
     losses = tuple(_measure_loss(each, encoded, questions, model) for each in (model.network, exported))
-    result = Verification(reader.name, len(questions), 0, 0, 0, 0.0, (losses[0], losses[1]))
-    if not abs(result.loss_difference) <= limits.loss:
+    if not abs(_compare_losses(*losses)) <= limits.loss:
         raise NotVerified(
             f"the exported weights are others: {losses[1]:.4f} bits per byte on {len(questions)} test questions, and "
             f"{losses[0]:.4f} of the trained model"
         )
-    exported.generation_config = model.network.generation_config  # where our own answers end
+    end, told = model.tokenizer.end_token_id, exported.generation_config
+    if told.eos_token_id != end:  # no answer shows that where all run into their limit
+        raise NotVerified(
+            f"the exported model ends an answer with the token {told.eos_token_id}, and the trained one with {end}"
+        )
     greedy = model.config.generation.model_copy(update={"do_sample": False, "repetition_penalty": 1.0})
+    exported.generation_config = model.network.generation_config
     own = generate(exported, [row.prompt for row in encoded], greedy, None, model.config.seed)
-    end = model.tokenizer.end_token_id
-    equal, cut, gaps = 0, 0, []
+    exported.generation_config = told  # the reader may have the same network, and is to know no more than the export
+    equal, ended, cut, gaps = 0, 0, 0, []
     with progress(f"Asking {reader.name}", len(questions)) as advance:
         for row, mine, question, reply in zip(encoded, own, questions, reader.answer(questions), strict=True):
             advance("", 1)
@@ -117,6 +122,7 @@ def verify(
                 wrote = None if first is None else [*answer, end][first]
             if first is None:
                 equal, cut = equal + 1, cut + reply.is_cut
+                ended += mine.token_ids[-1:] == [end]
                 continue
             gap = _measure_gap(exported, row.prompt + mine.token_ids[:first], wrote)
             if gap > limits.near_tie:
@@ -124,8 +130,13 @@ def verify(
                 raise NotVerified(f"{reader.name} {told}, by {gap:.3f} of a logit (rounding: {limits.near_tie})")
             gaps.append(gap)
     return Verification(
-        reader.name, len(questions), equal, cut, len(gaps), max(gaps, default=0.0), result.bits_per_byte
+        reader.name, len(questions), equal, ended, cut, len(gaps), max(gaps, default=0.0), (losses[0], losses[1])
     )
+
+
+def _compare_losses(own: float, exported: float) -> float:
+    """By what share of the first the second is higher."""
+    return exported / own - 1
 
 
 def _measure_loss(network: Any, encoded: Sequence[Encoded], questions: Sequence[Example], model: TrainedModel) -> float:
@@ -171,8 +182,10 @@ def _find_text_difference(tokenizer: Tokenizer, own: Sequence[int], text: str, i
     the text is cut.
     """
     ids = [each for each in own if each != tokenizer.end_token_id]
-    whole = tokenizer.decode(ids).strip()
-    if whole == text.strip() or (is_cut and whole.startswith(text.strip())):
+    raw = tokenizer.decode(ids)
+    if raw.strip() == text.strip() or (is_cut and raw.startswith(text)):
+        return None
+    if is_cut and text.strip() and raw.strip().startswith(text.strip()):  # of white space alone that says nothing
         return None
     # a token may end within a character
     starts = (tokenizer.decode(ids[:size]).rstrip("\ufffd").strip() for size in range(1, len(ids) + 1))
