@@ -94,6 +94,21 @@ def pickle(folder: Path) -> None:
     torch.save({"transformer.ln_f.weight": Evil()}, folder / "pytorch_model.bin")
 
 
+def lose_a_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["transformer.ln_f.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def add_adapters(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+
+
+def lose_the_tokenizer(folder: Path) -> None:
+    for file in (*folder.glob("tokenizer*"), *folder.glob("vocab*"), *folder.glob("merges*")):
+        file.unlink()
+
+
 def pickle_under_another_name(folder: Path) -> None:
     torch.save({"transformer.ln_f.weight": Evil()}, folder / "model.safetensors")
 
@@ -106,6 +121,9 @@ def pickle_under_another_name(folder: Path) -> None:
         (cut, "cannot be loaded (SafetensorError"),
         (cut_header, "cannot be loaded (SafetensorError"),
         (reshape, "the tensor transformer.ln_f.weight has the shape 17, by config.json it is 16"),
+        (lose_a_weight, "weights are missing, among them transformer.ln_f.weight"),
+        (add_adapters, "has adapters (adapter_config.json) beside its weights; merge them first"),
+        (lose_the_tokenizer, "no tokenizer in it"),
         (pickle, "no weights in safetensors in it; pickled weights are not loaded"),
         (pickle_under_another_name, "cannot be loaded (SafetensorError"),
     ],

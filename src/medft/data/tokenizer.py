@@ -177,6 +177,8 @@ class OwnTokenizer(Tokenizer):
         self.vocab_size = len(self._inner)
         self.has_chat = self._inner.chat_template is not None
         whole, plain = (self._inner("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        if not plain:  # transformers makes an empty one where there are no files
+            raise ModelError(f"{directory}: no tokenizer in it")
         self.beginning = whole[: whole.index(plain[0])]
         self._frames: dict[int, list[list[int]]] = {}  # by the number of turns; to render a template takes a second
 

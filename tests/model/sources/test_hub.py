@@ -4,6 +4,7 @@ import errno
 import json
 import re
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,50 @@ def test_a_download_of_several_files_that_broke_off_is_not_whole(
         resolve(model, tmp_path)
     (folder / max(shards)).touch()
     assert resolve(model, tmp_path) == folder
+
+
+def test_a_cache_without_a_tokenizer_is_asked_for_it(
+    compose: Callable[..., Config], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, folder = compose("model=auto", "model.source=org/tiny").model, home / "snapshots" / FIRST
+    assert resolve(model, tmp_path) == folder
+    for file in (*folder.glob("tokenizer*"), *folder.glob("vocab*"), *folder.glob("merges*")):
+        file.unlink()
+    with pytest.raises(ModelError, match="the hub cannot be reached, and its cache has no tokenizer"):
+        resolve(model, tmp_path)
+    assert resolve(model.model_copy(update={"tokenizer": "gpt2"}), tmp_path) == folder
+
+
+def test_what_comes_from_the_hub_is_neither_a_pickle_nor_code(
+    compose: Callable[..., Config], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def download(*_: object, allow_patterns: list[str], **__: object) -> str:
+        asked.append(allow_patterns)
+        return str(home / "snapshots" / FIRST)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    resolve(compose("model=auto", "model.source=org/tiny").model, tmp_path)
+    files = [
+        "pytorch_model.bin",
+        "modeling_evil.py",
+        "model.pt",
+        "x.pkl",
+        "adapter_config.json",
+        "x.ckpt",
+        "flax.msgpack",
+    ]
+    assert not [file for file in files for pattern in asked[0] if fnmatch(file, pattern)]
+    assert [file for file in ("config.json", "model.safetensors") for pattern in asked[0] if fnmatch(file, pattern)]
+
+
+@pytest.mark.parametrize("broken", ["[]", '{"weight_map": 5}', "{"])
+def test_a_broken_index_is_no_whole_model(broken: str, home: Path) -> None:
+    (home / "snapshots" / FIRST / "model.safetensors.index.json").write_text(broken)
+    assert list(hub.list_cached()) == ["org/tiny"]  # of its other commit
+    (home / "snapshots" / SECOND / "config.json").write_text('{"architectures": 5}')
+    assert list(hub.list_cached()) == []
 
 
 @pytest.mark.parametrize(

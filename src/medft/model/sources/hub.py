@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from medft.errors import ModelError, explain
 
@@ -12,11 +13,12 @@ _FILES = ["config.json", "generation_config.json", "*.safetensors", "*.safetenso
           "*.model"]  # fmt: skip
 
 
-def fetch(name: str, revision: str | None = None, may_download: bool = True) -> Path:
+def fetch(name: str, revision: str | None = None, may_download: bool = True, with_tokenizer: bool = True) -> Path:
     """Download a hub model, unless it is in the hub's cache, and return its folder, which is called by its commit.
 
     Args:
         revision: commit, tag or branch; None = the branch main.
+        with_tokenizer: whether its tokenizer is used.
 
     Raises:
         ModelError: there is no copy and no network, or it `may_download` nothing; or there is no such model.
@@ -27,12 +29,12 @@ def fetch(name: str, revision: str | None = None, may_download: bool = True) -> 
     at = f" model.revision={revision}" if revision else ""
     try:
         cached = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
-        if _is_whole(cached):
+        if _is_whole(cached) and (not with_tokenizer or _has_tokenizer(cached)):
             return cached
     except (LocalEntryNotFoundError, HFValidationError):
         pass
     if not may_download:
-        raise ModelError(f"model.source={name}: it is not in the hub's cache; medft fetch gets it")
+        raise ModelError(f"model.source={name}{at}: it is not in the hub's cache; medft fetch gets it")
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, etag_timeout=10))
     except (HfHubHTTPError, HFValidationError) as error:
@@ -49,21 +51,38 @@ def fetch(name: str, revision: str | None = None, may_download: bool = True) -> 
             f"({type(error).__name__}); give a local directory with model.source=DIR, "
             "or use model=smollm2-135m, which a package index serves"
         ) from None
-    if any(folder.glob("*.safetensors")) and not _is_whole(folder):  # without a network the client takes what there is
+    # without a network the client takes what there is
+    has_tokenizer = not with_tokenizer or _has_tokenizer(folder)
+    if any(folder.glob("*.safetensors")) and not (_is_whole(folder) and has_tokenizer):
+        lacks = "no tokenizer, or the hub itself has none" if _is_whole(folder) else "some of the model's weights only"
         raise ModelError(
-            f"model.source={name}{at}: the hub cannot be reached, and its cache has some of the model's weights only: "
+            f"model.source={name}{at}: the hub cannot be reached, and its cache has {lacks}: "
             "the same command goes on with its download once there is a network"
         )
     return folder
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether all weights are there: a download of several files may have been broken off."""
+    """Whether the config and all weights are there: a download of several files may have been broken off."""
     index = folder / "model.safetensors.index.json"
+    if not (folder / "config.json").is_file():
+        return False
     if index.is_file():
-        weights = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
-        return all((folder / name).is_file() for name in set(weights.values()))
+        weights = _read_object(index).get("weight_map")
+        return isinstance(weights, dict) and all((folder / str(name)).is_file() for name in weights.values())
     return any(folder.glob("*.safetensors"))
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any(next(folder.glob(pattern), None) for pattern in ("tokenizer.json", "vocab.*", "*.model"))
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none: others have written it."""
+    with suppress(OSError, ValueError):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def find_cached(name: str, revision: str | None = None) -> Path | None:
@@ -96,9 +115,6 @@ def list_cached() -> dict[str, int]:
 
 
 def _is_causal_model(folder: Path) -> bool:
-    with suppress(OSError, ValueError):
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        names = config.get("architectures") if isinstance(config, dict) else None
-        is_causal = any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names or ())
-        return is_causal and _is_whole(folder)
-    return False
+    names = _read_object(folder / "config.json").get("architectures")
+    is_causal = isinstance(names, list) and any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+    return is_causal and _is_whole(folder)

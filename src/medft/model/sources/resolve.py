@@ -31,7 +31,8 @@ def resolve(model: ModelConfig, cache: Path, may_download: bool = True) -> Path 
         return gguf.convert(local, model, cache)
     if local and (checkpoint := tensorflow.find_checkpoint(local)):
         return tensorflow.convert(checkpoint, model, cache)
-    return local or _check_files(hub.fetch(model.source, model.revision, may_download))
+    with_tokenizer = model.tokenizer == "own"
+    return local or _check_files(hub.fetch(model.source, model.revision, may_download, with_tokenizer))
 
 
 def find_local(model: ModelConfig) -> Path | None:
@@ -99,4 +100,8 @@ def _check_files(path: Path) -> Path:
     for pattern, what in (("config.json", "config.json"), ("*.safetensors", "weights in safetensors")):
         if not any(path.glob(pattern)):
             raise ModelError(f"model.source={path}: no {what} in it; pickled weights are not loaded")
+    if (path / "adapter_config.json").is_file():  # transformers would load both, and save these alone
+        raise ModelError(
+            f"model.source={path}: has adapters (adapter_config.json) beside its weights; merge them first"
+        )
     return path
