@@ -14,7 +14,7 @@ from medft.errors import InputError
 from medft.runs.local_run import LocalRun
 from medft.runs.open import FinishedRun
 from medft.runs.trained_model import TrainedModel, load_model
-from medft.serving.chat import Chat, _read_piped
+from medft.serving.chat import Chat, _read_piped, hold_chat
 from tests.data.test_template import make_tokenizer
 from tests.finished import Finished
 
@@ -190,6 +190,40 @@ def test_questions_come_from_a_pipe(
     monkeypatch.setattr(sys, "stdin", Piped(b""))
     assert main(["chat", f"run={run.config.paths.output}"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_pipe_that_nobody_reads_ends_the_chat(model: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("medft.serving.chat.say", closed)
+    with pytest.raises(BrokenPipeError):
+        Chat(model, "a run").take("What is gout?")
+
+
+def test_ctrl_c_ends_a_chat_with_a_pipe(
+    model: TrainedModel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Iterator[Any]:
+        yield from ()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainedModel, "stream", interrupted)
+    monkeypatch.setattr(sys, "stdin", Piped(b"What is gout?\nWhy?\n"))
+    with pytest.raises(KeyboardInterrupt):
+        hold_chat(model, "a run")
+
+
+def test_a_line_of_a_pipe_that_failed_is_told_by_the_exit_code_and_writes_no_file(
+    model: TrainedModel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for lines, code in ((b"What is gout?\n/save x.md\nWhy?\n", 1), (b"What is gout?\nWhy?\n", 0)):
+        monkeypatch.setattr(sys, "stdin", Piped(lines))
+        assert hold_chat(model, "a run") == code
+        out, err = capsys.readouterr()
+        assert out.startswith(model.answer("What is gout?"))
+        assert ("error: /save is for the terminal" in err) == bool(code)
+    assert not (tmp_path / "x.md").exists()
 
 
 def test_a_run_that_has_written_no_answers_asks_how_long_they_may_be(model: TrainedModel) -> None:

@@ -13,11 +13,10 @@ def chat(arguments: Arguments) -> int:
     run = open_run(arguments.values["run"], arguments.overrides)
     quieten()
     from medft.runs.trained_model import load_model  # imports torch: not before the run is found
-    from medft.serving.chat import Chat, hold_chat
+    from medft.serving.chat import hold_chat
 
     quieten_loggers()
-    hold_chat(Chat(load_model(run), run.describe()))
-    return 0
+    return hold_chat(load_model(run), run.describe())
 
 
 def serve(arguments: Arguments) -> int:

@@ -43,10 +43,17 @@ class Chat:
 
     Args:
         title: of the run, for the file of `/save`.
+        at_terminal: whether a person types; else lines come from a pipe.
+
+    Attributes:
+        exchanges: what was said so far.
+        failed: how many lines ended with an error.
     """
 
-    def __init__(self, model: TrainedModel, title: str) -> None:
+    def __init__(self, model: TrainedModel, title: str, at_terminal: bool = True) -> None:
         check_length(model.config.generation)
+        self.failed = 0
+        self._at_terminal = at_terminal
         self.exchanges: list[Exchange] = []
         self.generation: GenerationConfig = model.config.generation
         self._model, self._title = model, title
@@ -80,7 +87,10 @@ class Chat:
                 raise InputError(f"no command {name}; there are {', '.join(self._commands)}, /quit")
             elif line:
                 self._ask(line)
+        except BrokenPipeError:  # nobody reads the answers any more
+            raise
         except Exception as error:  # what was said so far can still be saved
+            self.failed += 1
             note(f"error: {describe(error)}")
         return True
 
@@ -97,6 +107,8 @@ class Chat:
                     say(last.text[len(shown) :], end="")
                     shown = last.text
         except KeyboardInterrupt:
+            if not self._at_terminal:
+                raise
             remark = "stopped"
         say("")
         if last:
@@ -138,6 +150,8 @@ class Chat:
         note("  ".join(f"{key}={_show(value)}" for key, value in self.generation.model_dump().items()))
 
     def _save(self, rest: str) -> None:
+        if not self._at_terminal:  # a file of questions may be somebody else's
+            raise InputError("/save is for the terminal; answers that are piped go to a file with > FILE")
         if not rest:
             raise InputError("name a file: /save FILE")
         if not self.exchanges:
@@ -161,10 +175,15 @@ class Chat:
         note("what was said so far is forgotten")
 
 
-def hold_chat(chat: Chat) -> None:
-    """Take lines from the terminal, or from what is piped in, until they end."""
-    chat.introduce()
+def hold_chat(model: TrainedModel, title: str) -> int:
+    """Take lines from the terminal, or from what is piped in, until they end; returns the exit code.
+
+    Args:
+        title: of the run.
+    """
     at_terminal = sys.stdin.isatty()
+    chat = Chat(model, title, at_terminal)
+    chat.introduce()
     if at_terminal:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - `input` edits lines and remembers them with it
@@ -179,9 +198,10 @@ def hold_chat(chat: Chat) -> None:
         except EOFError:
             if at_terminal:
                 note("")
-            return
+            break
         if not chat.take(line.encode(errors="replace").decode()):
-            return
+            break
+    return int(bool(chat.failed) and not at_terminal)
 
 
 def _read_piped() -> str:
