@@ -104,7 +104,7 @@ def test_a_pair_is_dealt_until_it_is_marked_and_a_second_mark_replaces_the_first
     book.close()
     again = open_book(made)  # the server, started again
     assert again.deal("Ana") is None
-    with pytest.raises(InputError, match="dealt before the server was started again"):
+    with pytest.raises(InputError, match="this pair is no longer known"):
         again.mark(first.token, "Ana", "left")
     again.close()
 

@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ pytest.importorskip("starlette", reason="medft serve needs starlette")
 from starlette.testclient import TestClient
 
 from medft.serving.guard import list_host_names
-from medft.serving.server import Talk, _bind, load_talk, make_app
+from medft.serving.server import Talk, _bind, load_talk, make_app, serve_run
 
 HERE = "http://127.0.0.1:7860"
 OWN = {"origin": HERE}
@@ -74,7 +75,7 @@ def test_both_answers_come_in_pieces_and_as_the_models_write_them(client: TestCl
         ("/ask", {"question": "a" * 100_001}, "more than 100,000 bytes"),
         ("/pair", {"who": " "}, "say who you are"),
         ("/pair", {"who": "a\x00b"}, "say who you are"),
-        ("/mark", {"who": "Ana", "token": "?", "better": "left"}, "this pair was dealt before"),
+        ("/mark", {"who": "Ana", "token": "?", "better": "left"}, "this pair is no longer known"),
     ],
 )
 def test_what_is_asked_wrong_is_said(path: str, asked: Any, told: str, client: TestClient) -> None:
@@ -97,7 +98,52 @@ def test_another_name_for_this_machine_is_refused(host: str, talk: Talk) -> None
     assert client.post("/pair", json={"who": "Ana"}, headers=rebound).status_code == 400
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost:7860", ""])
+@pytest.mark.parametrize(
+    ("served", "host"),
+    [("::1", "[::1]:7860"), ("127.0.0.1", "LOCALHOST:7860"), ("0.0.0.0", f"{socket.gethostname()}:7860")],
+)
+def test_the_address_that_was_printed_is_answered(served: str, host: str, talk: Talk) -> None:
+    client = TestClient(make_app(talk, list_host_names(served)), base_url=HERE)
+    assert client.get("/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "told"), [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", f"http://{socket.gethostname()}:"), ("::", None)]
+)
+def test_the_address_is_one_to_open(
+    host: str, told: str | None, run: FinishedRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = SimpleNamespace(run=lambda **_: None)
+    monkeypatch.setattr(
+        "medft.serving.server.uvicorn", SimpleNamespace(Server=lambda _: served, Config=lambda *_, **__: 0)
+    )
+    monkeypatch.setattr("medft.serving.server.load_talk", lambda _: None)
+    monkeypatch.setattr("medft.serving.server.make_app", lambda *_: None)
+    try:
+        serve_run(run, host, 0)
+    except InputError:  # a machine without IPv6
+        assert host == "::"
+        return
+    out, err = capsys.readouterr()
+    assert (told or f"http://{socket.gethostname()}:") in out
+    assert ("there is no password: who reaches this machine can ask" in err) == (host != "127.0.0.1")
+
+
+def test_sampled_answers_are_those_of_the_chat(client: TestClient, talk: Talk) -> None:
+    sampled = {"do_sample": True, "temperature": 1.5, "max_new_tokens": 6}
+    generation = talk.models["after"].config.generation.model_copy(update=sampled)
+    own = []
+    for number in range(2):
+        *_, last = talk.models["after"].stream("What is gout?", "", generation, (), number)
+        own.append(last.text)
+    told = [ask(client, settings=sampled)[-2:] for _ in range(2)]
+    assert [event["text"] for events in told for event in events if event["side"] == "after"] == own
+    assert own[0] != own[1]
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://[", "http://evil.example", "null", "http://127.0.0.1:1", "http://localhost:7860", ""]
+)
 def test_no_other_page_may_ask(origin: str, talk: Talk) -> None:
     client = TestClient(make_app(talk, HOSTS), base_url=HERE, headers={"origin": origin})
     for path in ("/ask", "/pair", "/mark"):

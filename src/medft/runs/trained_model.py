@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from transformers import PreTrainedModel
 
-from medft.config.schema import Config, GenerationConfig
+from medft.config.schema import Config, GenerationConfig, ModelConfig
 from medft.console import warn
 from medft.data.encode import decode_answer, encode_prompts
 from medft.data.example import Example
@@ -16,9 +16,9 @@ from medft.errors import InputError, ModelError
 from medft.evaluation.generation import generate
 from medft.evaluation.streaming import Written, stream_answer
 from medft.model.build import build_model, get_context_length
-from medft.model.sources.resolve import digest_local, resolve
+from medft.model.sources.resolve import NOT_PINNED, digest_local, resolve
 from medft.runs.open import FinishedRun
-from medft.runs.state import COMMAND, FINISHED, PARENT, WEIGHTS
+from medft.runs.state import COMMAND, COMMIT, FINISHED, PARENT, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,15 @@ def load_untrained(run: FinishedRun) -> TrainedModel:
     known = run.stored.state.tags.get(WEIGHTS)
     if known and digest_local(model) != known:
         raise ModelError(f"model.source={model.source}: other weights lie there now than the run started from")
-    directory = resolve(model, config.paths.cache, may_download=False)
+    directory = resolve(pin_model(run), config.paths.cache, may_download=False)
     tokenizer = load_tokenizer(model, directory)
     return TrainedModel(build_model(model, directory, tokenizer, config.seed), tokenizer, config)
+
+
+def pin_model(run: FinishedRun) -> ModelConfig:
+    """The model that a run started from: of the hub the commit that it had, since its branch may have moved on."""
+    model, commit = run.config.model, run.stored.state.tags.get(COMMIT, NOT_PINNED)
+    return model if commit == NOT_PINNED else model.model_copy(update={"revision": commit})
 
 
 def check_length(generation: GenerationConfig) -> None:

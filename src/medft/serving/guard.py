@@ -1,8 +1,8 @@
 """Who may ask the server: pages of its own, under a name of this machine."""
 
 import socket
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+from collections.abc import Collection, Mapping
+from urllib.parse import SplitResult, urlsplit
 
 import psutil
 from starlette.datastructures import Headers, MutableHeaders
@@ -50,20 +50,30 @@ class SecureHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-class SameOrigin:
-    """Refuses a POST of any other page: browsers say where it comes from."""
+class OwnPages:
+    """Refuses what is asked under another name, and a POST of any other page: browsers say where it comes from."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on what may be asked."""
-        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD") and not _is_own(Headers(scope=scope)):
-            refusal = JSONResponse({"error": "only the page of this server may ask"}, 403)
+        if scope["type"] == "http" and (refusal := self._refuse(scope["method"], Headers(scope=scope))):
             await refusal(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
+    def _refuse(self, method: str, headers: Mapping[str, str]) -> JSONResponse | None:
+        host = headers.get("host", "")
+        if _split(f"//{host}").hostname not in self._hosts:
+            return JSONResponse({"error": f"this server has another name than {host or 'none'}"}, 400)
+        if method not in ("GET", "HEAD") and _split(headers.get("origin", "")).netloc != host:
+            return JSONResponse({"error": "only the page of this server may ask"}, 403)
+        return None
 
-def _is_own(headers: Mapping[str, str]) -> bool:
-    return bool(headers.get("host")) and urlsplit(headers.get("origin", "")).netloc == headers["host"]
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # a bracket that is not closed
+        return urlsplit("")

@@ -90,7 +90,9 @@ class MarkBook:
         """
         who, pair = check_name(who), self._dealt.get(token)
         if pair is None:
-            raise InputError("this pair was dealt before the server was started again: take another one")
+            raise InputError(
+                "this pair is no longer known (the server was started again, or it is old): take another one"
+            )
         if better not in PLACES:
             raise InputError(f"better={better}: must be one of {', '.join(PLACES)}")
         is_after = (better == "left") == (pair.left == "after")

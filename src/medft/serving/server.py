@@ -16,7 +16,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -27,12 +26,12 @@ from medft.config.schema import GenerationConfig
 from medft.console import note, say, warn
 from medft.errors import InputError, MedftError, ModelError, describe
 from medft.evaluation.predictions import Prediction
-from medft.loopback import is_loopback
+from medft.loopback import EVERYWHERE, is_loopback
 from medft.report.talk_page import read_asset, render_talk
 from medft.runs.open import FinishedRun, open_for_writing
 from medft.runs.record import read_predictions
 from medft.runs.trained_model import TrainedModel, change_settings, check_length, load_model, load_untrained
-from medft.serving.guard import SameOrigin, SecureHeaders, list_host_names
+from medft.serving.guard import OwnPages, SecureHeaders, list_host_names
 from medft.serving.marking import MarkBook
 from medft.serving.writing import Line, write_side_by_side
 
@@ -65,7 +64,8 @@ def serve_run(run: FinishedRun, host: str, port: int) -> None:
     """
     check_length(run.config.generation)
     with contextlib.closing(_bind(host, port)) as bound:
-        address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
+        name = socket.gethostname() if host in EVERYWHERE else host
+        address = f"http://{f'[{name}]' if ':' in name else name}:{bound.getsockname()[1]}"
         talk = load_talk(run)
         if not is_loopback(host):
             warn(f"host={host}: there is no password: who reaches this machine can ask the model, and mark answers")
@@ -98,7 +98,7 @@ def load_talk(run: FinishedRun) -> Talk:
         local = open_for_writing(run)
         questions = read_predictions(local)
         marks = MarkBook(local, run.config, questions)
-    except InputError as error:
+    except MedftError as error:
         missing["marks"] = str(error)
     return Talk(run.describe(), models, missing, questions[:_QUESTIONS], marks)
 
@@ -123,11 +123,7 @@ def make_app(talk: Talk, hosts: set[str]) -> Starlette:
             Route("/pair", site.deal, methods=["POST"]),
             Route("/mark", site.mark, methods=["POST"]),
         ],
-        middleware=[
-            Middleware(SecureHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts), www_redirect=False),
-            Middleware(SameOrigin),
-        ],
+        middleware=[Middleware(SecureHeaders), Middleware(OwnPages, hosts=hosts)],
         exception_handlers={MedftError: _explain},
         lifespan=close_marks,
     )
@@ -174,8 +170,8 @@ class _Site:
         if self._line.is_full:
             return JSONResponse({"error": "too many are waiting: ask again in a minute"}, 503)
         generation = change_settings(self._settings, settings)
-        self._asked += 1
-        return _Stream(self._write(question, given, generation, self._asked), media_type="application/x-ndjson")
+        number, self._asked = self._asked, self._asked + 1
+        return _Stream(self._write(question, given, generation, number), media_type="application/x-ndjson")
 
     async def _write(self, question: str, given: str, generation: GenerationConfig, number: int) -> AsyncIterator[str]:
         place = self._line.join()

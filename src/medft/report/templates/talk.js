@@ -5,16 +5,15 @@ const find = (selector) => document.querySelector(selector);
 
 async function post(path, content, signal) {
   const headers = { "Content-Type": "application/json" };
-  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(content), signal });
+  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(content), signal }).catch((error) => {
+    if (error.name === "AbortError") throw error;
+    throw new Error("the server cannot be reached: is medft serve still running?");
+  });
   if (!answer.ok) {
     const told = await answer.json().catch(() => ({}));
     throw new Error(told.error || `the server answers ${answer.status}`);
   }
   return answer;
-}
-
-function describe(error) {
-  return error instanceof TypeError ? "the server cannot be reached: is medft serve still running?" : error.message;
 }
 
 // Asking
@@ -97,7 +96,7 @@ async function ask(event) {
     await readLines(await post("ask", asked, writing.signal));
     find("#status").textContent = "";
   } catch (error) {
-    find("#status").textContent = error.name === "AbortError" ? "stopped" : describe(error);
+    find("#status").textContent = error.name === "AbortError" ? "stopped" : error.message;
   }
   document.querySelectorAll("#answers .text").forEach((each) => each.classList.remove("writing"));
   find("#send").disabled = false;
@@ -151,14 +150,15 @@ async function nextPair() {
 }
 
 async function mark(better) {
+  const pair = shown[place]; // another name may be typed meanwhile, which begins anew
   const buttons = document.querySelectorAll("#pair button");
   buttons.forEach((button) => { button.disabled = true; });
   try {
-    tellCount(await (await post("mark", { token: shown[place].token, who: find("#who").value, better })).json());
-    shown[place].better = better;
-    await nextPair();
+    tellCount(await (await post("mark", { token: pair.token, who: find("#who").value, better })).json());
+    pair.better = better;
+    if (pair === shown[place]) await nextPair();
   } catch (error) {
-    find("#mark-status").textContent = describe(error);
+    find("#mark-status").textContent = error.message;
   }
   buttons.forEach((button) => { button.disabled = false; });
   find("#back").disabled = place <= 0;
@@ -171,7 +171,7 @@ async function begin() {
   try {
     await nextPair();
   } catch (error) {
-    find("#mark-status").textContent = describe(error);
+    find("#mark-status").textContent = error.message;
   }
 }
 
