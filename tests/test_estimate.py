@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from medft import estimate as room
 from medft.cli.main import main
+from medft.comparison.settings import foretell_spread
+from medft.comparison.significance import LEVEL
 from medft.config.schema import Config
 from medft.estimate import _simulate, _Writing, estimate
 from medft.runs.index import RunIndex
@@ -92,6 +94,13 @@ def test_what_seeds_and_questions_could_show_is_said_and_a_seed_needs_no_probe_o
     assert probed == [64, 128, 64, 128]
     assert main(["plan", *settings, "dataset.max_length=64"]) == 0
     assert "one seed: differences between settings cannot be shown" in " ".join(capsys.readouterr().out.split())
+    assert main(["plan", "-m", *settings, "dataset.max_length=32,48,64", "seed=1,2"]) == 0
+    [three] = re.findall(r"a difference of ([\d.]+), .* between two of 3", " ".join(capsys.readouterr().out.split()))
+    foretold = foretell_spread((4,) * 12, 2, 3)
+    assert float(three) == pytest.approx(float(foretold.list_detectable(LEVEL / 2)[0]), rel=0.05)
+    monkeypatch.setattr(room, "estimate", lambda _: room.Estimate(2e9, 3e8, 1.0, 1.0, 1.0, 0.0, group_sizes=(48,)))
+    assert main(["plan", "-m", *settings, "dataset.max_length=64", "seed=1,2"]) == 0
+    assert "one test group, 2 seeds: differences between settings cannot" in " ".join(capsys.readouterr().out.split())
 
 
 def test_each_job_has_a_line_and_nothing_is_logged(

@@ -104,6 +104,7 @@ MISTAKES = {
     "dataset=alpaca dataset.path=users.csv dataset.reader.hub_split=test": "dataset.reader.hub_split=test: only hub:",
     "dataset=alpaca dataset.path=users.csv dataset.reader.sheet=A": "dataset.reader.sheet=A: users.csv has none",
     "dataset=alpaca dataset.path=users.csv dataset.reader.columns.output=answr": "users.csv:2: no column 'answr'",
+    "model=smollm2-135m model.shape.n_layer=1": "model.shape.n_layer: what is chosen has no such key; model=",
     "dataset.reader.columns.output=answer": "dataset.reader.columns.output: what is chosen has no such key; "
     "dataset=alpaca has",
     "dataset=sample dataset.size=211": "dataset.size=211: dataset=sample has 210 rows, all of which dataset.size=null "
@@ -167,6 +168,16 @@ def test_cfg_shows_the_config_only_if_it_is_right(typed: Typed) -> None:
     code, out, _ = typed("train", "--cfg", "job", "dataset.size=7")
     assert code == 0
     assert "  size: 7\n" in out
+    for line in ("dataset.size=1100 --cfg job model=gpt2", "--help dataset.size=1100"):
+        code, out, err = typed("train", *line.split())
+        assert code == 0, err
+        assert "name: medquad\n" in out, "as it would be run"
+    code, out, err = typed("train", "-m", "seed=1,2", "--help")
+    assert code == 0 and "name: sample\n" in out
+    code, out, err = typed("train", "-m", "seed=1,2", "--cfg", "job")
+    assert (code, out) == (2, "") and "--cfg job prints the config of one run: leave out -m" in err
+    code, out, err = typed("train", "resume=last", "--cfg", "job")
+    assert (code, out) == (2, "") and "resume=last: it goes on as it was" in err
     code, out, err = typed("train", "--cfg", "job", "dataset.size=-1")
     assert (code, out, err.count("\n")) == (2, "", 1)
 
@@ -296,6 +307,7 @@ def test_a_run_is_asked_by_any_of_its_names(
     finished: Callable[..., Finished], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = finished().copied_to(tmp_path)
+    capsys.readouterr()  # whoever asks for it first has it made
     answers = set()
     for name in ("last", run.run_id[:6], run.run_id):
         assert main(["ask", f"run={name}", "What is gout?", "generation.max_new_tokens=3"]) == 0

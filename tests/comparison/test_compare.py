@@ -2,17 +2,20 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from medft.comparison.compare import Options, compare
-from medft.comparison.metrics import find_front
+from medft.comparison.compare import Options, _find_front, compare
+from medft.comparison.metrics import collect_metrics, find_front
 from medft.comparison.settings import estimate_spread, tabulate_groups
+from medft.comparison.significance import Comparer
+from medft.comparison.variants import make_variants
 from medft.errors import InputError
 from medft.metrics.registry import METRICS
-from medft.metrics.statistics import Ratio, compute_smallest_p
+from medft.metrics.statistics import Difference, Ratio, compute_smallest_p
 from tests.comparison.helpers import row, run, runs_of, verdicts
 
 MEASURED = [name for name, metric in METRICS.items() if not metric.function_of and metric.is_installed]
@@ -112,6 +115,39 @@ def test_where_all_agree_nothing_is_shown() -> None:
         assert any("not shown to be as good as" in note for note in comparison.notes)
 
 
+def test_where_all_agree_on_a_difference_the_groups_are_still_few() -> None:
+    """Every answer of one setting is right, none of the other; but two groups are two."""
+    for seeds in (1, 2):
+        runs = [
+            run([row(place, name, measured={"exact_match": right}) for place, name in enumerate("aabb")],
+                seed, params={"dataset.max_length": str(length)})
+            for length, right in ((64, 0.0), (128, 1.0)) for seed in range(1, seeds + 1)
+        ]  # fmt: skip
+        result = compare(runs, Options(metric="exact_match")).results["exact_match"]["max_length=128"]
+        assert (result.p, result.is_finding) == (0.5, False)
+        assert result.difference and result.difference.low is not None and result.difference.low < 0.2
+
+
+def test_a_leaking_variant_is_not_called_as_good() -> None:
+    def seeds(wobble: float) -> list[list[float]]:
+        return [[50 + luck + wobble * (-1) ** place for place in range(40)] for luck in (0.0, 0.02, 0.01)]
+
+    names = [str(place) for place in range(40)]
+    leaking = runs_of(256, seeds(0.2), names, tags={"leaking": "true"})
+    runs = runs_of(64, seeds(0), names) + runs_of(128, seeds(0.1), names) + leaking
+    notes = " ".join(compare(runs, Options(metric="loss", margin=0.1)).notes)
+    assert "max_length=128: as good as" in notes and "max_length=256" not in notes
+
+
+def test_a_leak_tells_nothing_of_the_luck_of_seeds() -> None:
+    lengths = (64, 128, 256)
+    runs = [each for length in lengths for each in runs_of(length, ONE, DOCUMENTS)]
+    runs += runs_of(512, TWO, DOCUMENTS, tags={"leaking": "true"})
+    variants, _ = make_variants(runs, False, ())
+    comparer = Comparer(variants, collect_metrics(variants)[0]["loss"])
+    assert comparer._pool_seeds(frozenset("12"))[0] == [f"max_length={length}" for length in lengths]
+
+
 def test_runs_of_other_code_are_pointed_out() -> None:
     runs = two_variants()
     tagged = [replace(each, tags=each.tags | {"code": "12"[place > 1], "git.commit": "ab"[place > 1] * 40})
@@ -153,7 +189,8 @@ def test_with_one_seed_the_models_are_compared() -> None:
     assert other.difference is not None and other.difference.value == pytest.approx(-8 / 30), "over the seed of both"
     assert "nothing here can be called different" in comparison.notes[-1], "so no difference would be found"
     assert comparison.warnings == [
-        "variants have different seeds: a value is over all of its own, a difference over those that both have"
+        "variants have different seeds: a value is over all of its own, a difference over those that both have (with "
+        "none in common over all)"
     ]
     apart = compare([two_variants()[0], two_variants()[3]], Options(metric="loss"))
     assert apart.warnings == comparison.warnings, "one seed each, and not the same"
@@ -162,8 +199,11 @@ def test_with_one_seed_the_models_are_compared() -> None:
 
 
 def test_what_a_seed_does_to_all_variants_is_no_difference() -> None:
-    """Three variants that differ by a constant, of seeds that lie far apart."""
-    shifted = [[[nats + shift + luck for nats in ONE[0]] for luck in (0, 9)] for shift in (0, -1, 1)]
+    """Three variants that differ by nearly the same everywhere, of seeds that lie far apart."""
+    shifted = [
+        [[nats + shift * (1 + place / 1e5) + luck for place, nats in enumerate(ONE[0])] for luck in (0, 9)]
+        for shift in (0, -1, 1)
+    ]
     runs = [
         each for length, own in zip((64, 128, 256), shifted, strict=True) for each in runs_of(length, own, DOCUMENTS)
     ]
@@ -172,7 +212,7 @@ def test_what_a_seed_does_to_all_variants_is_no_difference() -> None:
         result = comparison.result("loss", variant)
         assert result is not None and result.difference is not None and result.p is not None
         assert result.p < 1e-6
-        assert result.difference.low == pytest.approx(result.difference.high)
+        assert result.difference.low == pytest.approx(result.difference.high, rel=1e-3)
     first = comparison.result("loss", comparison.trained[0])
     assert first is not None and first.value.low is not None
     assert first.value.value - first.value.low > 0.9, "the interval of a setting includes its seeds"
@@ -319,6 +359,9 @@ def test_what_training_nearly_has_of_the_test_is_said() -> None:
     runs = runs_of(64, ONE, DOCUMENTS, audit=audit(0, 0)) + runs_of(128, TWO, DOCUMENTS, audit=audit(3, 1))
     comparison = compare(runs, Options())
     assert [variant.overlap for variant in comparison.trained] == [0, 4]
+    runs[-1] = replace(runs[-1], audit=audit(1, 0))  # seeds draw other rows
+    assert compare(runs, Options()).trained[1].overlap == 4
+    runs[-1] = replace(runs[-1], audit=audit(3, 1))
     [told] = [warning for warning in comparison.warnings if "nearly are" in warning]
     assert "max_length=128 (4);" in told and "dataset.dedup=near takes duplicates away" in told
     assert "max_length=64" not in told
@@ -355,6 +398,37 @@ def test_the_front_is_of_what_is_shown_to_be_worth_its_cost() -> None:
     assert find_front(costs, lambda *_: False) == ["cheap"]
     assert find_front({"one": 1.0, "two": 1.0}, lambda *_: False) == ["one", "two"]
     assert find_front({}, is_better) == []
+
+
+@pytest.mark.parametrize(("p", "bought"), [(0.03, False), (0.02, True)])
+def test_the_front_is_corrected_for_how_many_are_compared(
+    p: float, bought: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three beside the reference, each is compared with two others."""
+    found = (Difference(-1.0, -2.0, -0.1, p), "settings", None)
+    monkeypatch.setattr("medft.comparison.compare.Comparer", lambda *_: SimpleNamespace(compare=lambda *_: found))
+    runs = [each for length in (64, 128, 256, 512) for each in runs_of(length, ONE, DOCUMENTS)]
+    variants, _ = make_variants(runs, False, ())
+    ratios = collect_metrics(variants)[0]["loss"]
+    _, front, _, kinds = _find_front(variants[1:], variants[0], ratios, {}, "loss")  # the reference has diverged
+    assert (len(front), kinds) == (3 if bought else 1, {"settings"})
+
+
+def test_a_front_of_trained_models_is_called_so() -> None:
+    """Two variants without a seed in common, each of which shares two with the reference."""
+    names = [str(place) for place in range(16)]
+
+    def of(length: int, shift: float, seeds: int) -> list:
+        nats = [[50 + place % 3 + shift * (1 + place / 99) + seed / 9 for place in range(16)] for seed in range(seeds)]
+        return runs_of(length, nats, names)
+
+    runs = of(64, 0, 4)
+    for length, shift, first in ((128, -1, 1), (256, -9, 3)):
+        own = of(length, shift, 2)
+        runs += [replace(each, params={**each.params, "seed": str(seed)}) for seed, each in enumerate(own, first)]
+    comparison = compare(runs, Options(metric="loss", with_baseline=False))
+    kinds = {each.kind for each in comparison.results["loss"].values() if each.difference}
+    assert (kinds, comparison.front_kinds) == ({"settings"}, {"settings", "models"})
 
 
 def test_the_front_is_of_operations_where_all_have_counted_them() -> None:

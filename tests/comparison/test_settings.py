@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import t
 
 from medft.comparison.settings import (
+    GROUP_SPREAD,
+    SEED_SPREAD,
     Pool,
     Spread,
     count_pooled_df,
@@ -175,6 +177,13 @@ def test_the_smallest_detectable_difference_is_found_four_times_in_five() -> Non
     power = (estimate_spread(differences, SHARES).compute_p(differences.sum(-1).mean(-1)) < 0.05).mean()
     print(f"power at {effect:.4f}: {power:.3f}")
     assert power == pytest.approx(0.8, abs=0.07)
+
+
+def test_a_sweep_may_expect_what_two_settings_vary_by() -> None:
+    """Each of the two has seeds of its own; of equal groups the variance is that of one over their number."""
+    spread = foretell_spread([1] * 16, 4, 2)
+    assert float(spread.seeds) == pytest.approx(2 * SEED_SPREAD**2 / 4)
+    assert float(spread.groups) == pytest.approx(GROUP_SPREAD**2 / 16)
 
 
 def test_more_seeds_and_more_questions_show_more() -> None:

@@ -1,11 +1,15 @@
 """Holm's correction: the worked example, its bounds, and what it promises."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medft.comparison.significance import correct_holm
+from medft.comparison.settings import Spread
+from medft.comparison.significance import Result, compare_within, correct_holm, estimate_detectable
+from medft.metrics.statistics import Difference, Estimate
 
 
 def test_by_hand() -> None:
@@ -25,6 +29,27 @@ def test_it_keeps_the_order_and_never_takes_less_than_bonferroni_allows(p_values
         assert plain <= adjusted <= min(1.0, len(p_values) * plain) + 1e-12
     order = np.argsort(p_values, kind="stable")
     assert (np.diff(np.asarray(corrected)[order]) >= 0).all()
+
+
+def make_result(kind: Literal["settings", "models"] = "settings", value: float = 0.0) -> Result:
+    spread = Spread(*map(np.asarray, (0.0001, 0.0001, 0.0, 4.0, 29.0)))
+    difference = Difference(value, value - 0.05, value + 0.05, 0.4)
+    return Result(Estimate(1.0), difference, kind, spread, 0.4, 0.4, (1.0, 1.0), 84, 30)
+
+
+def test_the_more_are_asked_about_the_less_is_called_as_good() -> None:
+    reach = [float(make_result().spread_of_difference.compute_reach(0.1 / count)) for count in (1, 5)]  # type: ignore[union-attr]
+    between = sum(reach) / 2
+    assert compare_within(make_result(), between, True, 1) == "as good"
+    assert compare_within(make_result(), between, True, 5) == ""
+    assert compare_within(make_result(value=-between), between, True, 1) == "not worse"
+    assert compare_within(make_result(value=-between), between, False, 1) == ""
+
+
+def test_the_more_are_compared_the_larger_a_difference_must_be() -> None:
+    found = [estimate_detectable({"a": make_result()}, family) for family in (1, 7)]
+    assert found[0] and found[1] and found[0][0] == "settings"
+    assert all(more > 1.2 * fewer for fewer, more in zip(found[0][1:], found[1][1:], strict=True))  # type: ignore[operator]
 
 
 def test_one_family_in_twenty_has_a_false_finding() -> None:

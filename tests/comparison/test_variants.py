@@ -2,7 +2,7 @@
 
 import pytest
 
-from medft.comparison.variants import Variant, align_questions, find_variant, make_variants
+from medft.comparison.variants import BASELINE, Variant, align_questions, find_variant, make_variants
 from medft.errors import InputError
 from medft.runs.record import RunRecord
 from tests.comparison.helpers import row, run, runs_of
@@ -77,6 +77,11 @@ def test_names_that_collide_get_the_run() -> None:
     one, two = run(ROWS, name="same"), run(ROWS, name="same")
     variants, _ = make_variants([one, two], seeds_apart=True)
     assert [each.name for each in variants] == [f"same ({one.run_id[:8]})", f"same ({two.run_id[:8]})"]
+
+
+def test_a_run_may_be_called_as_the_model_before_fine_tuning() -> None:
+    one = run(ROWS, name=BASELINE)
+    assert [each.name for each in make_variants([one])[0]] == [f"{BASELINE} ({one.run_id[:8]})"]
 
 
 def test_a_reference_is_found_by_name_parts_or_run() -> None:

@@ -70,6 +70,15 @@ def test_jobs_have_a_folder_of_their_own_and_a_command_that_repeats_them_alone(t
     }
 
 
+def test_a_job_of_an_experiment_that_is_a_sweep_is_repeated_as_a_run(tmp_path: Path) -> None:
+    planned = plan(["experiment=loss_on_response", "model=gpt2", "dataset=sample"], multirun=False)
+    jobs = planned.make_jobs("0a1b", tmp_path)
+    assert {job.config.job.command.endswith(" hydra.mode=RUN") for job in jobs} == {True}
+    again = plan(shlex.split(jobs[0].config.job.command)[2:], multirun=False)
+    assert (again.is_sweep, len(again.jobs)) == (False, 1)
+    assert config_hash(again.configs[0].resolved) == config_hash(jobs[0].config.resolved)
+
+
 def test_the_launcher_is_no_part_of_what_a_run_is() -> None:
     one, two = (plan([each], False).configs[0] for each in ("launcher=local", "launcher=ray"))
     assert one.launcher.name != two.launcher.name
@@ -154,6 +163,10 @@ REFUSED = {
     "seed=1,2 launcher=ray launcher.address=host:6379": "launcher=ray: jobs on other machines need a server",
     "trainer.resume_from=x.ckpt": "trainer.resume_from cannot be used in a sweep",
     "dataset.sise=1,2": "dataset.sise: no such key",
+    "seed=range(3,1)": "seed: a sweep over no value; say some, such as seed=1,2,3",
+    "dataset=glob(*)": r"dataset=glob\(\*\): a sweep takes names, not patterns: dataset=A,B",
+    "judge=null": "judge=null: choose one of auto, none, notebook, ollama, openai",
+    "hydra.sweeper.params={seed:3}": "cannot be composed",
 }
 
 

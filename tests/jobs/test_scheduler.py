@@ -1,5 +1,6 @@
 """How jobs are started, watched, ended and stopped, whoever runs them, and what a sweep says meanwhile."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -115,6 +116,23 @@ def test_each_beginning_and_end_is_a_line_with_the_best_so_far(capsys: pytest.Ca
     assert "lr=2: done earlier, test/loss 1.0000;" in lines[3]
     assert lines[3].endswith("best test/loss 1.0000 (lr=2)")
     assert "[3/3] lr=3: KILLED after 5 s: ended by SIGKILL; 0 running, 2 done, 1 failed, 0 waiting" in lines[5]
+
+
+def test_what_is_not_a_number_is_not_the_best(capsys: pytest.CaptureFixture[str]) -> None:
+    with SweepProgress(LABELS, 1, "test/loss", "minimize") as board:
+        for number, value in enumerate((math.nan, 2.0, 1.0)):
+            board.show_start(number)
+            board.show_end(number, Outcome("finished", 1.0, metrics={"test/loss": value}))
+    told = [line.partition("best ")[2] for line in capsys.readouterr().out.splitlines() if ": done" in line]
+    assert told == ["", "test/loss 2.0000 (lr=2)", "test/loss 1.0000 (lr=3)"]
+
+
+def test_the_last_jobs_take_their_time_however_many_could_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with SweepProgress(LABELS[:2], 8, "test/loss", "minimize") as board:
+        board.show_start(0)
+        board.show_start(1)
+        board.show_end(0, Outcome("finished", 800.0))
+    assert "about 13 min 20 s left" in capsys.readouterr().out
 
 
 def test_more_can_be_better(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from medft.metrics.statistics import Estimate, Ratio, compute_sign_flip_p
+from medft.metrics.statistics import Estimate, Ratio, compute_sign_flip_p, compute_smallest_p
 
 # how many data sets are simulated: a hundred find out what is plainly wrong, a thousand what is slightly so
 simulated = pytest.mark.parametrize("data_sets", [100, pytest.param(1_000, marks=pytest.mark.slow)])
@@ -113,6 +113,11 @@ def test_random_flips_agree_with_all_flips() -> None:
     sums = np.random.default_rng(5).normal(0.4, 1, 13)
     exact = compute_sign_flip_p(sums)
     assert compute_sign_flip_p(np.append(sums, 0.0)) == pytest.approx(exact, abs=0.02)  # 14 documents: drawn at random
+
+
+def test_no_p_is_nothing() -> None:
+    """Of so many groups no random flip is as far as what was seen, which is one of them itself."""
+    assert compute_sign_flip_p(np.ones(40)) == compute_smallest_p(40) == 1 / 10_001
 
 
 def test_where_nothing_varies_the_bounds_speak() -> None:

@@ -1,7 +1,7 @@
 """How numbers and tables look."""
 
 from medft.metrics.statistics import Difference, Estimate
-from medft.report.table import Table, format_estimate, format_number, format_p, format_signed
+from medft.report.table import Table, format_cost, format_estimate, format_number, format_p, format_signed
 
 
 def test_an_interval_has_the_decimals_of_its_largest_number() -> None:
@@ -9,6 +9,11 @@ def test_an_interval_has_the_decimals_of_its_largest_number() -> None:
     assert format_estimate(Estimate(9.5, 4.0, 15.04)) == "9.5 [4.0, 15.0]"
     assert format_estimate(Estimate(1.0)) == "1.000"
     assert format_estimate(None) == "-"
+
+
+def test_a_small_cost_is_not_none() -> None:
+    costs = {"a": 0.034, "b": 1.24, "c": 1234.5, "d": 0.0}
+    assert [format_cost(costs, name) for name in "abcde"] == ["0.034", "1.2", "1,234", "0", "-"]
 
 
 def test_a_difference_has_a_sign_and_a_p_value_no_false_digits() -> None:

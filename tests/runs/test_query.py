@@ -69,6 +69,14 @@ def test_last_is_the_newest_finished_sweep_for_a_parent(store: RunStore, capsys:
     assert store.find_parent("last").run_id == parent
     assert capsys.readouterr().err == f"parent=last: sweep {parent} (lengths)\n"
     assert [run.run_id for run in store.find_children("lengths")] == [child]
+    failed = add(store, "one job failed", "FAILED", **{KIND: "sweep"})
+    assert store.find_parent("last").run_id == failed, "the others of it did well"
+
+
+def test_the_last_sweep_of_elsewhere_may_have_failed(store: RunStore) -> None:
+    add_elsewhere(store, "well", 1000, **{KIND: "sweep"})
+    failed = add_elsewhere(store, "one job failed", 2000, "FAILED", **{KIND: "sweep"})
+    assert store.find_parent("last").run_id == failed
 
 
 def test_a_sweep_that_only_mlflow_has_is_read_from_there(store: RunStore) -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from medft import experiment
 from medft.cli.main import main
+from medft.cli.train import train
 from medft.config.schema import Config
 from medft.errors import DamagedFile, InputError
 from medft.evaluation.predictions import read_jsonl
@@ -22,6 +23,7 @@ from medft.runs.resume import claim_run
 from medft.runs.splits import read_splits
 from medft.runs.state import CODE
 from medft.runs.status import RESERVE, close_lost
+from medft.runs.sweeps import open_sweep
 
 STAGES = [
     pytest.param(stage, marks=() if stage == "fit" else pytest.mark.slow)
@@ -204,6 +206,31 @@ def test_the_last_interrupted_run_goes_on_without_its_command(
     assert "this run has finished" in capsys.readouterr().err
     assert main(["train", "resume=last"]) == 2
     assert "no run here was interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("logged", "asked", "typed"),
+    [
+        ("medft train -m seed=1,2", ["paths.root_dir=there"], ["train", "-m", "seed=1,2", "paths.root_dir=there"]),
+        ("medft train -m seed=1,2 paths.root_dir=there", ["paths.root_dir=there"], None),
+        ("medft search search.storage=postgresql://me:***@host/db", [], "its password is not known here; repeat the"),
+    ],
+)
+def test_a_sweep_goes_on_where_it_was(
+    logged: str, asked: list[str], typed: list[str] | str | None, compose: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    sweep = open_sweep(compose(*asked), "identity", Path("sweep").resolve())
+    sweep.begin("mine", ["seed"], logged)
+    sweep.close("KILLED", "")
+    started: list[list[str]] = []
+    monkeypatch.setattr("medft.cli.main.main", lambda words: (started.append(words), 0)[1])
+    if isinstance(typed, str):
+        with pytest.raises(InputError, match=typed):
+            train(["resume=last", *asked])
+        return
+    assert train(["resume=last", *asked]) == 0
+    assert started == [typed or logged.split()[1:]]
 
 
 def test_a_damaged_checkpoint_is_not_used(

@@ -13,7 +13,10 @@ import optuna
 from optuna.trial import TrialState
 
 from medft.config.schema import Config
+from medft.jobs.plan import job_command
 from medft.jobs.process import Outcome
+from medft.jobs.scheduler import INTERRUPTED
+from medft.runs.state import EXIT_CODE
 from medft.runs.sweeps import find_job_run
 from medft.search.plan import plan_search
 from medft.search.run_search import run_search
@@ -106,6 +109,43 @@ def test_an_interrupted_search_goes_on_and_a_finished_one_has_nothing_to_do(
     assert json.loads(tags["search.best.params"]) == min(trials(root), key=lambda trial: trial.value).params
     assert not list(root.rglob("checkpoints"))
     assert search() == (0, []), "nothing is left"
+
+
+def test_a_trial_whose_command_was_interrupted_is_no_failed_one(
+    search: Callable[..., tuple[int, list[str]]], tmp_path: Path
+) -> None:
+    def interrupt(config: Config) -> Outcome:
+        if not config.job.label.startswith("trial=1,"):
+            return finish(config)
+        log_run(config, "KILLED")
+        (config.paths.output / "checkpoints").mkdir()
+        return Outcome("killed", 1.0, INTERRUPTED)
+
+    search("search.trials=2", run=interrupt)
+    assert [trial.state.name for trial in trials(tmp_path / "root")] == ["COMPLETE", "RUNNING"]
+    assert list((tmp_path / "root").rglob("checkpoints")), "it goes on from them"
+    code, started = search("search.trials=2")
+    assert (code, [label.split(",")[0] for label in started]) == (0, ["trial=1"])
+
+
+def test_wrong_input_of_an_earlier_launch_is_not_of_this_one(
+    search: Callable[..., tuple[int, list[str]]], tmp_path: Path
+) -> None:
+    def fail(config: Config) -> Outcome:
+        log_run(config, "FAILED")
+        run = find_job_run(config)
+        assert run
+        run.set_tags({EXIT_CODE: "2"})
+        return Outcome("failed", 1.0, "wrong input")
+
+    assert search("search.trials=1", run=fail)[0] == 2
+    assert search("search.trials=2")[0] == 0
+
+
+def test_the_best_of_an_experiment_that_is_a_sweep_is_trained_alone() -> None:
+    planned = plan_search([*SETTINGS, "experiment=loss_on_response", "model=gpt2-nano", "dataset=sample"])
+    assert planned.in_experiment and not plan_search(SETTINGS).in_experiment
+    assert job_command(planned.own, planned.in_experiment).endswith(" hydra.mode=RUN")
 
 
 def test_a_trial_that_falls_behind_is_given_up_and_one_that_fails_is_replaced(

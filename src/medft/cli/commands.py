@@ -73,7 +73,7 @@ COMMANDS = (
         Option("parent", "PARENT", "all runs of a sweep"),
         Option("filter", "FILTER", "what an MLflow filter finds, such as \"params.`model.name` = 'gpt2'\""),
         Option("to", "FOLDER", _TO),
-        Option("reference", "NAME", "entry, or run, that the others are compared with (default: the sweep's, or the "
+        Option("reference", "NAME", "variant, or run, that the others are compared with (default: the sweep's, or the "
                "first)"),
         _SAME,
         Option("seeds", "apart", "whether runs that differ in nothing but their seed are averaged", "together",
@@ -91,7 +91,7 @@ COMMANDS = (
         Option("parent", "PARENT", "the sweep"),
         Option("experiment", "NAME", "the newest sweep of that name"),
         Option("to", "FOLDER", "default: experiments/<name> of the checkout"),
-        Option("reference", "NAME", "entry that the others are compared with (default: the one that the sweep names)"),
+        Option("reference", "NAME", "variant that the others are compared with (default: the sweep's)"),
         _SAME,
         _MARGIN,
     ), "places", notes="README.md has question, verdict, table, figure and the command that repeats it; results.csv a "

@@ -27,6 +27,7 @@ def compare(arguments: Arguments) -> int:
     from medft.runs.record import RunQuery, load_runs
     from medft.runs.sweeps import SWEEP, read_sweep
 
+    _check_folder(values["to"])
     store = RunStore(compose_config(arguments.overrides))
     parent = store.find_parent(values["parent"]) if values["parent"] else None
     sweep = read_sweep(parent.state) if parent and parent.state.kind == SWEEP else None
@@ -73,6 +74,7 @@ def report(arguments: Arguments) -> int:
     from medft.runs.record import RunQuery, load_runs
     from medft.runs.sweeps import read_sweep
 
+    _check_folder(values["to"])
     store = RunStore(compose_config(arguments.overrides))
     name = values["experiment"]
     parent = store.find_sweep(name) if name else store.find_parent(values["parent"])
@@ -93,11 +95,17 @@ def report(arguments: Arguments) -> int:
     print_comparison(comparison)
     asked = [f"{key}={values[key]}" for key in ("to", "reference", "margin") if values[key]]
     asked += ["questions=shared"] if options.shared_only else []
-    command = command_line("medft report", [f"experiment={sweep.name}", *asked, *arguments.overrides])
+    which = f"experiment={sweep.name}" if name else f"parent={sweep.run_id}"
+    command = command_line("medft report", [which, *asked, *arguments.overrides])
     write_folder(sweep, comparison, left_out, folder, command)
     say(f"read:          {folder / 'README.md'}")
     say(f"results:       {folder}")
     return 0
+
+
+def _check_folder(to: str) -> None:
+    if to and Path(to).expanduser().is_file():
+        raise InputError(f"to={to}: is a file; name a folder")
 
 
 def _read_margin(text: str) -> float | None:

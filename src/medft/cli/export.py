@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from medft.cli.parser import Arguments
-from medft.console import say
+from medft.console import quieten, quieten_loggers, say
 from medft.errors import InputError
 from medft.runs.open import open_run
 from medft.runs.query import PLACES
@@ -25,8 +25,10 @@ def export(arguments: Arguments) -> int:
     if others := [each for each in arguments.overrides if not each.startswith(("generation.", *PLACES))]:
         raise InputError(f"{others[0]}: a model is exported as it was trained; only keys of generation may be others")
     run = open_run(asked["run"], arguments.overrides)
+    quieten()
     from medft.export.export import Options, default_folder, export
 
+    quieten_loggers()
     name = asked["name"] or choose_name(run.stored.state.name, run.stored.run_id)
     if not name.strip("./:"):
         raise InputError(f"name={name}: must have a letter or a digit")

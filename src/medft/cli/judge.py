@@ -3,7 +3,7 @@
 from medft.cli.parser import Arguments
 from medft.config.roles import flatten
 from medft.config.schema import Config
-from medft.console import say
+from medft.console import quieten, quieten_loggers, say
 from medft.errors import InputError, JudgeUnavailable
 from medft.evaluation.judges.base import Judge, judge_of
 from medft.evaluation.judges.none import NoJudge
@@ -46,8 +46,10 @@ def judge(arguments: Arguments) -> int:
 def ask(arguments: Arguments) -> int:
     """Print what the model that a run has trained answers to a question; returns the exit code."""
     run = open_run(arguments.values["run"], arguments.overrides)
+    quieten()
     from medft.runs.trained_model import load_model  # imports torch: not before the run is found
 
+    quieten_loggers()
     say(load_model(run).answer(arguments.words[0]))
     return 0
 

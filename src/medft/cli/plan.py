@@ -85,7 +85,9 @@ def _say_power(group_sizes: Sequence[int], configs: Sequence[Config]) -> None:
     variants = max(2, len(configs) // seeds)
     groups = len(group_sizes)
     if seeds < 2 or groups < 2:
-        say(f"{groups} test groups, one seed: differences between settings cannot be shown; seed=1,2,3 or more can")
+        counted = f"{groups} test groups, one seed" if groups > 1 else f"one test group, {seeds} seeds"
+        remedy = "seed=1,2,3 or more can" if groups > 1 else "a larger dataset.split.test can"
+        say(f"{counted}: differences between settings cannot be shown; {remedy}")
         return
     spread = foretell_spread(group_sizes, seeds, variants)
     as_it_is, by_seeds, by_questions = map(float, spread.list_detectable(LEVEL / (variants - 1)))

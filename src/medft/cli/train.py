@@ -20,7 +20,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
-from medft.config.compose import CHOSEN, choose_larger_data, compose_config, compose_raw, validate
+from medft.config.compose import CHOSEN, choose_larger_data, compose_config, compose_raw, parse_overrides, validate
 from medft.config.environment import list_addresses, reveal
 from medft.config.launchers import JobInfo
 from medft.config.options import BASE, list_options
@@ -30,7 +30,7 @@ from medft.console import note, quieten, quieten_loggers
 from medft.errors import InputError
 from medft.inputs import check_inputs, check_machine, fetch_data
 from medft.jobs.plan import plan
-from medft.secrets import fill_passwords, hide, hide_passwords
+from medft.secrets import fill_passwords, hide, hide_passwords, lacks_password
 
 _SEARCH_HELP = """\
 medft search [search=NAME-or-FILE] [KEY=VALUE ...]
@@ -50,29 +50,35 @@ def train(argv: list[str]) -> int:
     """
     register_resolvers()
     asked, unknown = get_args_parser().parse_known_args(argv)
-    if unknown:
-        key = unknown[0].lstrip("-")
+    if unknown_options := [each for each in unknown if each.startswith("-")]:
+        key = unknown_options[0].lstrip("-")
         raise InputError(
-            f"{unknown[0]}: no such option; settings are KEY=VALUE: {key if '=' in key else f'{key}=VALUE'}"
+            f"{unknown_options[0]}: no such option; settings are KEY=VALUE: {key if '=' in key else f'{key}=VALUE'}"
         )
+    overrides = [*asked.overrides, *unknown]  # argparse takes those on one side of the options only
+    argv = [*overrides, *(each for each in argv if each not in overrides)]
+    if asked.cfg and asked.multirun:
+        raise InputError(f"--cfg {asked.cfg} prints the config of one run: leave out -m, and give each key one value")
     if asked.help:
-        print(hide_passwords(_help(asked.overrides)))
+        print(hide_passwords(_help(overrides)))
         return 0
     if asked.hydra_help or asked.info or asked.shell_completion:
         _show(argv)
         return 0
     if asked.config_name or asked.config_path or asked.experimental_rerun:
         raise InputError("medft composes conf/train.yaml; a file of your own is an experiment: experiment=NAME")
-    overrides = list(asked.overrides)
     if asked.config_dir:
         overrides.append(f"hydra.searchpath=['file://{Path(asked.config_dir).resolve()}']")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
     for each in overrides:
         if each.startswith("resume=") and not each.endswith(("=auto", "=never")):
+            if asked.cfg:
+                raise InputError(f"{each}: it goes on as it was; its folder has the config (config.yaml): medft runs")
             return _resume(each, [other for other in overrides if other != each])
     planned = plan(overrides, asked.multirun)
     if asked.cfg:
-        _show(choose_larger_data(argv) if CHOSEN in planned.configs[0].tracking.tags else argv)
+        is_larger, options = CHOSEN in planned.configs[0].tracking.tags, argv[len(asked.overrides) + len(unknown) :]
+        _show([*(choose_larger_data(overrides) if is_larger else overrides), *options])
         return 0
     check_inputs(planned.configs)
     check_machine(planned.configs)
@@ -106,7 +112,10 @@ def _resume(named: str, overrides: Sequence[str]) -> int:
     if run.state.kind:  # its jobs follow from its command
         from medft.cli.main import main
 
-        return main([fill_passwords(each, addresses) for each in shlex.split(command)[1:]])
+        words = [fill_passwords(each, addresses) for each in shlex.split(command)[1:]]
+        if unknown := next(filter(lacks_password, words), None):
+            raise InputError(f"{unknown}: its password is not known here; repeat the command with it")
+        return main([*words, *(each for each in places if each not in words)])
     logged = {**read_logged(run), "resume": run.run_id}
     config = validate(reveal(logged, addresses), logged)
     return _run(config.as_job(JobInfo(command=command), run.folder))
@@ -150,7 +159,12 @@ def _help(overrides: Sequence[str]) -> str:
         names = list_options(group)
         if names and group not in ("hydra", "search"):
             lines.append(f"  {group:<14} {', '.join(names)}")
-    config = OmegaConf.to_yaml(compose_raw(overrides))
+    single = [each.input_line or "" for each in parse_overrides(overrides) if not each.is_sweep_override()]
+    composed = compose_raw(single)
+    with suppress(InputError):  # what it lacks is no reason to show nothing
+        if CHOSEN in compose_config(single).tracking.tags:
+            composed = compose_raw(choose_larger_data(single))
+    config = OmegaConf.to_yaml(composed)
     return "\n".join([*lines, "", "config, each key explained in the files under conf/:", indent(config, "  ")])
 
 

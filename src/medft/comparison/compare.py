@@ -17,13 +17,14 @@ from medft.comparison.metrics import (
 )
 from medft.comparison.remarks import describe_margin, describe_power, describe_versions, list_warnings
 from medft.comparison.significance import (
+    LEVEL,
     Comparer,
+    Kind,
     Result,
     Results,
     compute_results,
     count_p_values,
     explain_too_few_groups,
-    is_shown_better,
 )
 from medft.comparison.variants import Variant, align_questions, find_variant, make_baseline_variant, make_variants
 from medft.errors import InputError
@@ -97,6 +98,7 @@ class Comparison:
         front_cost: the cost that the front is of; empty where not all variants have counted it.
         front: names of the variants on it, see `find_front`, of those that have a score and saw no test question.
         cheapest: those of them that cost least.
+        front_kinds: what the comparisons that the front follows from are between.
         reliable: by metric that is a judge's score: whether its controls call it reliable.
         warnings, notes: what to know before reading, in sentences.
     """
@@ -110,6 +112,7 @@ class Comparison:
     front_cost: str
     front: list[str]
     cheapest: list[str]
+    front_kinds: set[Kind]
     questions: list[ComparedQuestion]
     reliable: dict[str, bool | None] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -144,9 +147,11 @@ class Comparison:
         """A metric of a variant, where it has it."""
         return self.results.get(metric, {}).get(variant.name)
 
-    def is_better(self, result: Result) -> bool:
-        """Whether a variant's difference in the primary metric is in its favour."""
-        return result.difference is not None and (result.difference.value < 0) == self.lower_is_better
+    def describe_direction(self, result: Result) -> str:
+        """Whether a variant is better or worse than the reference in the primary metric; empty where it is neither."""
+        if result.difference is None or not result.difference.value:
+            return ""
+        return "better" if (result.difference.value < 0) == self.lower_is_better else "worse"
 
 
 def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
@@ -174,7 +179,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
     if diverged:
         warnings.append(f"some of it is not a number, as after a training that diverged: {'; '.join(sorted(diverged))}")
     costs = {variant.name: average_costs(variant) for variant in variants}
-    front_cost, front, cheapest = _find_front(variants, reference, metrics[primary], results[primary], primary)
+    front_cost, front, cheapest, kinds = _find_front(variants, reference, metrics[primary], results[primary], primary)
     fair = [each for each in trained if not each.is_leaking]
     within = describe_margin(fair, reference, results[primary], primary, options.margin) if options.margin else ()
     of_answers = primary in METRICS and METRICS[primary].measure and METRICS[primary].better == "higher"
@@ -190,6 +195,7 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
         front_cost=front_cost,
         front=front,
         cheapest=cheapest,
+        front_kinds=kinds,
         questions=_select_answers(variants, shown_by, [judge.name for judge in judges], options.answers),
         reliable={key: judge.reliability.reliable for judge in judges if (key := f"{JUDGE}{judge.name}") in results},
         warnings=[warning for warning in warnings if warning],
@@ -199,32 +205,39 @@ def compare(runs: Sequence[RunRecord], options: Options) -> Comparison:
 
 def _find_front(
     variants: Sequence[Variant], reference: Variant, ratios: RatiosByVariant, results: Mapping[str, Result], metric: str
-) -> tuple[str, list[str], list[str]]:
-    """The cost, the variants that are worth it, and those of them that cost least; over the seeds that all have, where
-    there are any, since a seed may draw longer rows.
+) -> tuple[str, list[str], list[str], set[Kind]]:
+    """The cost, the variants that are worth it, those of them that cost least, and what was compared to find them; over
+    the seeds that all have, where there are any, since a seed may draw longer rows.
     """
     measured = {name for name, runs in ratios.items() if all(math.isfinite(run.value) for run in runs)}
     fair = {v.name: v for v in variants if v.name in measured and not v.is_leaking and not v.is_baseline}
     if not fair:
-        return "", [], []
+        return "", [], [], set()
     seeds = set.intersection(*({run.seed for run in each.runs} for each in fair.values()))
     costs = {name: average_costs(each, seeds) for name, each in fair.items()}
     counted = next((cost for cost in EXACT_COSTS if all(cost in costs[name] for name in fair)), "")
     if not counted:
-        return "", [], []
-    lower, comparer = is_lower_better(metric), Comparer(variants, ratios)
+        return "", [], [], set()
+    lower, comparer, kinds = is_lower_better(metric), Comparer(variants, ratios), set[Kind]()
 
     def is_better(one: str, other: str) -> bool:
         if reference.name not in (one, other):
-            return is_shown_better(comparer, fair[one], fair[other], lower, len(fair) - 1)
+            found = comparer.compare(fair[one], fair[other])
+            assert found, "both are numbers"
+            difference, kind, _ = found
+            kinds.add(kind)
+            # Bonferroni: each is compared with all others
+            is_shown = difference.p is not None and difference.p * max(1, len(fair) - 1) < LEVEL
+            return is_shown and (difference.value < 0) is lower
         result = results[one if other == reference.name else other]  # there is a verdict on these two
         assert result.difference
-        is_lower = (result.difference.value < 0) is (other == reference.name)
-        return result.is_finding and is_lower is lower
+        kinds.add(result.kind)
+        value = result.difference.value if other == reference.name else -result.difference.value
+        return result.is_finding and (value < 0) is lower
 
     own = {name: costs[name][counted] for name in fair}
     front, least = find_front(own, is_better), min(own.values()) * (1 + AS_CHEAP)
-    return counted, front, [name for name in front if own[name] <= least]
+    return counted, front, [name for name in front if own[name] <= least], kinds
 
 
 def _choose_metrics(metrics: Mapping[str, RatiosByVariant], options: Options) -> dict[str, RatiosByVariant]:

@@ -38,7 +38,8 @@ def list_warnings(variants: Sequence[Variant]) -> list[str]:
         warnings.append(f"trained on different devices ({', '.join(devices)}): seconds and memory do not compare")
     if len({frozenset(run.seed for run in variant.runs) for variant in variants if not variant.is_baseline}) > 1:
         warnings.append(
-            "variants have different seeds: a value is over all of its own, a difference over those that both have"
+            "variants have different seeds: a value is over all of its own, a difference over those that both have "
+            "(with none in common over all)"
         )
     return warnings
 

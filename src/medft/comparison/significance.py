@@ -119,9 +119,8 @@ class Comparer:
         (table, shares), (before, _) = tabulate_groups(runs), tabulate_groups(runs_before)
         spread = estimate_spread(table - before, shares, self._pool_of(seeds, variant, other))
         value, (low, high) = float((table - before).sum(1).mean()), own.bounds
-        if _is_nothing(spread, value):  # a constant; of zeros there may be others elsewhere
-            constant = Difference(value, value, value, 0.0)
-            return constant if abs(value) > _NO_SPREAD else own.subtract(others), "settings", None
+        if _is_nothing(spread, value):  # what does not vary tells nothing of its error; the groups are counted
+            return own.subtract(others), "settings", None
         reach, p = float(spread.compute_reach(LEVEL)), float(spread.compute_p(np.asarray(value)))
         ends = _clip(value - reach, value + reach, (low - high, high - low))
         return Difference(value, *ends, p), "settings", spread
@@ -201,14 +200,6 @@ def correct_holm(p_values: ArrayLike) -> Floats:
     corrected = np.empty_like(values)
     np.put_along_axis(corrected, order, np.minimum(1.0, np.maximum.accumulate(steps, -1)), -1)
     return corrected
-
-
-def is_shown_better(comparer: Comparer, one: Variant, other: Variant, lower_is_better: bool, family: int) -> bool:
-    """Whether one variant is better than another one by a p-value that is a finding among `family` (Bonferroni)."""
-    found = comparer.compare(one, other)
-    if found is None or found[0].p is None or found[0].p * max(1, family) >= LEVEL:
-        return False
-    return (found[0].value < 0) is lower_is_better
 
 
 def compare_within(

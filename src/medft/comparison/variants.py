@@ -120,7 +120,7 @@ def make_variants(
         kept, repeated = _select_newest(members)
         notes += repeated
         variants.append(Variant(label or kept[0].name, tuple(kept), {key: own.get(key, "-") for key in keys}))
-    counts = Counter(each.name for each in variants)
+    counts = Counter([BASELINE, *(each.name for each in variants)])
     return [
         replace(each, name=f"{each.name} ({each.runs[0].run_id[:8]})") if counts[each.name] > 1 else each
         for each in variants

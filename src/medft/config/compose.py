@@ -47,6 +47,9 @@ def compose_raw(overrides: Sequence[str], with_hydra: bool = False) -> DictConfi
             return compose("train", overrides=list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(describe_error(error)) from None
+    except (ValueError, AttributeError, AssertionError) as error:  # Hydra's, of an override that it has not thought of
+        why = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"{' '.join(overrides)[:200]}: cannot be composed ({why[:200]})") from None
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -227,7 +230,7 @@ def describe_error(error: Exception) -> str:
 def _explain_unknown_key(key: str, inner: str) -> str:
     raw = compose_raw([])
     known = list(_keys(raw))
-    if key in known:  # the key exists, what is put into it does not
+    if key in known and inner != key.rpartition(".")[2]:  # the key exists, what is put into it does not
         return f"{key}.{inner}: no such key; where new keys are allowed, +{key}.{inner}=VALUE adds one"
     if choices := list_with_key(key):
         return f"{key}: what is chosen has no such key; {', '.join(choices)} has"
@@ -269,6 +272,8 @@ def _explain_unreadable(override: str) -> str:
 def _check_override(override: Override) -> None:
     """Refuse what Hydra takes and does not do: an option that is none, a folder that is not there."""
     group, value = override.key_or_group, override.value()
+    if value is None and not override.is_delete() and list_options(group):
+        raise InputError(f"{group}=null: choose one of {', '.join(list_options(group))}")
     if value == BASE and (conf_dir() / group / f"{BASE}.yaml").is_file():
         raise InputError(_explain_unknown_option(group, BASE))
     if group == "hydra.searchpath":

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
@@ -39,6 +39,7 @@ from medft.secrets import hide_passwords
 Value = str | int | float | bool | None
 JOB = "job.yaml"
 _SWEEP_KEYS = ("hydra.", "hydra/", "sweep.", "sweep/", "launcher=", "launcher.")
+_ALONE = "hydra.mode=RUN"
 _MAX_LENGTH = 120  # characters of a folder's name
 
 
@@ -102,9 +103,14 @@ def swept_values(overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str
     return {names[key]: hide_passwords(given[key].get_value_element_as_str()) for key in ordered}
 
 
-def job_command(overrides: Sequence[str]) -> str:
-    """The command that runs the job alone."""
-    return command_line("medft train", [each for each in overrides if not each.lstrip("+~").startswith(_SWEEP_KEYS)])
+def job_command(overrides: Sequence[str], in_experiment: bool = False) -> str:
+    """The command that runs the job alone.
+
+    Args:
+        in_experiment: whether it is the experiment's own file that makes a sweep of it.
+    """
+    own = [each for each in overrides if not each.lstrip("+~").startswith(_SWEEP_KEYS)]
+    return command_line("medft train", [*own, *([_ALONE] if in_experiment else [])])
 
 
 def folder_name(label: str) -> str:
@@ -122,6 +128,7 @@ class Plan:
     jobs: list[list[str]]  # the overrides of each
     keys: list[str]  # what is swept, in the order it was given
     fixed: list[str]  # the overrides that all jobs share
+    in_experiment: bool  # whether an experiment's file says that it is a sweep
     configs: list[Config]  # of the jobs; that of a run of its own has its folder
 
     @property
@@ -138,7 +145,12 @@ class Plan:
         jobs = []
         for number, (overrides, config) in enumerate(zip(self.jobs, self.configs, strict=True)):
             values = swept_values(overrides, self.keys)
-            info = JobInfo(parent=parent, label=job_label(values), values=values, command=job_command(overrides))
+            info = JobInfo(
+                parent=parent,
+                label=job_label(values),
+                values=values,
+                command=job_command(overrides, self.in_experiment),
+            )
             jobs.append(make_job(number, config, info, folder))
         return jobs
 
@@ -158,7 +170,7 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
         config = check_composed(composed, overrides)
         folder = choose_folder(config, Path(composed.hydra.run.dir).resolve())
         config = config.as_job(JobInfo(command=command_line("medft train", overrides)), folder)
-        return Plan(False, [list(overrides)], [], list(overrides), [config])
+        return Plan(False, [list(overrides)], [], list(overrides), False, [config])
     if composed.hydra.runtime.choices["hydra/launcher"] != "basic":
         raise InputError("hydra/launcher: jobs are started by launcher=local, launcher=slurm or launcher=ray")
     committed = composed.hydra.sweeper.get("params") or {}
@@ -174,6 +186,8 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
     for key in keys:
         if not can_be_swept(key):
             raise InputError(f"{key}: cannot be swept; give it one value")
+    if empty := next((key for key, lines in choices.items() if not lines), None):
+        raise InputError(f"{empty}: a sweep over no value; say some, such as {empty}=1,2,3")
     jobs = [list(combination) for combination in itertools.product(*choices.values())]
     constant = [line for key, lines in choices.items() if key not in swept for line in lines]
     sizes = (line.partition("=")[2] for line in choices.get("dataset.size", ()))
@@ -181,7 +195,8 @@ def plan(overrides: Sequence[str], multirun: bool) -> Plan:
     has_larger_data = [CHOSEN in config.tracking.tags for config in configs]
     # a job that is repeated alone does not know the sizes of the others
     jobs = [choose_larger_data(job) if larger else job for job, larger in zip(jobs, has_larger_data, strict=True)]
-    return Plan(True, jobs, keys, choose_larger_data(constant) if all(has_larger_data) else constant, configs)
+    fixed_lines = choose_larger_data(constant) if all(has_larger_data) else constant
+    return Plan(True, jobs, keys, fixed_lines, composed.hydra.mode == RunMode.MULTIRUN, configs)
 
 
 def check_launcher(config: Config) -> None:
@@ -259,6 +274,8 @@ def _list_choices(override: Override) -> list[str]:
             f"{override.key_or_group}: a sweep takes values, such as 1,2,3; ranges are for medft search, under "
             f"search.ranges: {range_argument(override)}"
         )
+    if isinstance(override.value(), Glob):
+        raise InputError(f"{override.input_line}: a sweep takes names, not patterns: {override.key_or_group}=A,B")
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 

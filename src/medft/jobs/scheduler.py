@@ -1,6 +1,7 @@
 """Running jobs, up to `n_jobs` at once: each is watched, and shown, until it has ended and its end is logged."""
 
 import itertools
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -86,8 +87,8 @@ class SweepProgress:
         if left := self._estimate_seconds_left():
             parts.append(f"about {format_duration(left)} left")
         ended = sorted(self._outcomes.items())
-        scores = {self._labels[n]: each.metrics[self._metric] for n, each in ended if self._metric in each.metrics}
-        if scores:
+        scores = {self._labels[n]: each.metrics.get(self._metric, math.nan) for n, each in ended}
+        if scores := {label: score for label, score in scores.items() if math.isfinite(score)}:
             best = (min if self._direction == "minimize" else max)(scores, key=scores.__getitem__)
             parts.append(f"best {self._metric} {scores[best]:.4f} ({best})")
         return "; ".join(parts)
@@ -99,7 +100,8 @@ class SweepProgress:
             return None
         mean, now = sum(took) / len(took), time.monotonic()
         running = [max(0.0, mean - (now - self._begun[number])) for number in self._running]
-        return (sum(running) + mean * (len(self._labels) - len(self._begun))) / (self._n_jobs or max(1, len(running)))
+        whole = sum(running) + mean * (len(self._labels) - len(self._begun))
+        return max(max(running, default=0.0), whole / (self._n_jobs or max(1, len(running))))
 
     def _make_table(self) -> Table:
         table = Table(title=self._headline(), title_justify="left")

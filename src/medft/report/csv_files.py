@@ -10,6 +10,7 @@ from medft.comparison.metrics import COSTS
 from medft.comparison.significance import Result
 from medft.comparison.variants import Variant
 from medft.errors import InputError
+from medft.files import write_atomically
 from medft.runs.metric_names import flatten_estimate, read_estimate
 from medft.runs.record import RunRecord
 from medft.runs.state import DEVICE, FINGERPRINT, GIT_COMMIT, LEAKING
@@ -42,7 +43,8 @@ def write_compare_csv(comparison: Comparison, path: Path) -> None:
 
 
 def _write_csv(path: Path, columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    # whole or not at all: lines of runs that MLflow no longer has stand nowhere else
+    with write_atomically(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(lines)

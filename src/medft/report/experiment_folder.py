@@ -19,6 +19,7 @@ from medft.report.plots import WIDE, describe_intervals, plot_over_setting, plot
 from medft.report.table import (
     COST_LABELS,
     capitalize,
+    format_cost,
     format_count,
     format_estimate,
     format_number,
@@ -166,7 +167,7 @@ def _compare_with_reference(comparison: Comparison, fair: Scored) -> list[str]:
 def _describe_finding(comparison: Comparison, variant: Variant, result: Result) -> str:
     difference, reference = result.difference, comparison.reference
     assert difference is not None
-    word = "better" if comparison.is_better(result) else "worse"
+    word = comparison.describe_direction(result)
     direction = "lower" if difference.value < 0 else "higher"
     p = format_p(result.p_holm)
     by = (
@@ -198,8 +199,7 @@ def _name_best(comparison: Comparison, fair: Scored) -> list[str]:
         variant, result = min(numbers, key=lambda pair: sign * pair[1].value.value)
         word = "lowest" if comparison.lower_is_better else "highest"
         sentences.append(f"The {word} {comparison.primary} is that of {variant.name}: {format_estimate(result.value)}.")
-    names = [variant.name for variant in comparison.trained if not variant.is_leaking]
-    if comparison.front and len(names) > 1:
+    if comparison.front_kinds:  # there were two to compare
         sentences.append(_describe_front(comparison))
     return sentences
 
@@ -207,12 +207,11 @@ def _name_best(comparison: Comparison, fair: Scored) -> list[str]:
 def _describe_front(comparison: Comparison) -> str:
     """What more of the cost has bought, as far as it is shown."""
     unit = COST_LABELS[comparison.front_cost][1]
-    costs = {name: comparison.costs[name][comparison.front_cost] for name in comparison.front}
-    named = {name: f"{name} ({format_number(cost, 0)} {unit})" for name, cost in costs.items()}
+    costs = {name: format_cost(comparison.costs[name], comparison.front_cost) for name in comparison.front}
+    named = {name: f"{name} ({cost} {unit})" for name, cost in costs.items()}
     cheapest = "; ".join(named[name] for name in comparison.cheapest)
     bought = "; ".join(words for name, words in named.items() if name not in comparison.cheapest)
-    kinds = {each.kind for each in comparison.results[comparison.primary].values() if each.difference}
-    of = "Of these trained models, on these questions: " if "models" in kinds else ""
+    of = "Of these trained models, on these questions: " if "models" in comparison.front_kinds else ""
     if not bought:
         return capitalize(f"{of}nothing is shown to be better than all that cost less; the cheapest: {cheapest}")
     return capitalize(f"{of}shown to be better than all that cost less: {bought}; the cheapest: {cheapest}")
@@ -260,9 +259,13 @@ def _describe_leaking(comparison: Comparison, leaking: Scored) -> list[str]:
     for variant, result in leaking:
         sentence = f"{variant.name} was trained on the test questions, which says nothing about new ones"
         if result.difference:
-            looks = "better" if comparison.is_better(result) else "worse"
             tested = f", p {format_p(result.p_holm)}" if result.p_holm is not None else ""
             by = f"{format_estimate(_drop_sign(result.difference))} in {comparison.primary}{tested}"
-            sentence += f": it looks {looks} than {comparison.reference.name} by {by}, and so much the leak may flatter"
+            looks = comparison.describe_direction(result)
+            sentence += (
+                f": it looks {looks} than {comparison.reference.name} by {by}, and so much the leak may flatter"
+                if looks
+                else f": it looks like {comparison.reference.name} in {comparison.primary}"
+            )
         sentences.append(f"{sentence}.")
     return sentences

@@ -1,5 +1,6 @@
 """Pictures of a run, of its data, of a search and of a comparison, as matplotlib figures."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from itertools import accumulate, pairwise
@@ -25,6 +26,9 @@ _LINE = 0.17  # inches that a line of a legend takes
 _SMALL = 7  # points
 _FEW = 2  # variants up to which the model before fine-tuning is shown beside them
 _FAR_APART = 8.0  # greatest over least value of a setting, from which its axis is logarithmic
+
+# names in scripts that matplotlib's font lacks are boxes in a picture; the page and the table have them as text
+warnings.filterwarnings("ignore", message="Glyph .* missing from")
 
 
 def plot_losses(curves: Mapping[str, Points], references: Mapping[str, float], size: Size = WIDE) -> Any:

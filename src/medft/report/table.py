@@ -15,6 +15,7 @@ COST_LABELS: Mapping[str, tuple[str, str]] = {
     "tokens_per_second": ("tokens/s", "tokens/s"),
     "peak_memory": ("peak MiB", "MiB at most"),
 }
+_SMALL = 10  # of a cost
 INTERVALS = (
     "[low, high]: 95% interval, a bootstrap-t over groups, since questions of one group are not independent "
     "(for a share Wilson's)."
@@ -81,8 +82,10 @@ def format_p(p: float | None) -> str:
 
 
 def format_cost(costs: Mapping[str, float], name: str) -> str:
-    """A cost without its unit."""
-    return f"{costs[name]:,.0f}" if name in costs else "-"
+    """A cost without its unit; of a small one two digits."""
+    if name not in costs:
+        return "-"
+    return f"{costs[name]:,.0f}" if costs[name] >= _SMALL or not costs[name] else f"{costs[name]:.2g}"
 
 
 def format_count(number: int, one: str, several: str) -> str:

@@ -18,7 +18,7 @@ from medft.errors import DamagedFile, InputError
 from medft.runs.index import Entry, RunIndex
 from medft.runs.local_run import LocalRun, read_local_run
 from medft.runs.remote_run import RemoteRun, StoredRun
-from medft.runs.state import FINISHED, ID, KIND, PARENT, SUPERSEDED, SWEEP_NAME, RunState
+from medft.runs.state import FAILED, FINISHED, ID, KIND, PARENT, SUPERSEDED, SWEEP_NAME, RunState
 from medft.runs.store import connect, list_runs, shown_uri, tracking_uri
 from medft.runs.sweeps import SWEEP
 
@@ -79,12 +79,12 @@ class RunStore:
         raise InputError(f"{key}={LAST}: no run here was interrupted")
 
     def find_parent(self, name: str) -> StoredRun:
-        """The parent run of a sweep or a search; `last` is the newest that is FINISHED.
+        """The parent run of a sweep or a search; `last` is the newest that has ended, well or not.
 
         Raises:
             InputError: there is none, or there are several.
         """
-        return self._find(name, "parent", "sweep", lambda state: state.kind is not None)
+        return self._find(name, "parent", "sweep", lambda state: state.kind is not None, (FINISHED, FAILED))
 
     def find_runs(self, names: Sequence[str]) -> list[StoredRun]:
         """FINISHED runs, in the order they are named; one that is named twice is there once.
@@ -149,12 +149,19 @@ class RunStore:
             f"experiment={name}: no sweep of that name in {self.uri} (there are: {', '.join(sorted(known)) or 'none'})"
         )
 
-    def _find(self, name: str, key: str, kind: str, is_meant: Callable[[RunState], bool]) -> StoredRun:
-        """A run by name; of `last`, the newest FINISHED one of a kind, this prints which one it is."""
+    def _find(
+        self,
+        name: str,
+        key: str,
+        kind: str,
+        is_meant: Callable[[RunState], bool],
+        statuses: Sequence[str] = (FINISHED,),
+    ) -> StoredRun:
+        """A run by name; of `last`, the newest of a kind that has ended so, it prints which one that is."""
         if name != LAST:
             return self._find_here(name, key) or self._find_in_mlflow(name, key)
-        for run in chain(self._list_newest(), self._list_newest_in_mlflow()):
-            if run.state.status == FINISHED and is_meant(run.state):
+        for run in chain(self._list_newest(), self._list_newest_in_mlflow(statuses)):
+            if run.state.status in statuses and is_meant(run.state):
                 note(f"{key}={LAST}: {kind} {run.run_id} ({run.state.name})")
                 return run
         raise InputError(f"{key}={LAST}: no finished {kind} in {self.uri}")
@@ -164,11 +171,11 @@ class RunStore:
         newest = list(self._open(self._index.list_entries()[-_NEWEST:]))
         return sorted(newest, key=lambda run: run.state.ended, reverse=True)
 
-    def _list_newest_in_mlflow(self) -> Iterator[StoredRun]:
+    def _list_newest_in_mlflow(self, statuses: Sequence[str]) -> Iterator[StoredRun]:
         experiments, token = self._experiments(), None
         while experiments:
             page = self.client.search_runs(
-                experiments, "attributes.status = 'FINISHED'", max_results=_PAGE,
+                experiments, f"attributes.status = '{statuses[0]}'" if len(statuses) == 1 else "", max_results=_PAGE,
                 order_by=["attributes.end_time DESC"], page_token=token,
             )  # fmt: skip
             yield from map(self._wrap, page)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, distribution_to_json
 
@@ -25,6 +26,7 @@ class SearchPlan:
     settings: SearchConfig
     own: list[str]  # the user's overrides, which the best settings are trained with too
     fixed: list[str]  # the search file's overrides that the user has not replaced, then `own`
+    in_experiment: bool  # whether an experiment among them is a sweep, which one trial is not
     ranges: dict[str, BaseDistribution]  # by key, without keys that the user fixed
     config: Config  # at one point of the ranges
     resource: int  # validations of a whole trial, the most over the ends of the ranges
@@ -67,7 +69,8 @@ def plan_search(arguments: Sequence[str]) -> SearchPlan:
     if configs[0].launcher.n_jobs is None:
         raise InputError("launcher.n_jobs: a search needs a number, as trials learn from those that have ended")
     resource = max(each.trainer.max_epochs * each.trainer.val_checks_per_epoch for each in configs)
-    return SearchPlan(settings, own_lines, fixed_lines, ranges, configs[0], resource)
+    in_experiment = compose_raw(fixed_lines, with_hydra=True).hydra.mode == RunMode.MULTIRUN
+    return SearchPlan(settings, own_lines, fixed_lines, in_experiment, ranges, configs[0], resource)
 
 
 def format_overrides(values: Mapping[str, Value]) -> list[str]:

@@ -1,7 +1,7 @@
 """A search from start to end: the parent run, the study, the trials, the summary in the terminal and in MLflow."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ _CAUTION = (
 def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
     """Run the trials that are left of a search; returns the exit code.
 
-    It is 2 if a trial failed for wrong input, else 0 if one has completed, else 1.
+    It is 2 if a trial of this launch failed for wrong input, else 0 if one has completed, else 1.
 
     Raises:
         InputError: the storage cannot be opened, a trial's config is wrong, or the search runs in another process.
@@ -45,17 +45,17 @@ def run_search(plan: SearchPlan, argv: Sequence[str]) -> int:
         home = (Path(config.paths.root_dir) / "outputs" / "search").resolve()
         storage, executor = open_storage(plan.settings.storage, home), make_executor(config)
         sweep = open_sweep(config, plan.identity, home / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}", "search")
-        shown = [each for each in argv if not each.startswith("search.storage=")]  # it may hold a password
         name = config.sweep.name or f"search {' x '.join(shorten_keys(list(plan.ranges)).values())}"
-        sweep.begin(name, list(plan.ranges), command_line("medft search", shown))
-        status, study = KILLED, None
+        sweep.begin(name, list(plan.ranges), command_line("medft search", argv))
+        status, study, failed_before = KILLED, None, set[int]()
         try:
             study_name = f"medft-{plan.identity}-{sweep.run_id[:8]}"  # `sweep.fresh`: another parent, another study
             study = SearchStudy(storage, study_name, plan)
+            failed_before = {trial.number for trial in study.list_trials(FAIL)}
             _run_trials(study, sweep, executor)
             status = FINISHED if study.list_trials(COMPLETE) else FAILED
         finally:
-            code = _close(study, sweep, status)
+            code = _close(study, sweep, status, failed_before)
     return code
 
 
@@ -77,8 +77,12 @@ def _run_trials(study: SearchStudy, sweep: Sweep, executor: Executor) -> None:
         Scheduler(TrialJobs(study, sweep), executor, progress).run()
 
 
-def _close(study: SearchStudy | None, sweep: Sweep, status: str) -> int:
-    """End the parent run and print the summary; returns the exit code."""
+def _close(study: SearchStudy | None, sweep: Sweep, status: str, failed_before: Set[int]) -> int:
+    """End the parent run and print the summary; returns the exit code.
+
+    Args:
+        failed_before: numbers of the trials that failed in earlier launches.
+    """
     record_lost(sweep)
     if study is None:
         sweep.close(FAILED, "")
@@ -88,7 +92,8 @@ def _close(study: SearchStudy | None, sweep: Sweep, status: str) -> int:
     sweep.run.log_figure(_plot_history(study), "optimization_history.png")
     sweep.close(status, _describe(study))
     _print_summary(study, runs, sweep)
-    if any(runs[each.number].tags.get(EXIT_CODE) == "2" for each in study.list_trials(FAIL) if each.number in runs):
+    failed = {trial.number for trial in study.list_trials(FAIL)} - failed_before
+    if any(runs[number].tags.get(EXIT_CODE) == "2" for number in failed & runs.keys()):
         return 2
     return 0 if study.list_trials(COMPLETE) else 1
 
@@ -147,7 +152,8 @@ def _plot_history(study: SearchStudy) -> Any:
 def _format_best_command(study: SearchStudy) -> str:
     """The command that trains with the best settings and the usual evaluation; empty where no trial has completed."""
     best = study.get_best_trial()
-    return job_command([*study.plan.own, *format_overrides(best.params)]) if best else ""
+    own = [*study.plan.own, *format_overrides(best.params)] if best else []
+    return job_command(own, study.plan.in_experiment) if best else ""
 
 
 def _rank_trials(study: SearchStudy) -> list[Any]:

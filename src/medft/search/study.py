@@ -160,7 +160,12 @@ class TrialJobs(JobSource):
         values = {key: trial.params[key] for key in self._plan.ranges}
         overrides = [*self._plan.fixed, *format_overrides(values)]
         label, swept = label_trial(trial.number, values), swept_values(overrides, list(values))
-        info = JobInfo(parent=self._sweep.run_id, label=label, values=swept, command=job_command(overrides))
+        info = JobInfo(
+            parent=self._sweep.run_id,
+            label=label,
+            values=swept,
+            command=job_command(overrides, self._plan.in_experiment),
+        )
         try:
             job = make_job(trial.number, self._sweep.settle(compose_config(overrides)), info, self._sweep.folder)
         except InputError as error:
