@@ -477,6 +477,9 @@ def test_judges_that_are_not_worth_it_or_not_the_same_are_called_so() -> None:
     assert any(
         note.startswith("judge j is UNRELIABLE: it puts the expected answer only 5.0") for note in comparison.notes
     )
+    for each in runs[1:]:
+        verdicts(each.predictions, [50] * 6)
+    assert compare(runs, Options()).reliable == {"judge/j": False}, "in one run of four it was not"
     runs[0].tags["judge.j.identity"], runs[1].tags["judge.j.identity"] = "x", "y"
     comparison = compare(runs, Options())
     assert "judge/j" not in comparison.results

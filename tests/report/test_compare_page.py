@@ -103,6 +103,16 @@ def test_the_csv_has_a_line_for_each_variant_and_metric(tmp_path: Path) -> None:
     assert lines["max_length=64", "cost/train_seconds"]["value"] == "15.0"
 
 
+def test_a_p_value_and_a_corrected_one_are_two_columns(tmp_path: Path) -> None:
+    three = [each for length, own in ((64, ONE), (128, TWO), (256, TWO)) for each in runs_of(length, own, DOCUMENTS)]
+    write_compare_csv(compare(three, Options()), tmp_path / "compare.csv")
+    with (tmp_path / "compare.csv").open(newline="") as file:
+        [line] = [
+            each for each in csv.DictReader(file) if (each["variant"], each["p"] > "") == ("max_length=128", True)
+        ]
+    assert float(line["p_holm"]) == pytest.approx(2 * float(line["p"]))
+
+
 def test_the_terminal_has_a_line_for_each_variant(capsys: pytest.CaptureFixture[str]) -> None:
     print_comparison(compare_two(metrics=["loss", "rougeL"], metric="loss"))
     out, err = capsys.readouterr()
