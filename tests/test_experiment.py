@@ -139,6 +139,7 @@ def test_artifacts_hold_what_they_say(finished: Callable[..., Finished]) -> None
     assert nats / tokens == pytest.approx(found.data.metrics["test/loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_lora_on_a_model_of_ones_own(tiny: Callable[..., Config], tmp_path: Path) -> None:
     torch.manual_seed(0)
     GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16)).save_pretrained(tmp_path / "mine")
@@ -194,6 +195,7 @@ def curves_and_answers(config: Config) -> tuple[dict[str, list[tuple[int, float]
     return curves, [row.test.answer for row in rows], [row.id for row in rows]
 
 
+@pytest.mark.slow
 def test_one_seed_is_one_run_and_another_seed_has_the_same_test_questions(
     finished: Callable[..., Finished], tiny: Callable[..., Config], tmp_path: Path
 ) -> None:
@@ -206,6 +208,7 @@ def test_one_seed_is_one_run_and_another_seed_has_the_same_test_questions(
     assert first[2] == other[2]
 
 
+@pytest.mark.slow
 def test_a_cached_baseline_changes_nothing_and_a_damaged_one_is_measured_anew(
     tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -363,6 +366,7 @@ def test_wrong_input_makes_no_run(tiny: Callable[..., Config], ready_store: Path
     assert not client.search_runs([each.experiment_id for each in client.search_experiments()])
 
 
+@pytest.mark.slow
 def test_the_users_tracking_uri_wins(
     tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready_store: Path, empty_store: Path
 ) -> None:
@@ -438,6 +442,7 @@ def test_skipped_rows_are_part_of_the_run(tiny: Callable[..., Config], tmp_path:
     assert json.loads((artifacts / "audit.json").read_text())["skipped"] == 10
 
 
+@pytest.mark.slow
 def test_long_answers_are_learned_whole_under_split(tiny: Callable[..., Config], tmp_path: Path) -> None:
     results = {}
     for policy in ("truncate", "split"):
@@ -451,6 +456,7 @@ def test_long_answers_are_learned_whole_under_split(tiny: Callable[..., Config],
     assert results["split"][0] < results["truncate"][0]
 
 
+@pytest.mark.slow
 def test_jobs_of_one_process_keep_their_artifacts_in_one_place(tiny: Callable[..., Config], tmp_path: Path) -> None:
     for name in ("one", "two"):
         config = tiny(f"tracking.experiment_name={name}", f"paths.output_dir={tmp_path / name}")
@@ -459,6 +465,7 @@ def test_jobs_of_one_process_keep_their_artifacts_in_one_place(tiny: Callable[..
         assert logged(config)[2].is_relative_to(tmp_path / "root" / "mlruns" / "artifacts")
 
 
+@pytest.mark.slow
 def test_a_run_without_mlflow_is_complete_and_is_delivered_once_later(
     tiny: Callable[..., Config], tmp_path: Path, empty_store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -503,6 +510,7 @@ def test_a_run_that_needs_mlflow_is_refused_without_it(tiny: Callable[..., Confi
     assert not (config.paths.output / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_writes_no_answers_has_its_losses_only(
     tiny: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

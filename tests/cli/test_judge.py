@@ -129,6 +129,7 @@ def in_cache() -> set[int]:
     return {int(found[1]) for reason in reasons if (found := re.search(r"question (\d+)\.", reason))}
 
 
+@pytest.mark.slow
 def test_a_name_belongs_to_one_judge(copied: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     run_id, folder = copied
     with server(lambda *_: scored(40)) as served:

@@ -143,6 +143,7 @@ def test_a_difference_has_to_be_larger_where_its_variants_may_be_set_apart() -> 
     assert foretell_spread([3, 1], 2, 2).likeness == 1.0 < 1 / float(foretell_spread([3, 1], 2, 3).likeness)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "spread"), [(2, 0.003), (2, 0.02), (3, 0.0075), (5, 0.0075)])
 def test_settings_that_are_equal_are_seldom_called_different(seeds: int, spread: float) -> None:
     differences = draw(np.random.default_rng(seeds), 4000, seeds, spread)
@@ -169,6 +170,7 @@ def test_what_is_different_is_found(seeds: int, effect: float, least: float) -> 
     assert found.mean() > least
 
 
+@pytest.mark.slow
 def test_the_smallest_detectable_difference_is_found_four_times_in_five() -> None:
     random = np.random.default_rng(5)
     told = estimate_spread(draw(random, 2000, 5, 0.0075), SHARES).compute_detectable(0.05)

@@ -30,6 +30,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch, ready_store: Path) -> Callable[..., t
     return sweep
 
 
+@pytest.mark.slow
 def test_a_repeat_starts_only_jobs_that_have_not_finished_and_no_process_for_the_others(
     sweep: Callable[..., tuple[int, list[str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_repeat_starts_only_jobs_that_have_not_finished_and_no_process_for_the
     assert len(parents(root)) == 2
 
 
+@pytest.mark.slow
 def test_other_data_or_another_config_make_a_finished_job_run_again(
     sweep: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ def test_what_mlflow_refuses_does_not_hold_up_the_rest(
     assert as_mlflow_has_it(client, run).data.metrics["test/loss"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_locked_database_delays_and_loses_nothing(
     run: LocalRun, config: Config, ready_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

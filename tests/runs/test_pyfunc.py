@@ -113,6 +113,7 @@ def test_columns_that_are_empty_are_none() -> None:
     assert _read_questions([{"instruction": "a"}, {"instruction": "b", "input": "c"}]) == [("a", ""), ("b", "c")]
 
 
+@pytest.mark.slow
 def test_a_run_that_keeps_no_model_describes_none(finished: Callable[..., Finished]) -> None:
     assert not (finished("tracking.save_model=none").config.paths.output / "model").exists()
 

@@ -141,6 +141,7 @@ def test_what_is_not_the_same_run_is_left_alone(
     assert (interrupted.folder / "checkpoints" / "last.ckpt").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_the_precision_that_another_machine_began_with(
     new: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:

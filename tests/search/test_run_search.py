@@ -87,6 +87,7 @@ def test_an_interrupted_trial_has_the_same_values_and_those_after_it_too() -> No
     assert len({json.dumps(params) for params in expected}) == 9
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_and_a_finished_one_has_nothing_to_do(
     search: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_an_interrupted_search_goes_on_and_a_finished_one_has_nothing_to_do(
     assert search() == (0, []), "nothing is left"
 
 
+@pytest.mark.slow
 def test_a_trial_whose_command_was_interrupted_is_no_failed_one(
     search: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:

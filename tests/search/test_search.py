@@ -156,6 +156,7 @@ def test_values_reach_the_config_to_the_last_digit() -> None:
         assert compose_raw(format_overrides({"tracking.run_name": text})).tracking.run_name == text
 
 
+@pytest.mark.slow
 def test_one_search_is_known_again_and_others_are_not() -> None:
     plan = plan_search([*TINY])
     assert plan_search([*reversed(TINY), "search.trials=99", "launcher.n_jobs=2"]).identity == plan.identity

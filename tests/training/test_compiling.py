@@ -60,6 +60,7 @@ def learn(network: Any, batch: Batch) -> tuple[float, list[torch.Tensor]]:
     return float(loss.detach()), [each.grad.clone() for each in network.parameters() if each.grad is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("kind", KINDS)
 def test_losses_and_gradients_are_the_same_and_nothing_is_compiled_twice(kind: str) -> None:

@@ -63,6 +63,7 @@ def test_a_short_training_writes_none(tiny: Callable[..., Config], monkeypatch: 
     assert not (config.paths.output / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_when_so_many_minutes_have_passed(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     steps = write_times(monkeypatch)
     clock = [0.0]
