@@ -204,6 +204,7 @@ def test_a_link_stays_one(run: Finished, tmp_path: Path) -> None:
 
 def test_adapters_alone(compose: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = make_model("gpt2", tmp_path / "base")
+    base.network.generation_config.eos_token_id = 11  # that of the adapters is in their folder
     base.network.save_pretrained(tmp_path / "base")
     source = ("model=gpt2", f"model.source={tmp_path / 'base'}", "model.shape.n_layer=2", "model.shape.n_embd=64",
               "model.shape.n_head=4", "model.shape.n_positions=256", f"model.shape.vocab_size={END + 1}",

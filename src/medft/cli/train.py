@@ -55,18 +55,19 @@ def train(argv: list[str]) -> int:
         raise InputError(
             f"{unknown_options[0]}: no such option; settings are KEY=VALUE: {key if '=' in key else f'{key}=VALUE'}"
         )
-    overrides = [*asked.overrides, *unknown]  # argparse takes those on one side of the options only
-    argv = [*overrides, *(each for each in argv if each not in overrides)]
+    typed = [*asked.overrides, *unknown]  # argparse takes those on one side of the options only
+    options = [each for each in argv if each not in typed]
     if asked.cfg and asked.multirun:
         raise InputError(f"--cfg {asked.cfg} prints the config of one run: leave out -m, and give each key one value")
     if asked.help:
-        print(hide_passwords(_help(overrides)))
+        print(hide_passwords(_help(typed)))
         return 0
     if asked.hydra_help or asked.info or asked.shell_completion:
-        _show(argv)
+        _show([*typed, *options])
         return 0
     if asked.config_name or asked.config_path or asked.experimental_rerun:
         raise InputError("medft composes conf/train.yaml; a file of your own is an experiment: experiment=NAME")
+    overrides = list(typed)
     if asked.config_dir:
         overrides.append(f"hydra.searchpath=['file://{Path(asked.config_dir).resolve()}']")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is told, and logs its end
@@ -77,8 +78,8 @@ def train(argv: list[str]) -> int:
             return _resume(each, [other for other in overrides if other != each])
     planned = plan(overrides, asked.multirun)
     if asked.cfg:
-        is_larger, options = CHOSEN in planned.configs[0].tracking.tags, argv[len(asked.overrides) + len(unknown) :]
-        _show([*(choose_larger_data(overrides) if is_larger else overrides), *options])
+        is_larger = CHOSEN in planned.configs[0].tracking.tags
+        _show([*(choose_larger_data(typed) if is_larger else typed), *options])
         return 0
     check_inputs(planned.configs)
     check_machine(planned.configs)
