@@ -61,7 +61,7 @@ def test_a_download_of_several_files_that_broke_off_is_not_whole(
     (folder / "model.safetensors").rename(folder / min(shards))
     weights = {"weight_map": {name: name for name in shards}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(weights))
-    with pytest.raises(ModelError, match="the hub cannot be reached, and its cache has some of the model's weights"):
+    with pytest.raises(ModelError, match="the hub cannot be reached, and its cache has some of the model's files"):
         resolve(model, tmp_path)
     (folder / max(shards)).touch()
     assert resolve(model, tmp_path) == folder
@@ -76,7 +76,11 @@ def test_a_cache_without_a_tokenizer_is_asked_for_it(
         file.unlink()
     with pytest.raises(ModelError, match="the hub cannot be reached, and its cache has no tokenizer"):
         resolve(model, tmp_path)
-    assert resolve(model.model_copy(update={"tokenizer": "gpt2"}), tmp_path) == folder
+    without = model.model_copy(update={"tokenizer": "gpt2"})
+    assert resolve(without, tmp_path) == folder
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match="its cache has some of the model's files only"):
+        resolve(without, tmp_path)
 
 
 def test_what_comes_from_the_hub_is_neither_a_pickle_nor_code(

@@ -54,7 +54,7 @@ def fetch(name: str, revision: str | None = None, may_download: bool = True, wit
     # without a network the client takes what there is
     has_tokenizer = not with_tokenizer or _has_tokenizer(folder)
     if any(folder.glob("*.safetensors")) and not (_is_whole(folder) and has_tokenizer):
-        lacks = "no tokenizer, or the hub itself has none" if _is_whole(folder) else "some of the model's weights only"
+        lacks = "no tokenizer, or the hub itself has none" if _is_whole(folder) else "some of the model's files only"
         raise ModelError(
             f"model.source={name}{at}: the hub cannot be reached, and its cache has {lacks}: "
             "the same command goes on with its download once there is a network"
