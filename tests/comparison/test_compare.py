@@ -414,6 +414,17 @@ def test_the_front_is_corrected_for_how_many_are_compared(
     assert (len(front), kinds) == (3 if bought else 1, {"settings"})
 
 
+@pytest.mark.parametrize(("shift", "front"), [(-9, ["max_length=64", "max_length=256"]), (9, ["max_length=64"])])
+def test_the_reference_is_on_the_front_where_it_is_worth_its_cost(shift: float, front: list[str]) -> None:
+    names = [str(place) for place in range(16)]
+    runs = []
+    for length, by in ((64, 0.0), (256, shift)):
+        nats = [[50 + place % 3 + by * (1 + place / 99) + seed / 9 for place in range(16)] for seed in range(3)]
+        runs += runs_of(length, nats, names)
+    options = Options(reference="max_length=256", metric="loss", with_baseline=False)
+    assert compare(runs, options).front == front
+
+
 def test_a_front_of_trained_models_is_called_so() -> None:
     """Two variants without a seed in common, each of which shares two with the reference."""
     names = [str(place) for place in range(16)]
