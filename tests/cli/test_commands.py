@@ -447,7 +447,8 @@ def test_a_sweep_runs_every_job_keeps_no_weights_and_survives_a_failure(tmp_path
         assert (code, "results:" in told) == (0, True), err
     [line] = [line for line in told.splitlines() if line.startswith("read:")]
     [renew] = re.findall("is renewed by `medft (.*)`", Path(line.split()[1]).read_text())
-    assert "'experiment=size x max_length'" in renew
+    [parent] = re.findall(r"report:.* (parent=\w+)", out)
+    assert parent in renew, "other sweeps of these keys have the same name"
     code, _, err = medft(*shlex.split(renew))
     assert code == 0, err
     assert len(list((tmp_path / "root" / "outputs").rglob("*/*/*/run.json"))) == 4
