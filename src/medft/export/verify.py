@@ -99,15 +99,16 @@ def verify(
             f"the exported weights are others: {losses[1]:.4f} bits per byte on {len(questions)} test questions, and "
             f"{losses[0]:.4f} of the trained model"
         )
-    end, told = model.tokenizer.end_token_id, exported.generation_config
-    if told.eos_token_id != end:  # no answer shows that where all run into their limit
+    end, settings = model.tokenizer.end_token_id, exported.generation_config
+    if settings.eos_token_id != end:  # no answer shows that where all run into their limit
         raise NotVerified(
-            f"the exported model ends an answer with the token {told.eos_token_id}, and the trained one with {end}"
+            f"the exported model ends an answer with the token {settings.eos_token_id}, and the trained one with {end}"
         )
     greedy = model.config.generation.model_copy(update={"do_sample": False, "repetition_penalty": 1.0})
     exported.generation_config = model.network.generation_config
     own = generate(exported, [row.prompt for row in encoded], greedy, None, model.config.seed)
-    exported.generation_config = told  # the reader may have the same network, and is to know no more than the export
+    # the reader may have the same network, and is to know no more than the export
+    exported.generation_config = settings
     equal, ended, cut, gaps = 0, 0, 0, []
     with progress(f"Asking {reader.name}", len(questions)) as advance:
         for row, mine, question, reply in zip(encoded, own, questions, reader.answer(questions), strict=True):

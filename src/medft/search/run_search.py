@@ -151,9 +151,9 @@ def _plot_history(study: SearchStudy) -> Any:
 
 def _format_best_command(study: SearchStudy) -> str:
     """The command that trains with the best settings and the usual evaluation; empty where no trial has completed."""
-    best = study.get_best_trial()
-    own = [*study.plan.own, *format_overrides(best.params)] if best else []
-    return job_command(own, study.plan.in_experiment) if best else ""
+    if (best := study.get_best_trial()) is None:
+        return ""
+    return job_command([*study.plan.own, *format_overrides(best.params)], study.plan.in_experiment)
 
 
 def _rank_trials(study: SearchStudy) -> list[Any]:
